@@ -1,0 +1,15 @@
+"""Event types of the audit trail, past tense, `subject.what_happened`."""
+
+REQUEST_CREATED = "request.created"
+REQUEST_FINALIZED = "request.finalized"
+TASK_ASSIGNED = "task.assigned"
+TASK_CLOSED = "task."  # followed by the closing: task.expired, task.superseded ...
+TASK_REMINDED = "task.reminded"
+DECISION_RECORDED = "decision.recorded"
+STEP_SKIPPED = "step.skipped"
+STEP_COMPLETED = "step.completed"
+INCIDENT_RAISED = "incident.raised"
+INCIDENT_RESOLVED = "incident.resolved"
+COMMAND_RECEIVED = "command.received"
+COMMAND_SETTLED = "command.settled"
+RECIPE_PUBLISHED = "recipe.published"

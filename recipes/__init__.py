@@ -1,0 +1,1 @@
+"""What a recipe means. Pure: no clock, no randomness, no I/O, nothing of ours imported."""

@@ -1,0 +1,142 @@
+"""The recipe as a tree of frozen values. `parse` makes it, `check` judges it, `progress` runs it.
+
+Durations are whole seconds. Expressions are CEL source text; templates are text that may hold one
+`{{ expression }}`. The tree survives a round trip through JSON (`dump`, `load`): a workflow carries
+its recipe in its start input and never looks it up again.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pydantic import TypeAdapter
+
+Json: TypeAlias = Any
+"""A JSON value as Python has it: None, bool, int, float, str, list or dict."""
+
+Verdict = Literal["approve", "reject"]
+TimeoutAction = Literal["escalate", "reassign", "approve", "reject", "expire"]
+
+STEP_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of `on_timeout`: `after` seconds since the task of this level opened, do `action`.
+
+    `escalate` hands the task to the manager of its assignee; `reassign` to the reference `to`.
+    The last level repeats while it is `escalate`.
+    """
+
+    after: int
+    action: TimeoutAction
+    to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """Remind the assignee `seconds` after the task opened, or `seconds` before it is due."""
+
+    seconds: int
+    before_due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """How many approvals a step needs out of n: `any` is 1, `all` is n, a count, or a percentage."""
+
+    kind: Literal["any", "all", "count", "percent"]
+    value: int = 0
+
+    def needed(self, out_of: int) -> int:
+        """The number of approvals needed. A percentage is rounded up; never below 1."""
+        if self.kind == "any":
+            return 1
+        if self.kind == "all":
+            return max(1, out_of)
+        if self.kind == "count":
+            return self.value
+        return max(1, -(-self.value * out_of // 100))
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """Whom to ask, and what happens while they don't answer. A step of one task, or one branch.
+
+    Exactly one of `approver` (a reference or template: one person), `candidates` (references or
+    templates: one shared task) and `approvers` (a template giving a list: one task each) is set.
+    """
+
+    id: str
+    name: str | None = None
+    approver: str | None = None
+    candidates: tuple[str, ...] = ()
+    approvers: str | None = None
+    levels: tuple[Level, ...] = ()
+    remind: tuple[Reminder, ...] = ()
+    require_comment: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStep:
+    """Ends the request there. `employee_paths`: see ApprovalStep."""
+
+    id: str
+    action: Verdict
+    name: str | None = None
+    when: str | None = None
+    reason: str | None = None
+    employee_paths: tuple[str, ...] = ()
+    type: Literal["action"] = "action"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalStep:
+    """`type: approval` has one ballot (its id is the step's) and, with `approvers`, a quorum.
+
+    `type: parallel` has one ballot per branch. `employee_paths` are the dotted paths the step's
+    expressions read from `employee` (`manager.manager`, `department`), so that the directory is
+    asked for just these; empty where the step doesn't mention `employee`.
+    """
+
+    id: str
+    ballots: tuple[Ballot, ...]
+    quorum: Quorum = Quorum("all")
+    name: str | None = None
+    when: str | None = None
+    employee_paths: tuple[str, ...] = ()
+    type: Literal["approval", "parallel"] = "approval"
+
+
+Step: TypeAlias = ActionStep | ApprovalStep
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One version of one workflow.
+
+    `inputs` is a JSON Schema 2020-12, or None for an untyped recipe; then `implied` lists the names
+    its expressions leave undeclared: they are required inputs of any type.
+    """
+
+    workflow: str
+    version: int
+    steps: tuple[Step, ...]
+    title: str | None = None
+    description: str | None = None
+    owner: str | None = None
+    inputs: dict[str, Json] | None = None
+    implied: tuple[str, ...] = ()
+    deadline: int | None = None
+
+
+_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+
+
+def dump(recipe: Recipe) -> dict[str, Json]:
+    """The recipe as a JSON object."""
+    return _ADAPTER.dump_python(recipe, mode="json")
+
+
+def load(data: dict[str, Json]) -> Recipe:
+    """The recipe from what `dump` gave."""
+    return _ADAPTER.validate_python(data)

@@ -1,0 +1,300 @@
+"""What a request is at one moment, what may happen to it, and what follows: the words of `progress`.
+
+A `State` is a value. `progress.apply` turns a state and a `Happening` into a new state and the
+`Effect`s that storage must carry out in one transaction. Times are aware UTC datetimes.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from recipes.model import Json, Verdict
+
+RequestState = Literal[
+    "created", "pending", "rewound", "approved", "rejected", "cancelled", "expired"
+]
+FinalState = Literal["approved", "rejected", "cancelled", "expired"]
+FINAL_STATES: frozenset[str] = frozenset({"approved", "rejected", "cancelled", "expired"})
+Closing = Literal["expired", "superseded", "cancelled", "reassigned"]
+"""How a task is closed by its workflow. (`decided` is written by the decide path alone.)"""
+Vote = Literal["approve", "reject", "expired"]
+"""What a seat contributed to its step's quorum."""
+IncidentKind = Literal["NoApproverFound", "ExpressionError", "DirectoryUnavailable"]
+
+
+# --- questions to the directory and their answers ------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AskEmployee:
+    """The requester as a tree holding `id, name, email` and these dotted paths."""
+
+    paths: tuple[str, ...]
+    kind: Literal["employee"] = "employee"
+
+
+@dataclass(frozen=True, slots=True)
+class AskApprover:
+    """One live person for `reference` (`user:x`, `role:x` or a bare name), never the requester."""
+
+    seat: str
+    reference: str
+    kind: Literal["approver"] = "approver"
+
+
+@dataclass(frozen=True, slots=True)
+class AskManager:
+    """The manager of `user`, stepping over the requester: whom an escalation goes to."""
+
+    seat: str
+    user: str
+    kind: Literal["manager"] = "manager"
+
+
+@dataclass(frozen=True, slots=True)
+class AskCandidates:
+    """The principals (`user:x`, `role:x`) of a shared task that somebody other than the requester holds."""
+
+    seat: str
+    references: tuple[str, ...]
+    kind: Literal["candidates"] = "candidates"
+
+
+Ask: TypeAlias = AskEmployee | AskApprover | AskManager | AskCandidates
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step of how a reference led to a person: the rule applied and who it gave."""
+
+    rule: str
+    user: str | None = None
+    role: str | None = None
+    turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Who is to decide: one `user`, or the `candidates` of a shared task; and how that was found."""
+
+    user: str | None = None
+    candidates: tuple[str, ...] = ()
+    role: str | None = None
+    on_behalf_of: str | None = None
+    via: tuple[str, ...] = ()
+    chain: tuple[Hop, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the directory has no answer. Becomes an incident, never a crash."""
+
+    kind: IncidentKind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to the ask of the same place in the list: exactly one field is set."""
+
+    employee: dict[str, Json] | None = None
+    assignment: Assignment | None = None
+    refusal: Refusal | None = None
+
+
+# --- what may happen -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did something: a person, or `system` for the engine itself."""
+
+    user: str
+    role: str | None = None
+    on_behalf_of: str | None = None
+    via: tuple[str, ...] = ()
+
+
+ENGINE = Actor("system:engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The workflow runs for the first time."""
+
+    kind: Literal["started"] = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The directory answered all open asks, in their order."""
+
+    answers: tuple[Answer, ...]
+    kind: Literal["answered"] = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision stands in storage: somebody was the first to close this task."""
+
+    task_id: str
+    decision: Verdict
+    actor: Actor
+    at: datetime
+    comment: str | None = None
+    kind: Literal["decided"] = "decided"
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """Somebody entitled to it asked for a change. `cancel` ends it; `retry` tries incidents again."""
+
+    command_id: str
+    command: Literal["cancel", "retry"]
+    actor: Actor
+    at: datetime
+    comment: str | None = None
+    kind: Literal["commanded"] = "commanded"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time has passed: whatever is due by `now` happens."""
+
+    kind: Literal["ticked"] = "ticked"
+
+
+Happening: TypeAlias = Started | Answered | Decided | Commanded | Ticked
+
+
+# --- the state -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An open task. `level` counts the escalations before it; `remind_at` are those still to come."""
+
+    id: str
+    seat: str
+    assignment: Assignment
+    level: int
+    opened_at: datetime
+    due_at: datetime | None = None
+    remind_at: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One place in a step's quorum: a branch, or one person of an `approvers` list.
+
+    `key` is unique within the request; `ballot` names the recipe's ballot it belongs to;
+    `reference` is set for a place of an `approvers` list.
+    """
+
+    key: str
+    ballot: str
+    reference: str | None = None
+    vote: Vote | None = None
+    by: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """People are needed. `seat` is None where the step itself could not be entered."""
+
+    kind: IncidentKind
+    detail: str
+    step: str
+    seat: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that is so of a request, as far as its recipe is concerned.
+
+    `position` is the index of the current step; `entered` tells whether its seats are made;
+    `asks` are the questions that must be answered before anything else can happen; `results` is
+    what expressions see as `steps`. `seq` counts transitions: storage accepts each once.
+    """
+
+    request_id: str
+    requester: str
+    inputs: dict[str, Json]
+    submitted_at: datetime
+    digest: str
+    state: RequestState = "created"
+    seq: int = 0
+    position: int = 0
+    entered: bool = False
+    seats: tuple[Seat, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    employee: dict[str, Json] | None = None
+    results: dict[str, dict[str, Json]] = field(default_factory=dict)
+    tasks_opened: int = 0
+    deadline_at: datetime | None = None
+    commands_seen: tuple[str, ...] = ()
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL_STATES
+
+
+# --- what follows --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """`branch` is the ballot's id within the step, None for a step of one ballot."""
+
+    task: Task
+    step: str
+    branch: str | None
+    require_comment: tuple[Verdict, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTask:
+    task_id: str
+    step: str
+    to: Closing
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemindTask:
+    task_id: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettleCommand:
+    """The outcome of a command: applied, or refused with the reason in `detail`."""
+
+    command_id: str
+    command: str
+    applied: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A fact for the audit trail that changes no row of its own."""
+
+    type: str
+    payload: dict[str, Json]
+    actor: Actor = ENGINE
+
+
+Effect: TypeAlias = OpenTask | CloseTask | RemindTask | SettleCommand | Record
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A new state, and what must be written for it to be true."""
+
+    state: State
+    effects: tuple[Effect, ...] = ()
