@@ -41,13 +41,28 @@ class CommitInput:
 
 
 @dataclass(frozen=True, slots=True)
-class CommitResult:
-    """The directory's answers, a tuple a round; or `lost`: decisions that were first.
+class Committed:
+    """A transition as it stands in storage: what befell, when, and the directory's answers, a tuple
+    a round. With the state before it, `progress` gives everything else."""
 
-    With `lost` nothing was written: the workflow takes these decisions up and tries again.
+    happening: Annotated[Happening, Field(discriminator="kind")]
+    now: datetime
+    answers: tuple[tuple[Answer, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What came of a `CommitInput`: one of three.
+
+    * written as asked: `answers` are the directory's, a tuple a round;
+    * `earlier`: this `seq` was written before, by an attempt whose result was lost, and maybe for
+      another happening. What stands, stands: the workflow takes that one up and keeps its own;
+    * `lost`: decisions that were first to close a task this transition meant to close. Nothing was
+      written: the workflow takes them up and tries again.
     """
 
     answers: tuple[tuple[Answer, ...], ...] = ()
+    earlier: Committed | None = None
     lost: tuple[Decided, ...] = ()
 
 

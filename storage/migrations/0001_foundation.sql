@@ -99,7 +99,7 @@ CREATE TABLE requests (
     reason        text,                 -- why it ended
     deadline_at   timestamptz,
     seq           int         NOT NULL DEFAULT 0,   -- the last transition carried out
-    last_answers  jsonb,                -- what that transition got from the directory
+    last_commit   jsonb,                -- contract.messages.Committed: that transition, as carried out
     created_at    timestamptz NOT NULL DEFAULT now(),
     finalized_at  timestamptz,
     FOREIGN KEY (workflow, version) REFERENCES recipes,
@@ -112,6 +112,8 @@ CREATE INDEX requests_by_requester ON requests (requester, created_at DESC, id D
 CREATE INDEX requests_by_workflow ON requests (workflow, created_at DESC, id DESC);
 CREATE INDEX requests_newest ON requests (created_at DESC, id DESC);
 CREATE INDEX requests_open ON requests (created_at DESC, id DESC) WHERE finalized_at IS NULL;
+-- Submitted, not yet taken up by a worker: what admission looks at.
+CREATE INDEX requests_not_begun ON requests (id) WHERE seq = 0;
 CREATE INDEX requests_in_need ON requests (created_at DESC, id DESC) WHERE incidents <> '[]';
 
 CREATE FUNCTION a_final_state_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -293,6 +295,15 @@ SELECT audit_prepare_months();
 
 CREATE FUNCTION audit_time(moment timestamptz) RETURNS text LANGUAGE sql STABLE STRICT
     RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+
+-- A transition that must not be written after all, from inside the one statement that writes it.
+CREATE FUNCTION refuse_unless(holds boolean, code text, why text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF holds IS NOT TRUE THEN
+        RAISE EXCEPTION '%', why USING ERRCODE = code;
+    END IF;
+    RETURN true;
+END $$;
 
 -- Append one event to its request's chain. actor, payload and snapshot are canonical JSON text
 -- (ASCII, keys sorted, no spaces, no floats); this function adds the rest and so makes the body,

@@ -1,0 +1,32 @@
+"""Connections to Postgres."""
+
+from typing import Any, TypeAlias
+
+import asyncpg
+from pydantic_core import from_json, to_json
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Source: TypeAlias = "Connection | Pool"
+"""What a single query can be run on."""
+
+
+async def create_pool(url: str, *, min_size: int = 1, max_size: int = 10) -> Pool:
+    """A pool whose connections give jsonb as Python values.
+
+    Raises one of `storage.errors.UNAVAILABLE` while Postgres cannot be reached.
+    """
+    return await asyncpg.create_pool(
+        url, min_size=min_size, max_size=max_size, init=_prepare, command_timeout=30, timeout=10
+    )
+
+
+async def _prepare(connection: Connection) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=_encode, decoder=from_json, format="text"
+        )
+
+
+def _encode(value: Any) -> str:
+    return to_json(value).decode()
