@@ -1,0 +1,1 @@
+"""`countersign`: the command line, and the local development stack."""
