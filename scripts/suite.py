@@ -69,11 +69,11 @@ def main(arguments: list[str]) -> int:
         return 2
     failed: list[str] = []
     for layer in LAYERS:
-        if layer.present() and (not wanted or layer.name in wanted):
-            if not _run(layer):
-                failed.append(layer.name)
-                if not keep_going:
-                    break
+        chosen = layer.present() and (not wanted or layer.name in wanted)
+        if chosen and not _run(layer):
+            failed.append(layer.name)
+            if not keep_going:
+                break
     _say(f"FAILED, first in layer: {failed[0]}" if failed else "all layers passed")
     return 1 if failed else 0
 

@@ -1,0 +1,115 @@
+"""Everything that can be set, read once by each main function and passed on; never read at import.
+
+Environment variables carry the prefix COUNTERSIGN_: `database_url` is COUNTERSIGN_DATABASE_URL.
+Sizes are counts, times are seconds. The README lists them all.
+"""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsInvalid(Exception):
+    """The environment holds settings that cannot be used; the text names each and what is wrong."""
+
+
+class Settings(BaseSettings):
+    """One process's settings. The defaults are those of a machine where `countersign dev` runs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="COUNTERSIGN_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    environment: Literal["development", "production"] = "development"
+    data_dir: Path = Path(".countersign")
+
+    database_url: str = "postgresql://countersign_app@127.0.0.1:5432/countersign"
+    migrate_database_url: str | None = None
+    database_pool_size: int = Field(10, ge=1, le=1000)
+
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    temporal_ui_url: str | None = None
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(8080, ge=0, le=65535)
+
+    jwt_issuer: str | None = None
+    jwt_audience: str = "countersign"
+    jwt_jwks_url: str | None = None
+    jwt_public_key_file: Path | None = None
+    dev_issuer_key_file: Path | None = None
+
+    worker_workflow_slots: int = Field(100, ge=2, le=10_000)
+    worker_activity_slots: int = Field(50, ge=1, le=10_000)
+    worker_cached_workflows: int = Field(1000, ge=0, le=1_000_000)
+    worker_graceful_shutdown: int = Field(10, ge=0, le=600)
+
+    metrics_host: str = "127.0.0.1"
+    worker_metrics_port: int | None = Field(None, ge=0, le=65535)
+    relay_metrics_port: int | None = Field(None, ge=0, le=65535)
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.jwt_jwks_url and self.jwt_public_key_file:
+            raise ValueError("set jwt_jwks_url or jwt_public_key_file, not both")
+        if self.jwt_jwks_url and not self.jwt_jwks_url.startswith("https://") and self.production:
+            raise ValueError("jwt_jwks_url must be https in production")
+        if (self.jwt_jwks_url or self.jwt_public_key_file) and not self.jwt_issuer:
+            raise ValueError("jwt_issuer must be set beside the key that proves it")
+        return self
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def migrations_url(self) -> str:
+        """The database as the migrator connects to it."""
+        return self.migrate_database_url or self.database_url
+
+    @property
+    def dev_issuer_key(self) -> Path:
+        """Private key (PEM, PKCS8) of the development issuer."""
+        return self.dev_issuer_key_file or self.data_dir / "dev_issuer.pem"
+
+    @property
+    def dev_issuer_public_key(self) -> Path:
+        return self.dev_issuer_key.with_name(self.dev_issuer_key.stem + ".pub.pem")
+
+    @property
+    def dev_issuer_allowed(self) -> bool:
+        """Tokens of the development issuer count only on one's own machine."""
+        return not self.production and is_loopback(self.api_host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a bind to `host` can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load() -> Settings:
+    """The settings of this process. SettingsInvalid lists everything that is wrong, by variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [
+            f"{_variable(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
+        raise SettingsInvalid("\n".join(problems)) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"COUNTERSIGN_{str(location[0]).upper()}" if location else "settings"
