@@ -1,9 +1,24 @@
-"""Event types of the audit trail, past tense, `subject.what_happened`."""
+"""Event types of the audit trail, past tense, `subject.what_happened`; and what effects leave there."""
+
+from dataclasses import asdict
+from typing import assert_never
+
+from recipes.model import Json
+from recipes.state import (
+    ENGINE,
+    Actor,
+    Assignment,
+    CloseTask,
+    Effect,
+    OpenTask,
+    Record,
+    RemindTask,
+    SettleCommand,
+)
 
 REQUEST_CREATED = "request.created"
 REQUEST_FINALIZED = "request.finalized"
 TASK_ASSIGNED = "task.assigned"
-TASK_CLOSED = "task."  # followed by the closing: task.expired, task.superseded ...
 TASK_REMINDED = "task.reminded"
 DECISION_RECORDED = "decision.recorded"
 STEP_SKIPPED = "step.skipped"
@@ -13,3 +28,47 @@ INCIDENT_RESOLVED = "incident.resolved"
 COMMAND_RECEIVED = "command.received"
 COMMAND_SETTLED = "command.settled"
 RECIPE_PUBLISHED = "recipe.published"
+
+
+def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
+    """The audit event an effect leaves: its type, payload and actor."""
+    match effect:
+        case OpenTask(task, step, branch, _, digest):
+            given = task.assignment
+            payload: dict[str, Json] = {
+                "task_id": task.id,
+                "step": step,
+                "branch": branch,
+                "seat": task.seat,
+                "assignee": given.user,
+                "candidates": list(given.candidates) or None,
+                "role": given.role,
+                "on_behalf_of": given.on_behalf_of,
+                "via": list(given.via),
+                "chain": hops(given),
+                "level": task.level,
+                "due_at": task.due_at,
+                "digest": digest,
+            }
+            return TASK_ASSIGNED, payload, ENGINE
+        case CloseTask(task_id, step, to, why):
+            return f"task.{to}", {"task_id": task_id, "step": step, "why": why}, ENGINE
+        case RemindTask(task_id, step):
+            return TASK_REMINDED, {"task_id": task_id, "step": step}, ENGINE
+        case SettleCommand(command_id, command, applied, detail):
+            payload = {
+                "command_id": command_id,
+                "command": command,
+                "applied": applied,
+                "detail": detail,
+            }
+            return COMMAND_SETTLED, payload, ENGINE
+        case Record(event_type, payload, actor):
+            return event_type, payload, actor
+        case _:
+            assert_never(effect)
+
+
+def hops(assignment: Assignment) -> list[dict[str, Json]]:
+    """The chain that led to an assignee, as JSON."""
+    return [asdict(hop) for hop in assignment.chain]

@@ -405,7 +405,7 @@ class _Run:
             self.close_task(task, _CLOSINGS[to], why)
         for incident in self.state.incidents:
             self.clear_incident(incident.seat)
-        self.state = replace(self.state, state=to, asks=())
+        self.state = replace(self.state, state=to, reason=reason or why, asks=())
         payload: dict[str, Json] = {"state": to, "why": why, "reason": reason}
         self.effects.append(Record("request.finalized", payload, actor))
 

@@ -215,7 +215,7 @@ class State:
 
     `position` is the index of the current step; `entered` tells whether its seats are made;
     `asks` are the questions that must be answered before anything else can happen; `results` is
-    what expressions see as `steps`. `seq` counts transitions: storage accepts each once.
+    what expressions see as `steps`; `reason` says why it ended. `seq` counts transitions: storage accepts each once.
     """
 
     request_id: str
@@ -235,6 +235,7 @@ class State:
     results: dict[str, dict[str, Json]] = field(default_factory=dict)
     tasks_opened: int = 0
     deadline_at: datetime | None = None
+    reason: str | None = None
     commands_seen: tuple[str, ...] = ()
 
     @property

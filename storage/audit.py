@@ -87,3 +87,8 @@ async def events_of(
 ) -> list[asyncpg.Record]:
     """A request's events in the order of its chain, those with `seq` above `after`."""
     return await source.fetch(EVENTS, request_id, after, limit)
+
+
+async def prepare_months(source: Source) -> None:
+    """Make the partitions of the months to come; safe at any time."""
+    await source.execute("SELECT audit_prepare_months()")

@@ -1,9 +1,16 @@
 """Connections to Postgres."""
 
+import asyncio
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import asyncpg
+import structlog
 from pydantic_core import from_json, to_json
+
+from storage.errors import UNAVAILABLE
+
+_log = structlog.get_logger()
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -19,6 +26,18 @@ async def create_pool(url: str, *, min_size: int = 1, max_size: int = 10) -> Poo
     return await asyncpg.create_pool(
         url, min_size=min_size, max_size=max_size, init=_prepare, command_timeout=30, timeout=10
     )
+
+
+async def patient_pool(url: str, stopping: asyncio.Event, max_size: int) -> Pool | None:
+    """A pool, as soon as Postgres can be reached; None if `stopping` is set before."""
+    while not stopping.is_set():
+        try:
+            return await create_pool(url, max_size=max_size)
+        except UNAVAILABLE as error:
+            _log.warning("waiting for Postgres", error=str(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), 1)
+    return None
 
 
 async def _prepare(connection: Connection) -> None:

@@ -1,0 +1,187 @@
+"""The one place that tells Temporal something: starts and signals, first try and every later one.
+
+`tell` does it once and says what came of it. `Delivery` does it behind an answer of the API, with
+bounded work in hand; whatever it does not get done, the relay does.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter
+from temporalio.client import Client
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from contract.messages import Message, StartInput
+from contract.names import (
+    SEARCH_RECIPE,
+    SEARCH_STATE,
+    SIGNAL_TELL,
+    TASK_QUEUE,
+    WORKFLOW_TYPE,
+)
+from recipes.state import Commanded
+from storage import outbox
+from storage.errors import UNAVAILABLE
+from storage.pool import Pool
+
+_log = structlog.get_logger()
+_RPC_TIMEOUT = timedelta(seconds=5)
+_STATE = SearchAttributeKey.for_keyword(SEARCH_STATE)
+_RECIPE = SearchAttributeKey.for_keyword(SEARCH_RECIPE)
+
+orphaned = Counter(
+    "countersign_orphaned_requests_total",
+    "Signals for an open request whose workflow Temporal does not know: an operator must look.",
+)
+
+
+class Told(Enum):
+    """What came of telling."""
+
+    DONE = "done"
+    NOT_YET = "not yet"
+
+
+async def start(client: Client, start: StartInput) -> Told:
+    """Start a request's workflow. One that runs or has run is as good. Raises RPCError."""
+    state, recipe = start.state, start.recipe
+    try:
+        await client.start_workflow(
+            WORKFLOW_TYPE,
+            start,
+            id=state.request_id,
+            task_queue=TASK_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=TypedSearchAttributes(
+                [
+                    SearchAttributePair(_STATE, state.state),
+                    SearchAttributePair(_RECIPE, f"{recipe.workflow}.v{recipe.version}"),
+                ]
+            ),
+            rpc_timeout=_RPC_TIMEOUT,
+        )
+    except WorkflowAlreadyStartedError:
+        pass
+    return Told.DONE
+
+
+async def signal(client: Client, pool: Pool, request_id: UUID, message: Message) -> Told:
+    """Signal a request's workflow. Raises RPCError.
+
+    A workflow that Temporal does not know has either not been started yet (NOT_YET), or ended; a
+    command is then refused here. If Postgres shows the request open, that is an alarm.
+    """
+    handle = client.get_workflow_handle(str(request_id))
+    try:
+        await handle.signal(SIGNAL_TELL, message, rpc_timeout=_RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        final, unstarted = await outbox.standing(pool, request_id)
+        if unstarted:
+            return Told.NOT_YET
+        if not final:
+            orphaned.inc()
+            _log.error("open request without a workflow", request_id=str(request_id))
+        elif isinstance(message, Commanded):
+            await outbox.settle_late(pool, UUID(message.command_id))
+    return Told.DONE
+
+
+class Delivery:
+    """Tells Temporal behind the answers of one API process.
+
+    At most `in_hand` messages are under way; more than that are left to the relay, as are all that
+    fail. Starts also wait their turn while workers have `admission` new requests to take up.
+    """
+
+    def __init__(
+        self, client: Client, pool: Pool, *, in_hand: int = 256, admission: int = 500
+    ) -> None:
+        self._client = client
+        self._pool = pool
+        self._in_hand = in_hand
+        self._admission = admission
+        self._not_begun = 0
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._told: list[int] = []
+        self._wake = asyncio.Event()
+        self._keeper = [
+            asyncio.create_task(self._forget_told()),
+            asyncio.create_task(self._watch_admission()),
+        ]
+
+    def soon_start(self, outbox_id: int, start_input: StartInput) -> None:
+        """Start a request's workflow soon, unless workers are behind."""
+        if self._not_begun < self._admission:
+            self._soon(outbox_id, start(self._client, start_input))
+
+    def soon_signal(self, outbox_id: int, request_id: UUID, message: Message) -> None:
+        """Signal a request's workflow soon."""
+        self._soon(outbox_id, signal(self._client, self._pool, request_id, message))
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=5)
+        for task in (*self._keeper, *self._under_way):
+            task.cancel()
+        await asyncio.gather(*self._keeper, *self._under_way, return_exceptions=True)
+        await self._delete_told()
+
+    def _soon(self, outbox_id: int, telling: Coroutine[Any, Any, Told]) -> None:
+        if len(self._under_way) >= self._in_hand:
+            telling.close()
+            return
+        task = asyncio.create_task(self._tell(outbox_id, telling))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _tell(self, outbox_id: int, telling: Coroutine[Any, Any, Told]) -> None:
+        try:
+            told = await telling
+        except (RPCError, RuntimeError, *UNAVAILABLE) as error:
+            _log.info("left to the relay", outbox_id=outbox_id, error=str(error))
+            return
+        if told is Told.DONE:
+            self._told.append(outbox_id)
+            self._wake.set()
+
+    async def _forget_told(self) -> None:
+        """Delete the rows that were told, many at once."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(0.02)
+            self._wake.clear()
+            await self._delete_told()
+
+    async def _delete_told(self) -> None:
+        told, self._told = self._told, []
+        if not told:
+            return
+        try:
+            await outbox.delete(self._pool, told)
+        except UNAVAILABLE as error:
+            _log.info("told rows are told again by the relay", error=str(error))
+
+    async def _watch_admission(self) -> None:
+        while True:
+            try:
+                self._not_begun = await outbox.not_begun(self._pool, self._admission)
+            except UNAVAILABLE as error:
+                _log.info("admission not known", error=str(error))
+            await asyncio.sleep(0.5)

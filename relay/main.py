@@ -1,0 +1,109 @@
+"""The relay: tells Temporal whatever the API's first try did not, until it is told.
+
+Any number of relays may run. Rows are leased, so the death of one only delays what it had taken.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+from prometheus_client import Gauge, start_http_server
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+import temporal_client
+from relay import delivery
+from relay.delivery import Told
+from settings import Settings
+from storage import audit, outbox
+from storage.errors import UNAVAILABLE
+from storage.outbox import Due
+from storage.pool import Pool, patient_pool
+
+_log = structlog.get_logger()
+
+BATCH = 64
+LEASE_SECONDS = 30.0
+IDLE_SECONDS = 0.25
+RETRY_SECONDS = 5.0
+ADMISSION = 500
+PREPARE_MONTHS_SECONDS = 3600.0
+
+waiting = Gauge("countersign_outbox_rows", "Messages that Temporal has still to be told.")
+oldest = Gauge("countersign_outbox_oldest_seconds", "Age of the oldest of them.")
+
+
+async def run(settings: Settings) -> None:
+    """Relay until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    if settings.relay_metrics_port:
+        start_http_server(settings.relay_metrics_port, addr=settings.metrics_host)
+    pool = await patient_pool(settings.database_url, stopping, settings.database_pool_size)
+    if pool is None:
+        return
+    client = await temporal_client.connect(
+        settings.temporal_address, settings.temporal_namespace, lazy=True
+    )
+    _log.info("relay runs")
+    await asyncio.gather(
+        _repeat(stopping, lambda: relay_once(client, pool), IDLE_SECONDS),
+        _repeat(stopping, lambda: _measure(pool), 1.0),
+        _repeat(stopping, lambda: _prepare_months(pool), PREPARE_MONTHS_SECONDS),
+    )
+    await pool.close()
+
+
+async def relay_once(client: Client, pool: Pool) -> bool:
+    """Tell what is due. True if there may be more at once."""
+    admitted = await outbox.not_begun(pool, ADMISSION) < ADMISSION
+    rows = await outbox.take(pool, most=BATCH, lease_seconds=LEASE_SECONDS, starts=admitted)
+    told = await asyncio.gather(*(_tell(client, pool, row) for row in rows))
+    await outbox.delete(pool, [row.id for row, done in zip(rows, told, strict=True) if done])
+    return len(rows) == BATCH and all(told)
+
+
+async def _tell(client: Client, pool: Pool, row: Due) -> bool:
+    try:
+        if row.message is None:
+            start = await outbox.start_input(pool, row.request_id)
+            result = await delivery.start(client, start)
+        else:
+            result = await delivery.signal(client, pool, row.request_id, row.message)
+    except (RPCError, RuntimeError) as error:
+        _log.warning("not told", request_id=str(row.request_id), kind=row.kind, error=str(error))
+        await outbox.postpone(pool, row.id, RETRY_SECONDS, str(error))
+        return False
+    if result is Told.NOT_YET:
+        await outbox.postpone(pool, row.id, RETRY_SECONDS, "its workflow has not been started yet")
+    return result is Told.DONE
+
+
+async def _measure(pool: Pool) -> bool:
+    rows, seconds = await outbox.lag(pool)
+    waiting.set(rows)
+    oldest.set(seconds)
+    return False
+
+
+async def _prepare_months(pool: Pool) -> bool:
+    await audit.prepare_months(pool)
+    return False
+
+
+async def _repeat(
+    stopping: asyncio.Event, work: Callable[[], Awaitable[bool]], pause: float
+) -> None:
+    while not stopping.is_set():
+        again = False
+        try:
+            again = await work()
+        except UNAVAILABLE as error:
+            _log.warning("Postgres cannot be reached", error=str(error))
+        if not again:
+            try:
+                await asyncio.wait_for(stopping.wait(), pause)
+            except TimeoutError:
+                continue

@@ -1,0 +1,147 @@
+"""What Temporal must still hear. Rows are written by whoever writes the fact, in its transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from contract.messages import Message, StartInput
+from contract.names import ENGINE_VERSION
+from recipes import model, progress
+from storage.pool import Source
+
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A row to tell now; `message` is set for a signal."""
+
+    id: int
+    request_id: UUID
+    kind: Literal["start", "signal"]
+    message: Message | None
+    attempts: int
+
+
+# Leased, not locked: whoever takes a row has $2 seconds to tell it before another relay does. Only
+# the oldest row of a request is taken, so that its start precedes its signals.
+TAKE = """
+WITH due AS (
+    SELECT id FROM outbox o
+     WHERE due_at <= now()
+       AND ($3 OR kind <> 'start')
+       AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.request_id = o.request_id AND e.id < o.id)
+     ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED)
+UPDATE outbox o SET due_at = now() + make_interval(secs => $2), attempts = attempts + 1
+  FROM due WHERE o.id = due.id
+RETURNING o.id, o.request_id, o.kind, o.message, o.attempts
+"""
+
+
+async def take(source: Source, *, most: int, lease_seconds: float, starts: bool) -> list[Due]:
+    """Up to `most` rows that are due, leased; without `starts`, signals only."""
+    return [
+        Due(
+            row["id"],
+            row["request_id"],
+            row["kind"],
+            None if row["message"] is None else _MESSAGE.validate_python(row["message"]),
+            row["attempts"],
+        )
+        for row in await source.fetch(TAKE, most, lease_seconds, starts)
+    ]
+
+
+async def delete(source: Source, ids: Sequence[int]) -> None:
+    """These rows were told."""
+    await source.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", ids)
+
+
+POSTPONE = """
+UPDATE outbox SET due_at = now() + make_interval(secs => $2), last_error = left($3, 500) WHERE id = $1
+"""
+
+
+async def postpone(source: Source, row_id: int, seconds: float, error: str) -> None:
+    await source.execute(POSTPONE, row_id, seconds, error)
+
+
+START = """
+SELECT r.id, r.requester, r.inputs, r.created_at, r.digest, p.sha256, p.recipe
+  FROM requests r JOIN recipes p USING (workflow, version) WHERE r.id = $1
+"""
+
+
+async def start_input(source: Source, request_id: UUID) -> StartInput:
+    """The start of a request's workflow, made anew from what was committed."""
+    row = await source.fetchrow(START, request_id)
+    if row is None:
+        raise LookupError(f"request {request_id} is not there")
+    recipe = model.load(row["recipe"])
+    state = progress.initial(
+        recipe,
+        request_id=str(row["id"]),
+        requester=row["requester"],
+        inputs=row["inputs"],
+        submitted_at=row["created_at"],
+        digest=row["digest"],
+    )
+    return StartInput(ENGINE_VERSION, recipe, row["sha256"], state)
+
+
+STANDING = """
+SELECT r.finalized_at IS NOT NULL AS final,
+       EXISTS (SELECT 1 FROM outbox o WHERE o.request_id = r.id AND o.kind = 'start') AS unstarted
+  FROM requests r WHERE r.id = $1
+"""
+
+
+async def standing(source: Source, request_id: UUID) -> tuple[bool, bool]:
+    """Whether the request is final, and whether its start has still to be told."""
+    row = await source.fetchrow(STANDING, request_id)
+    if row is None:
+        raise LookupError(f"request {request_id} is not there")
+    return bool(row["final"]), bool(row["unstarted"])
+
+
+SETTLE_LATE = """
+WITH late AS (
+    UPDATE commands c SET applied = false, settled_at = now(),
+           detail = 'the request is already ' || r.state
+      FROM requests r
+     WHERE c.id = $1 AND r.id = c.request_id AND r.finalized_at IS NOT NULL AND c.settled_at IS NULL
+    RETURNING c.id)
+SELECT count(*) FROM late
+"""
+
+
+async def settle_late(source: Source, command_id: UUID) -> None:
+    """Refuse a command that reached its request's workflow after the end."""
+    await source.execute(SETTLE_LATE, command_id)
+
+
+# Bounded, so that the count costs the same however long the queue is.
+NOT_BEGUN = """
+SELECT count(*) FROM (
+    SELECT 1 FROM requests r
+     WHERE r.seq = 0
+       AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.request_id = r.id AND o.kind = 'start')
+     LIMIT $1) AS started
+"""
+
+
+async def not_begun(source: Source, most: int) -> int:
+    """How many workflows were started that no worker has taken up yet; at most `most`."""
+    return int(await source.fetchval(NOT_BEGUN, most))
+
+
+LAG = "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox"
+
+
+async def lag(source: Source) -> tuple[int, float]:
+    """How many rows wait, and the age of the oldest in seconds."""
+    row = await source.fetchrow(LAG)
+    return (0, 0.0) if row is None else (int(row[0]), float(row[1]))

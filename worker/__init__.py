@@ -1,0 +1,1 @@
+"""Waits: one workflow per request."""

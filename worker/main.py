@@ -1,0 +1,75 @@
+"""A worker process: runs workflows and their activities until it is told to stop."""
+
+import asyncio
+import signal
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+
+import temporal_client
+from activities.commit import Activities
+from contract.names import TASK_QUEUE
+from settings import Settings
+from storage.pool import Pool, patient_pool
+from worker.workflow import ApprovalWorkflow
+
+_log = structlog.get_logger()
+
+STICKY = timedelta(seconds=2)
+"""How long a workflow task waits for the worker that knows it; the SDK's 10 s stall after a crash."""
+
+
+def build(client: Client, pool: Pool, settings: Settings) -> Worker:
+    """The worker, with everything a workflow of ours may call registered.
+
+    Unsandboxed, because the sandbox re-imports for every workflow; a lint keeps clocks, randomness
+    and I/O out of workflow code instead, and stored histories are replayed on every change.
+    """
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[ApprovalWorkflow],
+        activities=[Activities(pool).commit],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=settings.worker_cached_workflows,
+        max_concurrent_workflow_tasks=settings.worker_workflow_slots,
+        max_concurrent_local_activities=settings.worker_activity_slots,
+        no_remote_activities=True,
+        sticky_queue_schedule_to_start_timeout=STICKY,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=timedelta(seconds=settings.shutdown_seconds),
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what is under way."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    pool = await patient_pool(settings.database_url, stopping, settings.database_pool_size)
+    client = await _patient_client(settings, stopping) if pool is not None else None
+    if pool is None or client is None:
+        return
+    async with build(client, pool, settings):
+        _log.info("worker runs", task_queue=TASK_QUEUE)
+        await stopping.wait()
+        _log.info("worker finishes what is under way")
+    await pool.close()
+
+
+async def _patient_client(settings: Settings, stopping: asyncio.Event) -> Client | None:
+    """A connected client, as soon as Temporal can be reached; None if stopped before."""
+    port = settings.worker_metrics_port
+    bind = f"{settings.metrics_host}:{port}" if port else None
+    while not stopping.is_set():
+        try:
+            return await temporal_client.connect(
+                settings.temporal_address, settings.temporal_namespace, metrics_bind=bind
+            )
+        except (RPCError, RuntimeError) as error:
+            _log.warning("waiting for Temporal", error=str(error))
+            await asyncio.sleep(1)
+    return None

@@ -1,0 +1,175 @@
+"""The workflow of one request: an inbox and an alarm feed `progress`; its effects are committed.
+
+Signal handlers only append. One loop takes what has happened, works out what follows, has the
+`commit` activity write it, and only then believes it. Everything a request means is in
+`recipes.progress`; everything it writes is in `storage.commits`.
+"""
+
+import asyncio
+from collections import deque
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, SearchAttributeKey
+
+from contract.messages import CommitInput, CommitResult, Message, Outcome, StartInput
+from contract.names import (
+    ACTIVITY_COMMIT,
+    SEARCH_INCIDENT,
+    SEARCH_STATE,
+    SEARCH_STEP,
+    SIGNAL_TELL,
+    WORKFLOW_TYPE,
+)
+from recipes import progress
+from recipes.state import Commanded, Decided, Happening, Started, State, Ticked, Transition
+
+_PATIENCE = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30)
+)
+_STATE = SearchAttributeKey.for_keyword(SEARCH_STATE)
+_STEP = SearchAttributeKey.for_keyword(SEARCH_STEP)
+_INCIDENT = SearchAttributeKey.for_keyword(SEARCH_INCIDENT)
+
+
+class Alarm:
+    """Rings at a moment that may move. One timer runs at a time, and only an earlier moment replaces
+    it: a later one lets it ring for nothing, which costs less history than cancelling."""
+
+    def __init__(self) -> None:
+        self.moment: datetime | None = None
+        self._rings_at: datetime | None = None
+        self._timer: asyncio.Task[None] | None = None
+
+    @property
+    def due(self) -> bool:
+        return self.moment is not None and self.moment <= workflow.now()
+
+    @property
+    def rung(self) -> bool:
+        return self.moment is not None and self._rings_at is None
+
+    def set(self, moment: datetime | None) -> None:
+        """Ring at `moment`; None while only people can move the request."""
+        self.moment = moment
+        if moment is None or (self._rings_at is not None and self._rings_at <= moment):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        left = moment - workflow.now()
+        if left <= timedelta():
+            self._rings_at = self._timer = None
+            return
+        self._rings_at = moment
+        self._timer = asyncio.create_task(self._ring(left))
+
+    async def _ring(self, left: timedelta) -> None:
+        await workflow.sleep(left)
+        self._rings_at = self._timer = None
+
+
+@workflow.defn(name=WORKFLOW_TYPE)
+class ApprovalWorkflow:
+    """One request, from its submission to a final state."""
+
+    @workflow.init
+    def __init__(self, start: StartInput) -> None:
+        self.start = start
+        self.recipe = start.recipe
+        self.state = start.state
+        self.inbox: deque[Message] = deque(start.inbox)
+        self.alarm = Alarm()
+        self.shown: tuple[str, str | None, str | None] | None = None
+
+    @workflow.signal(name=SIGNAL_TELL)
+    def tell(self, message: Message) -> None:
+        """Somebody decided, or commands."""
+        self.inbox.append(message)
+
+    @workflow.run
+    async def run(self, start: StartInput) -> Outcome:
+        """Carry the request to a final state, then answer what is still in the inbox."""
+        if self.state.seq == 0:
+            await self.advance(Started())
+        while self.inbox or not self.state.final:
+            self.continue_as_new_when_long()
+            self.alarm.set(progress.next_wakeup(self.state))
+            await workflow.wait_condition(lambda: bool(self.inbox) or self.alarm.rung)
+            if self.inbox:
+                await self.advance(self.inbox.popleft())
+            elif self.alarm.due:
+                await self.advance(Ticked())
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return Outcome(self.state.state, self.state.seq)
+
+    async def advance(self, happening: Happening) -> None:
+        """Take one transition, as storage says it stands. See `CommitResult`."""
+        now = workflow.now()
+        transition = progress.apply(self.recipe, self.state, happening, now)
+        if transition.state == self.state:
+            return
+        result = await self.commit(self.state, happening, now)
+        if result.lost:
+            # Whoever was first, was: their decisions count before what we were about to do.
+            self.put_back(happening)
+            self.inbox.extendleft(reversed(result.lost))
+            return
+        answers = result.answers
+        if result.earlier is not None:
+            if result.earlier.happening != happening:
+                self.put_back(happening)
+            now, answers = result.earlier.now, result.earlier.answers
+            transition = progress.apply(self.recipe, self.state, result.earlier.happening, now)
+        for round_of_answers in answers:
+            transition = progress.then(self.recipe, transition, round_of_answers, now)
+        self.believe(transition)
+
+    def put_back(self, happening: Happening) -> None:
+        """Keep a message for later. A tick comes again by itself; so does the start."""
+        if isinstance(happening, Decided | Commanded):
+            self.inbox.appendleft(happening)
+
+    async def commit(self, state: State, happening: Happening, now: datetime) -> CommitResult:
+        return await workflow.execute_local_activity(
+            ACTIVITY_COMMIT,
+            CommitInput(
+                workflow=self.recipe.workflow,
+                version=self.recipe.version,
+                recipe_sha256=self.start.recipe_sha256,
+                state=state,
+                happening=happening,
+                now=now,
+            ),
+            result_type=CommitResult,
+            start_to_close_timeout=timedelta(seconds=30),
+            retry_policy=_PATIENCE,
+            local_retry_threshold=timedelta(seconds=1),
+        )
+
+    def believe(self, transition: Transition) -> None:
+        self.state = transition.state
+        step = None if self.state.final else progress.step_of(self.recipe, self.state)
+        incident = self.state.incidents[0].kind if self.state.incidents else None
+        show = self.state.state, step.id if step else None, incident
+        if show != self.shown:
+            self.shown = show
+            workflow.upsert_search_attributes(
+                [
+                    _STATE.value_set(show[0]),
+                    _STEP.value_set(show[1]) if show[1] else _STEP.value_unset(),
+                    _INCIDENT.value_set(show[2]) if show[2] else _INCIDENT.value_unset(),
+                ]
+            )
+
+    def continue_as_new_when_long(self) -> None:
+        """Begin a fresh history, carrying the state and whatever has not been read yet."""
+        if workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(
+                StartInput(
+                    engine=self.start.engine,
+                    recipe=self.recipe,
+                    recipe_sha256=self.start.recipe_sha256,
+                    state=self.state,
+                    inbox=tuple(self.inbox),
+                )
+            )
