@@ -6,16 +6,9 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 
 async def connect(
-    address: str, namespace: str, *, lazy: bool = False, metrics_bind: str | None = None
+    address: str, namespace: str, *, lazy: bool = False, runtime: Runtime | None = None
 ) -> Client:
-    """A client. With `lazy` it connects at the first call, so that its owner starts without Temporal.
-
-    `metrics_bind` (host:port) serves the SDK's own Prometheus metrics there.
-    """
-    runtime = None
-    if metrics_bind is not None:
-        metrics = PrometheusConfig(bind_address=metrics_bind)
-        runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))
+    """A client. With `lazy` it connects at the first call, so that its owner starts without Temporal."""
     return await Client.connect(
         address,
         namespace=namespace,
@@ -23,3 +16,8 @@ async def connect(
         lazy=lazy,
         runtime=runtime,
     )
+
+
+def metered(bind: str) -> Runtime:
+    """A runtime that serves the SDK's own Prometheus metrics at `bind`, host:port."""
+    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=bind)))

@@ -40,7 +40,7 @@ def build(client: Client, pool: Pool, settings: Settings) -> Worker:
         no_remote_activities=True,
         sticky_queue_schedule_to_start_timeout=STICKY,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
-        graceful_shutdown_timeout=timedelta(seconds=settings.shutdown_seconds),
+        graceful_shutdown_timeout=timedelta(seconds=settings.worker_graceful_shutdown),
     )
 
 
@@ -63,11 +63,11 @@ async def run(settings: Settings) -> None:
 async def _patient_client(settings: Settings, stopping: asyncio.Event) -> Client | None:
     """A connected client, as soon as Temporal can be reached; None if stopped before."""
     port = settings.worker_metrics_port
-    bind = f"{settings.metrics_host}:{port}" if port else None
+    runtime = temporal_client.metered(f"{settings.metrics_host}:{port}") if port else None
     while not stopping.is_set():
         try:
             return await temporal_client.connect(
-                settings.temporal_address, settings.temporal_namespace, metrics_bind=bind
+                settings.temporal_address, settings.temporal_namespace, runtime=runtime
             )
         except (RPCError, RuntimeError) as error:
             _log.warning("waiting for Temporal", error=str(error))
