@@ -50,6 +50,8 @@ class Activities:
         if key not in self._recipes:
             stored = await published.get(self._pool, *key)
             if stored is None or stored.sha256 != asked.recipe_sha256:
-                raise LookupError(f"{key[0]} v{key[1]} is not the recipe this request was pinned to")
+                raise LookupError(
+                    f"{key[0]} v{key[1]} is not the recipe this request was pinned to"
+                )
             self._recipes[key] = stored.recipe
         return self._recipes[key]

@@ -49,9 +49,7 @@ async def _answer(source: Source, ask: Ask, requester: str, at: datetime) -> Ans
             return await _person(source, name, requester, at)
 
 
-async def _employee(
-    source: Source, requester: str, paths: tuple[str, ...], at: datetime
-) -> Answer:
+async def _employee(source: Source, requester: str, paths: tuple[str, ...], at: datetime) -> Answer:
     height = max(path.split(".").count("manager") for path in paths)
     line = await directory.line(source, requester, at, min(height, LINE_LIMIT))
     if not line:
@@ -82,9 +80,7 @@ async def _principal(source: Source, reference: str) -> tuple[str, str]:
 
 
 async def _member(source: Source, role: str, requester: str, at: datetime) -> Answer:
-    people = [
-        person for person in await directory.members(source, role, at) if person != requester
-    ]
+    people = [person for person in await directory.members(source, role, at) if person != requester]
     if not people:
         return _refused(f"role {role} has no member other than the requester")
     turn = await directory.take_turn(source, role)

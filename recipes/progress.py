@@ -44,8 +44,8 @@ from recipes.state import (
     AskEmployee,
     AskManager,
     Assignment,
-    Closing,
     CloseTask,
+    Closing,
     Commanded,
     Decided,
     Effect,
@@ -283,7 +283,9 @@ class _Run:
             self.leave(step, "skipped")
         elif isinstance(step, ActionStep):
             self.effects.append(
-                Record("step.completed", {"step": step.id, "outcome": step.action, "rule": step.when})
+                Record(
+                    "step.completed", {"step": step.id, "outcome": step.action, "rule": step.when}
+                )
             )
             final: FinalState = "approved" if step.action == "approve" else "rejected"
             self.finalize(final, f"action of step {step.id}", step.reason)
@@ -398,9 +400,7 @@ class _Run:
             results={**self.state.results, step.id: result},
         )
 
-    def finalize(
-        self, to: FinalState, why: str, reason: str | None, actor: Actor = ENGINE
-    ) -> None:
+    def finalize(self, to: FinalState, why: str, reason: str | None, actor: Actor = ENGINE) -> None:
         for task in self.state.tasks:
             self.close_task(task, _CLOSINGS[to], why)
         for incident in self.state.incidents:
@@ -439,7 +439,11 @@ class _Run:
     def clear_incident(self, seat: str | None, actor: Actor = ENGINE) -> None:
         for incident in self.state.incidents:
             if incident.seat == seat:
-                payload: dict[str, Json] = {"kind": incident.kind, "step": incident.step, "seat": seat}
+                payload: dict[str, Json] = {
+                    "kind": incident.kind,
+                    "step": incident.step,
+                    "seat": seat,
+                }
                 self.effects.append(Record("incident.resolved", payload, actor))
         rest = tuple(incident for incident in self.state.incidents if incident.seat != seat)
         self.state = replace(self.state, incidents=rest)
@@ -491,7 +495,8 @@ class _Run:
 
     def cast(self, key: str, vote: Vote, by: Actor | None) -> None:
         seats = (
-            replace(seat, vote=vote, by=by) if seat.key == key else seat for seat in self.state.seats
+            replace(seat, vote=vote, by=by) if seat.key == key else seat
+            for seat in self.state.seats
         )
         self.state = replace(self.state, seats=tuple(seats))
 

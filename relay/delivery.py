@@ -6,6 +6,7 @@ bounded work in hand; whatever it does not get done, the relay does.
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -58,7 +59,7 @@ class Told(Enum):
 async def start(client: Client, start: StartInput) -> Told:
     """Start a request's workflow. One that runs or has run is as good. Raises RPCError."""
     state, recipe = start.state, start.recipe
-    try:
+    with suppress(WorkflowAlreadyStartedError):
         await client.start_workflow(
             WORKFLOW_TYPE,
             start,
@@ -74,8 +75,6 @@ async def start(client: Client, start: StartInput) -> Told:
             ),
             rpc_timeout=_RPC_TIMEOUT,
         )
-    except WorkflowAlreadyStartedError:
-        pass
     return Told.DONE
 
 
@@ -170,7 +169,8 @@ class Delivery:
             await self._delete_told()
 
     async def _delete_told(self) -> None:
-        told, self._told = self._told, []
+        told = self._told.copy()
+        self._told.clear()
         if not told:
             return
         try:

@@ -41,7 +41,7 @@ async def line(source: Source, person: str, at: datetime, height: int) -> list[P
     A cycle in the lines repeats people; it ends at `height`.
     """
     rows = await source.fetch(LINE, person, at, height)
-    return [Person(**row) for row in rows]
+    return [Person(*row) for row in rows]
 
 
 ROLE_EXISTS = "SELECT EXISTS (SELECT 1 FROM roles WHERE name = $1)"

@@ -138,7 +138,9 @@ async def not_begun(source: Source, most: int) -> int:
     return int(await source.fetchval(NOT_BEGUN, most))
 
 
-LAG = "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox"
+LAG = (
+    "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox"
+)
 
 
 async def lag(source: Source) -> tuple[int, float]:
