@@ -1,0 +1,88 @@
+"""Settings: what is refused, and how it is said."""
+
+from pathlib import Path
+
+import pytest
+
+import settings
+
+
+def test_defaults_are_those_of_one_machine() -> None:
+    loaded = settings.load()
+    assert loaded.environment == "development"
+    assert loaded.api_host == "127.0.0.1"
+    assert loaded.migrations_url == loaded.database_url
+    assert loaded.dev_issuer_allowed
+
+
+def test_the_environment_is_read_and_empty_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_API_PORT", "9000")
+    monkeypatch.setenv("COUNTERSIGN_JWT_ISSUER", "")
+    monkeypatch.setenv("COUNTERSIGN_DATA_DIR", "/srv/countersign")
+    loaded = settings.load()
+    assert loaded.api_port == 9000
+    assert loaded.jwt_issuer is None
+    assert loaded.dev_issuer_key == Path("/srv/countersign/dev_issuer.pem")
+    assert loaded.dev_issuer_public_key == Path("/srv/countersign/dev_issuer.pub.pem")
+
+
+def test_everything_wrong_is_told_at_once_by_variable_and_without_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COUNTERSIGN_API_PORT", "hunter2")
+    monkeypatch.setenv("COUNTERSIGN_LOG_LEVEL", "loud")
+    with pytest.raises(settings.SettingsInvalid) as caught:
+        settings.load()
+    text = str(caught.value)
+    assert "COUNTERSIGN_API_PORT: " in text
+    assert "COUNTERSIGN_LOG_LEVEL: " in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"JWT_ISSUER": "i", "JWT_JWKS_URL": "https://k", "JWT_PUBLIC_KEY_FILE": "k"},
+            "not both",
+        ),
+        ({"JWT_JWKS_URL": "https://k"}, "jwt_issuer must be set"),
+        (
+            {"ENVIRONMENT": "production", "JWT_ISSUER": "i", "JWT_JWKS_URL": "http://k"},
+            "must be https",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
+    with pytest.raises(settings.SettingsInvalid, match=message):
+        settings.load()
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104 - this is the bind that must not count as loopback
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.org", False),
+    ],
+)
+def test_loopback(host: str, expected: bool) -> None:
+    assert settings.is_loopback(host) is expected
+
+
+def test_the_development_issuer_stays_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_API_HOST", "10.0.0.1")
+    assert not settings.load().dev_issuer_allowed
+    monkeypatch.setenv("COUNTERSIGN_API_HOST", "127.0.0.1")
+    assert settings.load().dev_issuer_allowed
+    monkeypatch.setenv("COUNTERSIGN_ENVIRONMENT", "production")
+    assert not settings.load().dev_issuer_allowed
