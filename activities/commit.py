@@ -48,10 +48,5 @@ class Activities:
         """The pinned recipe; published ones never change, so each is read once per process."""
         key = asked.workflow, asked.version
         if key not in self._recipes:
-            stored = await published.get(self._pool, *key)
-            if stored is None or stored.sha256 != asked.recipe_sha256:
-                raise LookupError(
-                    f"{key[0]} v{key[1]} is not the recipe this request was pinned to"
-                )
-            self._recipes[key] = stored.recipe
+            self._recipes[key] = await published.parsed(self._pool, *key)
         return self._recipes[key]

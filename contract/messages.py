@@ -34,7 +34,6 @@ class CommitInput:
 
     workflow: str
     version: int
-    recipe_sha256: str
     state: State
     happening: Annotated[Happening, Field(discriminator="kind")]
     now: datetime

@@ -357,7 +357,7 @@ class _Run:
         replaced = next((task for task in self.state.tasks if task.seat == seat), None)
         level = 0
         if replaced is not None:
-            level = min(replaced.level + 1, len(ballot.levels) - 1)
+            level = replaced.level + 1
             action = _level(ballot, replaced.level).action
             self.close_task(replaced, "expired", f"timeout: {action}")
         self.open_task(seat, ballot, assignment, level)
@@ -452,7 +452,7 @@ class _Run:
 
     def open_task(self, seat: str, ballot: Ballot, assignment: Assignment, level: int) -> None:
         number = self.state.tasks_opened + 1
-        after = ballot.levels[level].after if ballot.levels else None
+        after = _level(ballot, level).after if ballot.levels else None
         due = self.now + timedelta(seconds=after) if after is not None else None
         task = Task(
             id=str(uuid5(UUID(self.state.request_id), f"task:{number}")),

@@ -30,7 +30,7 @@ async def create_pool(url: str, *, min_size: int = 1, max_size: int = 10) -> Poo
     )
 
 
-async def patient_pool(url: str, stopping: asyncio.Event, max_size: int) -> Pool | None:
+async def patient_pool(url: str, stopping: asyncio.Event, max_size: int) -> "Pool | None":
     """A pool, as soon as Postgres can be reached; None if `stopping` is set before."""
     while not stopping.is_set():
         try:

@@ -135,7 +135,6 @@ class ApprovalWorkflow:
             CommitInput(
                 workflow=self.recipe.workflow,
                 version=self.recipe.version,
-                recipe_sha256=self.start.recipe_sha256,
                 state=state,
                 happening=happening,
                 now=now,

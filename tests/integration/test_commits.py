@@ -1,0 +1,208 @@
+"""A transition is written whole and once; a decision that was first is never overruled."""
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from activities.commit import Activities
+from contract.messages import CommitInput, CommitResult
+from recipes import model, progress
+from recipes.model import ApprovalStep, Ballot, Json, Level, Quorum, Recipe
+from recipes.state import Actor, Commanded, Decided, Happening, Started, State, Ticked
+from storage.errors import OutOfSequence
+from storage.pool import Pool
+
+NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
+RECIPE = Recipe(
+    workflow="laptop",
+    version=1,
+    steps=(
+        ApprovalStep(
+            id="both",
+            type="parallel",
+            quorum=Quorum("any"),
+            employee_paths=("manager",),
+            ballots=(
+                Ballot(
+                    "boss", approver="{{ employee.manager }}", levels=(Level(3600, "escalate"),)
+                ),
+                Ballot("money", candidates=("role:finance", "user:frank")),
+            ),
+        ),
+    ),
+)
+SHA = "a" * 64
+
+
+@pytest.fixture
+async def start(pool: Pool, admin_pool: Pool) -> State:
+    """The state of a submitted request, with its organisation and recipe in storage."""
+    await admin_pool.execute(
+        "INSERT INTO people (id, name, employed) SELECT id, id, '[2020-01-01,)' "
+        "FROM unnest('{alice,bob,grace,frank,fay}'::text[]) id"
+    )
+    await admin_pool.execute(
+        "INSERT INTO manager_lines VALUES ('alice','bob','[2020-01-01,)'),('bob','grace','[2020-01-01,)')"
+    )
+    await admin_pool.execute("INSERT INTO roles (name) VALUES ('finance')")
+    await admin_pool.execute("INSERT INTO role_members VALUES ('finance','fay','[2020-01-01,)')")
+    await pool.execute(
+        "INSERT INTO recipes (workflow, version, sha256, source, recipe, published_by) "
+        "VALUES ('laptop', 1, $1, '', $2, 'admin')",
+        SHA,
+        model.dump(RECIPE),
+    )
+    request_id = uuid4()
+    await pool.execute(
+        "INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, created_at)"
+        " VALUES ($1, 'laptop', 1, 'alice', 'Laptop', '{}', 'd', $2)",
+        request_id,
+        NOW,
+    )
+    return progress.initial(
+        RECIPE,
+        request_id=str(request_id),
+        requester="alice",
+        inputs={},
+        submitted_at=NOW,
+        digest="d",
+    )
+
+
+async def commit(
+    pool: Pool, state: State, happening: Happening, now: datetime = NOW
+) -> tuple[CommitResult, State]:
+    """Commit a transition; the result, and the state as the workflow would have it after."""
+    asked = CommitInput("laptop", 1, state, happening, now)
+    result = await Activities(pool).commit(asked)
+    if result.lost:
+        return result, state
+    stands = result.earlier
+    happening, now = (stands.happening, stands.now) if stands else (happening, now)
+    transition = progress.apply(RECIPE, state, happening, now)
+    for answers in stands.answers if stands else result.answers:
+        transition = progress.then(RECIPE, transition, answers, now)
+    return result, transition.state
+
+
+async def decide(pool: Pool, state: State, task: str, who: str) -> Decided:
+    """What the decide path does to the rows, reduced to its lock."""
+    await pool.execute(
+        "WITH won AS (UPDATE tasks SET state = 'decided', closed_at = $2 WHERE id = $1 AND state = 'open'"
+        " RETURNING id, request_id)"
+        " INSERT INTO decisions (id, task_id, request_id, decision, actor, decided_at)"
+        " SELECT $3, id, request_id, 'approve', $4, $2 FROM won",
+        UUID(task),
+        NOW,
+        uuid4(),
+        who,
+    )
+    return Decided(task, "approve", Actor(who), NOW)
+
+
+async def row(pool: Pool, state: State) -> asyncpg.Record:
+    found = await pool.fetchrow("SELECT * FROM requests WHERE id = $1", UUID(state.request_id))
+    assert found is not None
+    return found
+
+
+async def types(pool: Pool, state: State) -> list[str]:
+    rows = await pool.fetch(
+        "SELECT event_type FROM audit WHERE request_id = $1 ORDER BY seq", UUID(state.request_id)
+    )
+    return [row["event_type"] for row in rows]
+
+
+async def test_the_start_assigns_tasks_and_leaves_a_chain(pool: Pool, start: State) -> None:
+    _, after = await commit(pool, start, Started())
+    request = await row(pool, after)
+    assert (request["state"], request["step"], request["seq"]) == ("pending", "both", 1)
+    tasks = await pool.fetch("SELECT * FROM tasks ORDER BY seat")
+    assert [(t["seat"], t["assignee"], t["candidates"]) for t in tasks] == [
+        ("both/boss", "bob", None),
+        ("both/money", None, ["role:finance", "user:frank"]),
+    ]
+    assert tasks[0]["due_at"] == NOW + timedelta(hours=1)
+    shared = await pool.fetch("SELECT principal FROM task_candidates ORDER BY 1")
+    assert [r["principal"] for r in shared] == ["role:finance", "user:frank"]
+    previous = bytes(32)
+    for event in await pool.fetch("SELECT * FROM audit ORDER BY seq"):
+        assert event["prev_hash"] == previous
+        previous = hashlib.sha256(b"\0" + previous + event["body"]).digest()
+        assert event["hash"] == previous
+    assert await types(pool, after) == ["task.assigned", "task.assigned"]
+
+
+async def test_the_same_transition_again_changes_nothing(pool: Pool, start: State) -> None:
+    first, after = await commit(pool, start, Started())
+    again, same = await commit(pool, start, Started())
+    assert again.earlier is not None
+    assert again.earlier.answers == first.answers
+    assert same == after
+    assert await pool.fetchval("SELECT count(*) FROM tasks") == 2
+
+
+async def test_another_happening_at_a_written_seq_gets_what_stands(
+    pool: Pool, start: State
+) -> None:
+    _, pending = await commit(pool, start, Started())
+    late = NOW + timedelta(hours=2)
+    _, escalated = await commit(pool, pending, Ticked(), late)
+    cancel = Commanded(str(uuid4()), "cancel", Actor("alice"), late)
+    result, after = await commit(pool, pending, cancel, late + timedelta(minutes=1))
+    assert result.earlier is not None
+    assert result.earlier.happening == Ticked()
+    assert result.earlier.now == late
+    assert after == escalated
+    assert (await row(pool, after))["state"] == "pending"
+
+
+async def test_a_closing_that_loses_writes_nothing_and_tells_who_won(
+    pool: Pool, start: State
+) -> None:
+    _, pending = await commit(pool, start, Started())
+    boss = next(task for task in pending.tasks if task.seat == "both/boss")
+    won = await decide(pool, pending, boss.id, "bob")
+    before = await types(pool, pending)
+    result, _ = await commit(pool, pending, Ticked(), NOW + timedelta(hours=2))
+    assert result.lost == (won,)
+    assert (await row(pool, pending))["seq"] == 1
+    assert await types(pool, pending) == before
+    _, after = await commit(pool, pending, won)
+    assert (await row(pool, after))["state"] == "approved"
+    assert await pool.fetchval("SELECT count(*) FROM task_candidates") == 0
+    closed = await pool.fetchrow("SELECT state FROM tasks WHERE seat = 'both/money'")
+    assert closed is not None
+    assert closed["state"] == "superseded"
+
+
+async def test_an_escalation_replaces_the_task_of_its_seat(pool: Pool, start: State) -> None:
+    _, pending = await commit(pool, start, Started())
+    _, after = await commit(pool, pending, Ticked(), NOW + timedelta(hours=2))
+    tasks = await pool.fetch("SELECT * FROM tasks WHERE seat = 'both/boss' ORDER BY level")
+    assert [(t["assignee"], t["state"], t["level"]) for t in tasks] == [
+        ("bob", "expired", 0),
+        ("grace", "open", 1),
+    ]
+    assert (await types(pool, after))[-2:] == ["task.expired", "task.assigned"]
+
+
+async def test_a_transition_out_of_order_is_refused(pool: Pool, start: State) -> None:
+    _, pending = await commit(pool, start, Started())
+    ahead = replace(pending, seq=7)
+    with pytest.raises(OutOfSequence, match="stands at 1"):
+        await commit(pool, ahead, Ticked(), NOW + timedelta(hours=2))
+
+
+async def test_nobody_to_ask_is_an_incident_in_the_projection(
+    pool: Pool, admin_pool: Pool, start: State
+) -> None:
+    await admin_pool.execute("DELETE FROM manager_lines")
+    _, after = await commit(pool, start, Started())
+    incidents: list[Json] = (await row(pool, after))["incidents"]
+    assert [item["kind"] for item in incidents] == ["NoApproverFound"]
+    assert "incident.raised" in await types(pool, after)

@@ -1,0 +1,111 @@
+"""A commit activity over a dictionary: what storage promises, small enough to read.
+
+It keeps the contract of `contract.messages.CommitResult`: once per seq, decisions first, and the
+directory's answers from a plain mapping.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from temporalio import activity
+
+from contract.messages import CommitInput, CommitResult, Committed
+from contract.names import ACTIVITY_COMMIT
+from recipes import progress
+from recipes.model import Recipe
+from recipes.state import (
+    Actor,
+    Answer,
+    Ask,
+    AskApprover,
+    AskCandidates,
+    AskEmployee,
+    AskManager,
+    Assignment,
+    CloseTask,
+    Decided,
+    Effect,
+    OpenTask,
+    Refusal,
+    State,
+    Transition,
+)
+
+MANAGERS = {"alice": "bob", "bob": "grace", "grace": "zoe"}
+
+
+def answer(ask: Ask) -> Answer:
+    """alice reports to bob, bob to grace, grace to zoe; a role is held by somebody of its name."""
+    match ask:
+        case AskEmployee():
+            manager = {"id": "bob", "manager": {"id": "grace", "manager": {"id": "zoe"}}}
+            return Answer(employee={"id": "alice", "manager": manager})
+        case AskManager(_, user) if user in MANAGERS:
+            return Answer(assignment=Assignment(user=MANAGERS[user]))
+        case AskManager(_, user):
+            return Answer(refusal=Refusal("NoApproverFound", f"{user} has no manager to ask"))
+        case AskCandidates(_, references):
+            return Answer(assignment=Assignment(candidates=references))
+        case AskApprover(_, reference):
+            return Answer(assignment=Assignment(user=reference.removeprefix("user:")))
+
+
+@dataclass
+class Ledger:
+    """`decided` holds decisions by task; `commits` what was written, by request, in order."""
+
+    recipe: Recipe
+    answer: Callable[[Ask], Answer] = answer
+    commits: dict[str, list[tuple[Committed, Transition]]] = field(default_factory=dict)
+    decided: dict[str, Decided] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    before: Callable[[CommitInput], None] = lambda _: None
+    after: Callable[[CommitInput], None] = lambda _: None
+
+    @activity.defn(name=ACTIVITY_COMMIT)
+    async def commit(self, asked: CommitInput) -> CommitResult:
+        self.before(asked)
+        written = self.commits.setdefault(asked.state.request_id, [])
+        if asked.state.seq < len(written):
+            stands, _ = written[asked.state.seq]
+            return CommitResult(earlier=stands)
+        transition = progress.apply(self.recipe, asked.state, asked.happening, asked.now)
+        rounds: list[tuple[Answer, ...]] = []
+        while transition.state.asks:
+            rounds.append(tuple(self.answer(ask) for ask in transition.state.asks))
+            transition = progress.then(self.recipe, transition, rounds[-1], asked.now)
+        closing = [item.task_id for item in transition.effects if isinstance(item, CloseTask)]
+        lost = tuple(self.decided[task] for task in closing if task in self.decided)
+        if lost:
+            return CommitResult(lost=lost)
+        self.closed.update(closing)
+        written.append((Committed(asked.happening, asked.now, tuple(rounds)), transition))
+        self.after(asked)
+        return CommitResult(answers=tuple(rounds))
+
+    def state(self, request_id: str) -> State:
+        return self.commits[request_id][-1][1].state
+
+    def effects(self, request_id: str) -> list[Effect]:
+        return [
+            effect for _, change in self.commits.get(request_id, []) for effect in change.effects
+        ]
+
+    def open_tasks(self, request_id: str) -> list[OpenTask]:
+        return [
+            effect
+            for effect in self.effects(request_id)
+            if isinstance(effect, OpenTask)
+            and effect.task.id not in self.closed
+            and effect.task.id not in self.decided
+        ]
+
+    def decide(self, task_id: str, who: str, decision: str, at: datetime) -> Decided:
+        """The decide path: the first on an open task wins. ValueError for everybody else."""
+        if task_id in self.closed or task_id in self.decided:
+            raise ValueError("too late")
+        made = Decided(task_id=task_id, decision="approve", actor=Actor(who), at=at)
+        made = replace(made, decision="reject") if decision == "reject" else made
+        self.decided[task_id] = made
+        return made

@@ -1,0 +1,132 @@
+"""One request's workflow on the time-skipping server, over a ledger."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from contract.messages import Outcome, StartInput
+from contract.names import ENGINE_VERSION, SIGNAL_TELL
+from recipes import parse, progress
+from recipes.state import Actor, Commanded, Decided, OpenTask
+from tests.workflow.ledger import Ledger
+from worker.workflow import ApprovalWorkflow
+
+LEAVE = """
+workflow: leave_request
+version: 1
+inputs: {type: object, required: [days], properties: {days: {type: integer}}}
+owner: role:hr
+deadline: 30d
+steps:
+  - id: manager_approval
+    approver: "{{ employee.manager }}"
+    timeout: 48h
+    on_timeout: escalate
+    remind: [24h]
+"""
+
+TWO_OF_THREE = """
+workflow: contract
+version: 1
+inputs: {type: object}
+owner: role:legal
+steps:
+  - id: board
+    type: parallel
+    quorum: 2
+    branches: [{approver: "user:ann"}, {approver: "user:ben"}, {approver: "user:cy", timeout: 1h, on_timeout: reject}]
+"""
+
+
+@dataclass
+class Running:
+    """One started request, its ledger and the client that signals it."""
+
+    env: WorkflowEnvironment
+    ledger: Ledger
+    handle: WorkflowHandle[ApprovalWorkflow, Outcome]
+
+    @property
+    def id(self) -> str:
+        return self.handle.id
+
+    async def begun(self) -> None:
+        """Wait until the first transition is written."""
+        await self.written(1)
+
+    async def written(self, commits: int) -> None:
+        """Let time pass, a second at a time, until so many transitions are written."""
+        while len(self.ledger.commits.get(self.id, ())) < commits:
+            await self.env.sleep(1)
+
+    def task(self, assignee: str) -> str:
+        return next(
+            opened.task.id
+            for opened in self.ledger.open_tasks(self.id)
+            if opened.task.assignment.user == assignee
+        )
+
+    async def decide(self, who: str, decision: str = "approve") -> Decided:
+        now = await self.env.get_current_time()
+        made = self.ledger.decide(self.task(who), who, decision, now)
+        await self.handle.signal(SIGNAL_TELL, made)
+        return made
+
+    async def command(self, command: str) -> Commanded:
+        now = await self.env.get_current_time()
+        kind = "cancel" if command == "cancel" else "retry"
+        asked = Commanded(str(uuid4()), kind, Actor("alice"), now)
+        await self.handle.signal(SIGNAL_TELL, asked)
+        return asked
+
+    def seen(self) -> list[tuple[str, str]]:
+        """Who was asked, and how each task stands now."""
+        effects = self.ledger.effects(self.id)
+        names = {e.task.id: e.task.assignment.user or "" for e in effects if isinstance(e, OpenTask)}
+        return [(names[task], _standing(self.ledger, task)) for task in names]
+
+
+def _standing(ledger: Ledger, task: str) -> str:
+    if task in ledger.decided:
+        return ledger.decided[task].decision
+    return "closed" if task in ledger.closed else "open"
+
+
+@asynccontextmanager
+async def running(
+    env: WorkflowEnvironment, text: str, ledger: Ledger | None = None
+) -> AsyncIterator[Running]:
+    parsed = parse.parse(text)
+    ledger = ledger or Ledger(parsed.recipe)
+    queue = f"test-{uuid4()}"
+    config = env.client.config()
+    config["data_converter"] = pydantic_data_converter
+    client = Client(**config)
+    state = progress.initial(
+        parsed.recipe,
+        request_id=str(uuid4()),
+        requester="alice",
+        inputs={"days": 5},
+        submitted_at=await env.get_current_time(),
+        digest="d",
+    )
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[ApprovalWorkflow],
+        activities=[ledger.commit],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        handle = await client.start_workflow(
+            ApprovalWorkflow.run,
+            StartInput(ENGINE_VERSION, parsed.recipe, parsed.sha256, state),
+            id=state.request_id,
+            task_queue=queue,
+        )
+        yield Running(env, ledger, handle)

@@ -1,0 +1,165 @@
+"""The workflow on the time-skipping server: what it does with messages, timers and lost races."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from temporalio.testing import WorkflowEnvironment
+
+from contract.messages import CommitInput, Committed, Outcome
+from contract.names import SIGNAL_TELL
+from recipes import parse, progress
+from recipes.state import Actor, Commanded, RemindTask
+from tests.workflow.ledger import Ledger
+from tests.workflow.running import LEAVE, TWO_OF_THREE, running
+
+
+async def test_a_decision_carries_the_request_to_its_end(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, LEAVE) as run:
+        await run.begun()
+        await run.decide("bob")
+        assert await run.handle.result() == Outcome("approved", 2)
+    assert run.seen() == [("bob", "approve")]
+
+
+async def test_two_days_of_silence_escalate_and_so_do_the_next_two(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, LEAVE) as run:
+        await run.begun()
+        started = await time_skipping.get_current_time()
+        await time_skipping.sleep(timedelta(hours=97))
+        assert run.seen() == [("bob", "closed"), ("grace", "closed"), ("zoe", "open")]
+        reminded = [e for e in run.ledger.effects(run.id) if isinstance(e, RemindTask)]
+        assert len(reminded) == 2
+        due = run.ledger.open_tasks(run.id)[0].task.due_at
+        assert due is not None
+        assert abs(due - started - timedelta(hours=144)) < timedelta(minutes=1)
+        await run.decide("zoe", "reject")
+        assert (await run.handle.result()).state == "rejected"
+
+
+async def test_nobody_above_raises_an_incident_and_leaves_the_task_open(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, LEAVE) as run:
+        await run.begun()
+        await time_skipping.sleep(timedelta(hours=145))
+        state = run.ledger.state(run.id)
+        assert [incident.kind for incident in state.incidents] == ["NoApproverFound"]
+        await run.decide("zoe")
+        assert (await run.handle.result()).state == "approved"
+
+
+async def test_the_deadline_ends_a_request_that_nobody_decides(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, LEAVE) as run:
+        assert (await run.handle.result()).state == "expired"
+    assert run.ledger.open_tasks(run.id) == []
+
+
+async def test_a_decision_told_twice_counts_once(time_skipping: WorkflowEnvironment) -> None:
+    async with running(time_skipping, TWO_OF_THREE) as run:
+        await run.begun()
+        made = await run.decide("ann")
+        await run.handle.signal(SIGNAL_TELL, made)
+        await run.handle.signal(SIGNAL_TELL, made)
+        await run.written(2)
+        await time_skipping.sleep(timedelta(minutes=5))
+        assert run.ledger.state(run.id).state == "pending"
+        await run.decide("ben")
+        assert await run.handle.result() == Outcome("approved", 3)
+    assert run.seen() == [("ann", "approve"), ("ben", "approve"), ("cy", "closed")]
+
+
+async def test_a_decision_that_was_first_beats_the_timer_that_meant_to_close_its_task(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    """The decision stands in storage; its signal never comes. It counts all the same."""
+    async with running(time_skipping, TWO_OF_THREE) as run:
+        await run.begun()
+        now = await time_skipping.get_current_time()
+        run.ledger.decide(run.task("cy"), "cy", "approve", now)
+        await time_skipping.sleep(timedelta(hours=2))
+        votes = {seat.key: seat.vote for seat in run.ledger.state(run.id).seats}
+        assert votes == {"board/1": None, "board/2": None, "board/3": "approve"}
+        await run.decide("ann")
+        assert (await run.handle.result()).state == "approved"
+
+
+async def test_a_decision_that_was_first_beats_supersession(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, TWO_OF_THREE) as run:
+        await run.begun()
+        now = await time_skipping.get_current_time()
+        run.ledger.decide(run.task("cy"), "cy", "reject", now)
+        await run.decide("ann")
+        await run.decide("ben")
+        assert (await run.handle.result()).state == "approved"
+    assert run.seen() == [("ann", "approve"), ("ben", "approve"), ("cy", "reject")]
+
+
+async def test_cancel_ends_it_and_a_later_command_is_refused_with_the_reason(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, LEAVE) as run:
+        await run.begun()
+        made = await run.command("cancel")
+        late = Commanded(str(uuid4()), "cancel", Actor("alice"), made.at)
+        await run.handle.signal(SIGNAL_TELL, made)
+        outcome = await run.handle.result()
+        assert outcome.state == "cancelled"
+    assert run.seen() == [("bob", "closed")]
+    refused = progress.apply(run.ledger.recipe, run.ledger.state(run.id), late, made.at)
+    assert [getattr(e, "detail", "") for e in refused.effects] == [
+        "the request is already cancelled"
+    ]
+
+
+async def test_a_commit_whose_answer_was_lost_is_not_made_twice(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    failures = iter([RuntimeError("the answer was lost")])
+
+    def lose_one(_: CommitInput) -> None:
+        for error in failures:
+            raise error
+
+    ledger = Ledger(parse.parse(LEAVE).recipe, after=lose_one)
+    async with running(time_skipping, LEAVE, ledger) as run:
+        await run.begun()
+        await run.decide("bob")
+        assert await run.handle.result() == Outcome("approved", 2)
+    assert run.seen() == [("bob", "approve")]
+
+
+async def test_what_stands_in_storage_is_taken_up_before_what_was_meant(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    """An attempt wrote a cancellation and died; the next one meant a decision. Both are settled."""
+    async with running(time_skipping, TWO_OF_THREE) as run:
+        await run.begun()
+        now = await time_skipping.get_current_time()
+        cancel = Commanded(str(uuid4()), "cancel", Actor("alice"), now)
+        before = run.ledger.state(run.id)
+        stands = progress.apply(run.ledger.recipe, before, cancel, now)
+        run.ledger.commits[run.id].append((Committed(cancel, now), stands))
+        await run.decide("ann")
+        assert await run.handle.result() == Outcome("cancelled", 2)
+
+
+async def test_postgres_down_makes_the_workflow_wait(time_skipping: WorkflowEnvironment) -> None:
+    failures = iter([ConnectionError("no Postgres")] * 5)
+
+    def fail(_: CommitInput) -> None:
+        for error in failures:
+            raise error
+
+    ledger = Ledger(parse.parse(LEAVE).recipe, before=fail)
+    async with running(time_skipping, LEAVE, ledger) as run:
+        await run.begun()
+        await run.decide("bob")
+        assert await run.handle.result() == Outcome("approved", 2)
