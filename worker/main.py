@@ -5,18 +5,29 @@ import signal
 from datetime import timedelta
 
 import structlog
+from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionRequest
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.service import RPCError
-from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import (
+    PollerBehaviorAutoscaling,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+)
 
 import temporal_client
 from activities.commit import Activities
-from contract.names import TASK_QUEUE
+from contract.names import ENGINE_VERSION, TASK_QUEUE
 from settings import Settings
 from storage.pool import Pool, patient_pool
 from worker.workflow import ApprovalWorkflow
 
 _log = structlog.get_logger()
+
+VERSION = WorkerDeploymentVersion("countersign", f"engine-{ENGINE_VERSION}")
+"""Running requests move to the newest engine (AUTO_UPGRADE): one pinned to an older would be stuck
+once its last worker is gone. Replay of stored histories guards that they can move."""
 
 STICKY = timedelta(seconds=2)
 """How long a workflow task waits for the worker that knows it; the SDK's 10 s stall after a crash."""
@@ -41,6 +52,24 @@ def build(client: Client, pool: Pool, settings: Settings) -> Worker:
         sticky_queue_schedule_to_start_timeout=STICKY,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=timedelta(seconds=settings.worker_graceful_shutdown),
+        deployment_config=WorkerDeploymentConfig(
+            version=VERSION,
+            use_worker_versioning=True,
+            default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+        ),
+    )
+
+
+async def make_current(client: Client) -> None:
+    """Tell Temporal that requests are now carried by this engine version."""
+    await client.workflow_service.set_worker_deployment_current_version(
+        SetWorkerDeploymentCurrentVersionRequest(
+            namespace=client.namespace,
+            deployment_name=VERSION.deployment_name,
+            build_id=VERSION.build_id,
+            ignore_missing_task_queues=True,
+            allow_no_pollers=True,
+        )
     )
 
 
@@ -61,14 +90,16 @@ async def run(settings: Settings) -> None:
 
 
 async def _patient_client(settings: Settings, stopping: asyncio.Event) -> Client | None:
-    """A connected client, as soon as Temporal can be reached; None if stopped before."""
+    """A connected client, as soon as Temporal serves our namespace; None if stopped before."""
     port = settings.worker_metrics_port
     runtime = temporal_client.metered(f"{settings.metrics_host}:{port}") if port else None
     while not stopping.is_set():
         try:
-            return await temporal_client.connect(
+            client = await temporal_client.connect(
                 settings.temporal_address, settings.temporal_namespace, runtime=runtime
             )
+            await make_current(client)
+            return client
         except (RPCError, RuntimeError) as error:
             _log.warning("waiting for Temporal", error=str(error))
             await asyncio.sleep(1)

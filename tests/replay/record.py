@@ -5,6 +5,7 @@ files that are not there: a stored history is never edited.
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from cli.processes import tool
 from contract.names import ENGINE_VERSION
 from recipes import parse
-from recipes.state import Actor, Ask, AskManager, Commanded, Refusal, Answer
+from recipes.state import Actor, Answer, Ask, AskManager, Commanded, Refusal
 from tests.workflow.ledger import Ledger, answer
 from tests.workflow.running import LEAVE, TWO_OF_THREE, Running, running
 
@@ -101,7 +102,7 @@ async def main() -> None:
                 await play(run)
                 outcome = await run.handle.result()
                 path.write_text((await run.handle.fetch_history()).to_json())
-        print(path.name, outcome)
+        sys.stdout.write(f"{path.name} {outcome}\n")
 
 
 if __name__ == "__main__":
