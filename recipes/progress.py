@@ -140,6 +140,11 @@ def next_wakeup(state: State) -> datetime | None:
     return min(moments, default=None)
 
 
+def has_opened(state: State, task_id: str) -> bool:
+    """Whether the request, up to this state, opened that task; it may be closed by now."""
+    return any(task_id == _task_id(state, n) for n in range(state.tasks_opened, 0, -1))
+
+
 def step_of(recipe: Recipe, state: State) -> Step | None:
     """The step the request is at; None when it has run out of steps."""
     return recipe.steps[state.position] if state.position < len(recipe.steps) else None
@@ -455,7 +460,7 @@ class _Run:
         after = _level(ballot, level).after if ballot.levels else None
         due = self.now + timedelta(seconds=after) if after is not None else None
         task = Task(
-            id=str(uuid5(UUID(self.state.request_id), f"task:{number}")),
+            id=_task_id(self.state, number),
             seat=seat,
             assignment=assignment,
             level=level,
@@ -554,6 +559,11 @@ _TIMEOUT_VOTES: dict[TimeoutAction, Vote] = {
     "reject": "reject",
     "expire": "expired",
 }
+
+
+def _task_id(state: State, number: int) -> str:
+    """Ids follow from the request and the order of opening, so that a second try opens the same."""
+    return str(uuid5(UUID(state.request_id), f"task:{number}"))
 
 
 def _due(task: Task, now: datetime) -> bool:

@@ -78,6 +78,7 @@ class ApprovalWorkflow:
         self.recipe = start.recipe
         self.state = start.state
         self.inbox: deque[Message] = deque(start.inbox)
+        self.ahead: list[Message] = []
         self.alarm = Alarm()
         self.shown: tuple[str, str | None, str | None] | None = None
 
@@ -107,6 +108,7 @@ class ApprovalWorkflow:
         now = workflow.now()
         transition = progress.apply(self.recipe, self.state, happening, now)
         if transition.state == self.state:
+            self.keep_if_ahead(happening)
             return
         result = await self.commit(self.state, happening, now)
         if result.lost:
@@ -129,6 +131,14 @@ class ApprovalWorkflow:
         if isinstance(happening, Decided | Commanded):
             self.inbox.appendleft(happening)
 
+    def keep_if_ahead(self, happening: Happening) -> None:
+        """Keep a decision on a task that this run has yet to learn of: the attempt that opened it
+        wrote it and died, and the decision came before that transition was tried again."""
+        if isinstance(happening, Decided) and not progress.has_opened(
+            self.state, happening.task_id
+        ):
+            self.ahead.append(happening)
+
     async def commit(self, state: State, happening: Happening, now: datetime) -> CommitResult:
         return await workflow.execute_local_activity(
             ACTIVITY_COMMIT,
@@ -147,6 +157,8 @@ class ApprovalWorkflow:
 
     def believe(self, transition: Transition) -> None:
         self.state = transition.state
+        self.inbox.extendleft(reversed(self.ahead))
+        self.ahead.clear()
         step = None if self.state.final else progress.step_of(self.recipe, self.state)
         incident = self.state.incidents[0].kind if self.state.incidents else None
         show = self.state.state, step.id if step else None, incident
@@ -169,6 +181,6 @@ class ApprovalWorkflow:
                     recipe=self.recipe,
                     recipe_sha256=self.start.recipe_sha256,
                     state=self.state,
-                    inbox=tuple(self.inbox),
+                    inbox=(*self.ahead, *self.inbox),
                 )
             )

@@ -88,7 +88,9 @@ class Running:
     def seen(self) -> list[tuple[str, str]]:
         """Who was asked, and how each task stands now."""
         effects = self.ledger.effects(self.id)
-        names = {e.task.id: e.task.assignment.user or "" for e in effects if isinstance(e, OpenTask)}
+        names = {
+            e.task.id: e.task.assignment.user or "" for e in effects if isinstance(e, OpenTask)
+        }
         return [(names[task], _standing(self.ledger, task)) for task in names]
 
 

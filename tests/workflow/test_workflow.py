@@ -8,8 +8,8 @@ from temporalio.testing import WorkflowEnvironment
 from contract.messages import CommitInput, Committed, Outcome
 from contract.names import SIGNAL_TELL
 from recipes import parse, progress
-from recipes.state import Actor, Commanded, RemindTask
-from tests.workflow.ledger import Ledger
+from recipes.state import Actor, AskManager, Commanded, RemindTask, Ticked
+from tests.workflow.ledger import Ledger, answer
 from tests.workflow.running import LEAVE, TWO_OF_THREE, running
 
 
@@ -163,3 +163,22 @@ async def test_postgres_down_makes_the_workflow_wait(time_skipping: WorkflowEnvi
         await run.begun()
         await run.decide("bob")
         assert await run.handle.result() == Outcome("approved", 2)
+
+
+async def test_a_decision_on_a_task_this_run_has_yet_to_learn_of_is_kept(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    """An attempt wrote the escalation and died; its new task was decided before the next attempt."""
+    async with running(time_skipping, LEAVE) as run:
+        await run.begun()
+        before = run.ledger.state(run.id)
+        due = before.tasks[0].due_at
+        assert due is not None
+        stands = progress.settle(
+            run.ledger.recipe, before, Ticked(), due, lambda asks: tuple(map(answer, asks))
+        )
+        answers = ((answer(AskManager("manager_approval", "bob")),),)
+        run.ledger.commits[run.id].append((Committed(Ticked(), due, answers), stands))
+        run.ledger.closed.add(before.tasks[0].id)
+        await run.decide("grace")
+        assert await run.handle.result() == Outcome("approved", 3)
