@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 import structlog
 from prometheus_client import Gauge, start_http_server
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 import temporal_client
 from relay import delivery
@@ -72,7 +71,9 @@ async def _tell(client: Client, pool: Pool, row: Due) -> bool:
             result = await delivery.start(client, start)
         else:
             result = await delivery.signal(client, pool, row.request_id, row.message)
-    except (RPCError, RuntimeError) as error:
+    except UNAVAILABLE:
+        raise
+    except Exception as error:  # noqa: BLE001 - one bad row must not stop the others; it stays, and is seen
         _log.warning("not told", request_id=str(row.request_id), kind=row.kind, error=str(error))
         await outbox.postpone(pool, row.id, RETRY_SECONDS, str(error))
         return False
