@@ -1,0 +1,155 @@
+"""The API as commands call it: who calls, what is answered, and what becomes of a refusal."""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+import settings
+from cli import datadir, token
+from cli.output import Exit, Failure
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="COUNTERSIGN_URL",
+        help="Where the API is. Default: the running `countersign dev`, or http://127.0.0.1:8080.",
+    ),
+]
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        envvar="COUNTERSIGN_AS",
+        metavar="PERSON",
+        help="Development only: act as this person, with a token of the local issuer.",
+    ),
+]
+Role = Annotated[
+    list[str] | None,
+    typer.Option("--role", metavar="ROLE", help="With --as: roles of the token, such as admin."),
+]
+
+_DEFAULT_URL = "http://127.0.0.1:8080"
+_PAGE = 100
+_CODES = {404: Exit.NOT_FOUND, 409: Exit.CONFLICT, 502: Exit.UNAVAILABLE, 503: Exit.UNAVAILABLE}
+_CODES[504] = Exit.UNAVAILABLE
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Api:
+    """Calls as one person. Every method raises Failure for whatever is not a 2xx."""
+
+    def __init__(self, url: str, bearer: str, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url
+        self._client = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {bearer}"},
+            timeout=httpx.Timeout(30, connect=5),
+            transport=transport,
+            trust_env="127.0.0.1" not in url,
+        )
+
+    def get(self, path: str, **parameters: object) -> Any:
+        return self._call("GET", path, params=_given(parameters)).json()
+
+    def post(self, path: str, body: object, **headers: str) -> Any:
+        return self._call("POST", path, json=body, headers=headers).json()
+
+    def post_yaml(self, path: str, source: bytes, file_name: str) -> Any:
+        """Post a file; `file_name` is how problems name it (ASCII; anything else is left out)."""
+        headers = {"Content-Type": "application/yaml"}
+        if file_name.isascii() and file_name.isprintable():
+            headers["X-File-Name"] = file_name
+        return self._call("POST", path, content=source, headers=headers).json()
+
+    def items(self, path: str, limit: int, **parameters: object) -> Iterator[Any]:
+        """The first `limit` items of a list, page by page."""
+        cursor: str | None = None
+        while limit > 0:
+            page = self.get(path, limit=min(limit, _PAGE), cursor=cursor, **parameters)
+            yield from page["items"]
+            limit -= len(page["items"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            response = self._client.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise Failure(
+                f"no answer from the API at {self.url} ({type(error).__name__})",
+                code=Exit.UNAVAILABLE,
+                fix="start it (countersign dev), or say where it is (--url, COUNTERSIGN_URL)",
+            ) from None
+        if response.is_success:
+            return response
+        raise refusal(response)
+
+
+def connect(url: str | None, person: str | None, roles: list[str] | None = None) -> Api:
+    """The API as `person` (a token of the development issuer), or as COUNTERSIGN_TOKEN says."""
+    loaded = settings.load()
+    where = url or datadir.running(loaded.data_dir).get("api_url") or _DEFAULT_URL
+    if person is not None:
+        return Api(where, token.mint(loaded, person, roles or []))
+    bearer = os.environ.get("COUNTERSIGN_TOKEN", "").strip()
+    if not bearer:
+        raise Failure(
+            "who are you? There is no token",
+            code=Exit.USAGE,
+            fix="set COUNTERSIGN_TOKEN, or in development add --as PERSON (COUNTERSIGN_AS)",
+        )
+    if roles:
+        raise Failure("--role goes with --as: a token has its roles", code=Exit.USAGE)
+    return Api(where, bearer)
+
+
+def refusal(response: httpx.Response) -> Failure:
+    """What a response that is not a 2xx means to the person at the terminal."""
+    code = _CODES.get(response.status_code, Exit.FAILED)
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        return Failure(
+            f"the API answered {response.status_code} {response.reason_phrase}", code=code
+        )
+    message = problem.get("detail") or problem.get("title") or f"status {response.status_code}"
+    errors = [item for item in problem.get("errors") or [] if isinstance(item, dict)]
+    fix = None
+    if response.status_code == 401:
+        fix = "get a token: countersign token PERSON (development), or from your identity provider"
+    elif response.status_code == 503:
+        fix = f"try again in {response.headers.get('Retry-After', 'a few')} seconds"
+    return Failure(str(message), code=code, details=[_place(item) for item in errors], fix=fix)
+
+
+def full_id(value: str, kind: str) -> str:
+    """A UUID as it is; Failure (usage) for anything else."""
+    if not _ID.fullmatch(value.lower()):
+        raise Failure(f"{value!r} is not the id of a {kind}", code=Exit.USAGE)
+    return value.lower()
+
+
+def is_id(value: str) -> bool:
+    return _ID.fullmatch(value.lower()) is not None
+
+
+def _place(error: dict[str, Any]) -> str:
+    """One entry of a problem's `errors`: where, what, and the fix if it has one."""
+    place = error.get("pointer") or error.get("parameter") or error.get("path") or ""
+    line = f":{error['line']}:{error.get('column', 1)}" if error.get("line") else ""
+    where = f"{error.get('file') or ''}{line} {place}".strip()
+    text = f"{where}: {error.get('message', '')}" if where else str(error.get("message", ""))
+    return text + (f" (fix: {error['fix']})" if error.get("fix") else "")
+
+
+def _given(parameters: dict[str, object]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}

@@ -1,0 +1,71 @@
+"""The entry point of `countersign`."""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+import typer
+
+from cli import dev, doctor, org, recipes, requests, serve, tasks, token
+from cli.output import Exit, Failure, fail
+from settings import SettingsInvalid
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Durable approvals as data. `countersign dev` starts everything on this machine.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 usage, 3 conflict (somebody was first),"
+    " 4 not found, 5 not available now.",
+)
+app.command()(dev.dev)
+app.command()(serve.api)
+app.command()(serve.worker)
+app.command()(serve.relay)
+app.command()(serve.migrate)
+app.command()(doctor.doctor)
+app.command()(token.token)
+app.command()(tasks.inbox)
+app.command()(tasks.approve)
+app.command()(tasks.reject)
+app.add_typer(requests.app, name="request")
+app.add_typer(recipes.app, name="recipe")
+app.add_typer(org.app, name="org")
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code. Failures are said on stderr."""
+    try:
+        result = app(arguments, standalone_mode=False)
+    except Failure as failure:
+        fail(failure)
+        return failure.code
+    except SettingsInvalid as error:
+        fail(Failure("the settings are not valid", details=str(error).splitlines()))
+        return Exit.USAGE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        return Exit.OK
+    return result if isinstance(result, int) else Exit.OK
+
+
+def main() -> NoReturn:
+    """Run the command line and end at once: temporalio's runtime can abort at interpreter exit."""
+    code = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            continue
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

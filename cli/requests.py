@@ -1,0 +1,287 @@
+"""`countersign request ...`: submit, show, list, events, cancel, retry."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+import yaml
+from rich.text import Text
+
+from cli.client import Api, As, Role, Url, connect, full_id
+from cli.output import AsJson, Exit, Failure, due, facts, say, table, when, write, write_json
+
+app = typer.Typer(no_args_is_help=True, help="Submit requests and look after them.")
+
+RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="The request's id.")]
+
+_SETTLE_SECONDS = 3.0
+_STATE_STYLES = {"approved": "green", "rejected": "red", "expired": "red", "cancelled": "dim"}
+
+
+@app.command()
+def submit(
+    workflow: Annotated[str, typer.Argument(help="The recipe's workflow, such as leave_request.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="Inputs: days=5 reason='a trip'."),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=VALUE", help="An input, taken as text as it stands."),
+    ] = None,
+    inputs_file: Annotated[
+        Path | None, typer.Option(help="Inputs from a JSON or YAML file; - is stdin.")
+    ] = None,
+    version: Annotated[int | None, typer.Option(help="A version other than the newest.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Submitting again with the same key makes no second request.")
+    ] = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a request.
+
+    A VALUE that is JSON (5, true, ["a"]) is taken as that, anything else as text.
+    """
+    given = _from_file(inputs_file) if inputs_file else {}
+    given |= dict(_pair(item, literal=False) for item in values or [])
+    given |= dict(_pair(item, literal=True) for item in inputs or [])
+    body: dict[str, object] = {"workflow": workflow, "inputs": given}
+    if version is not None:
+        body["version"] = version
+    api = connect(url, as_person, role)
+    key = idempotency_key or str(uuid4())
+    request = api.post("/v1/requests", body, **{"Idempotency-Key": key})
+    if as_json:
+        write_json(request)
+        return
+    say(f"submitted: {request['title']}")
+    _show(_taken_up(api, request))
+
+
+@app.command()
+def show(
+    request: RequestId,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a request: where it stands, its tasks, who is next."""
+    found = connect(url, as_person, role).get(f"/v1/requests/{full_id(request, 'request')}")
+    if as_json:
+        write_json(found)
+    else:
+        _show(found)
+
+
+@app.command("list")
+def list_requests(
+    state: Annotated[str | None, typer.Option(help="Such as pending or approved.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="One workflow's alone.")] = None,
+    requester: Annotated[str | None, typer.Option(help="One person's alone.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the requests that you may see, newest first."""
+    api = connect(url, as_person, role)
+    found = list(
+        api.items("/v1/requests", limit, state=state, workflow=workflow, requester=requester)
+    )
+    if as_json:
+        write_json(found)
+        return
+    table(
+        ("request", "title", "requester", "state", "step", "submitted"),
+        (
+            (
+                item["id"],
+                item["title"],
+                item["requester"],
+                _state(item),
+                item["step"],
+                when(item["created_at"]),
+            )
+            for item in found
+        ),
+    )
+
+
+@app.command()
+def events(
+    request: RequestId,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 1000,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a request's audit trail: what happened, when, and by whom."""
+    api = connect(url, as_person, role)
+    found = list(api.items(f"/v1/requests/{full_id(request, 'request')}/events", limit))
+    if as_json:
+        write_json(found)
+        return
+    table(
+        ("#", "when", "what", "who", "details", "hash"),
+        (
+            (
+                item["seq"],
+                when(item["occurred_at"]),
+                item["type"],
+                _actor(item["actor"]),
+                _details(item["payload"]),
+                item["hash"][:12],
+            )
+            for item in found
+        ),
+    )
+
+
+@app.command()
+def cancel(
+    request: RequestId,
+    comment: Annotated[str | None, typer.Option(help="Why.")] = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a request. Too late is exit code 3."""
+    _command("cancel", request, comment, connect(url, as_person, role), as_json)
+
+
+@app.command()
+def retry(
+    request: RequestId,
+    comment: Annotated[str | None, typer.Option(help="What was put right.")] = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try a request's incidents again, after what was wrong is put right."""
+    _command("retry", request, comment, connect(url, as_person, role), as_json)
+
+
+def _command(command: str, request: str, comment: str | None, api: Api, as_json: bool) -> None:
+    answer = api.post(f"/v1/requests/{full_id(request, 'request')}/{command}", {"comment": comment})
+    if as_json:
+        write_json(answer)
+    elif "command_id" in answer:
+        say(f"recorded, not yet applied: {answer['detail']}")
+        write(f"countersign request show {request}")
+    else:
+        _show(answer)
+
+
+def _taken_up(api: Api, request: dict[str, Any]) -> dict[str, Any]:
+    """The request once its first tasks are there, or as it is after a moment of waiting."""
+    until = time.monotonic() + _SETTLE_SECONDS
+    while request["state"] == "created" and time.monotonic() < until:
+        time.sleep(0.1)
+        request = api.get(f"/v1/requests/{request['id']}")
+    if request["state"] == "created":
+        say("no worker has taken it up yet; it is recorded and will be")
+    return request
+
+
+def _show(request: dict[str, Any]) -> None:
+    facts(
+        {
+            "request": request["id"],
+            "title": request["title"],
+            "workflow": f"{request['workflow']} v{request['version']}",
+            "requester": request["requester"],
+            "inputs": _details(request["inputs"]),
+            "state": _state(request),
+            "step": request["step"],
+            "waiting for": request["waiting_for"],
+            "reason": request["reason"],
+            "submitted": when(request["created_at"]),
+            "deadline": when(request["deadline_at"]),
+            "ended": when(request["finalized_at"]),
+            "in Temporal": request["temporal_url"],
+        }
+    )
+    for incident in request["incidents"]:
+        say(f"incident at {incident['step']}: {incident['kind']}: {incident['detail']}")
+    if request["tasks"]:
+        write("")
+        table(("task", "step", "who", "state", "due", "decision", "comment"), _task_rows(request))
+
+
+def _task_rows(request: dict[str, Any]) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for task in request["tasks"]:
+        decision = task["decision"] or {}
+        by = f"{decision['decision']} by {decision['user']}" if decision else None
+        step = f"{task['step']}/{task['branch']}" if task["branch"] else task["step"]
+        remaining = due(task["due_at"]) if task["state"] == "open" else None
+        who = task["assignee"] or task["candidates"]
+        rows.append((task["id"], step, who, task["state"], remaining, by, decision.get("comment")))
+    return rows
+
+
+def _state(request: dict[str, Any]) -> Text:
+    state = Text(request["state"], style=_STATE_STYLES.get(request["state"], ""))
+    return state + Text(" (incident)", style="bold red") if request["incidents"] else state
+
+
+def _actor(actor: dict[str, Any]) -> str:
+    behalf = f" on behalf of {actor['on_behalf_of']}" if actor.get("on_behalf_of") else ""
+    role = f" ({actor['role']})" if actor.get("role") else ""
+    return f"{actor['user']}{role}{behalf}"
+
+
+def _details(payload: dict[str, Any]) -> str:
+    """`name=value`, separated by commas; what is empty is left out."""
+    return ", ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in payload.items()
+        if value not in (None, "", [], {})
+    )
+
+
+def _pair(text: str, *, literal: bool) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Failure(f"an input is NAME=VALUE, not {text!r}", code=Exit.USAGE)
+    if literal:
+        return name, value
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        source = sys.stdin.read() if str(path) == "-" else path.read_text()
+        found = yaml.load(source, Loader=_JsonShaped)  # noqa: S506 - it is a SafeLoader
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Failure(f"{path} cannot be read: {error}", code=Exit.USAGE) from None
+    if not isinstance(found, dict):
+        raise Failure(f"{path} must hold an object of inputs", code=Exit.USAGE)
+    return {str(name): value for name, value in found.items()}
+
+
+class _JsonShaped(yaml.SafeLoader):
+    """YAML whose dates stay texts: inputs are JSON."""
+
+
+def _as_text(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    assert isinstance(node, yaml.ScalarNode)
+    return loader.construct_scalar(node)
+
+
+_JsonShaped.add_constructor("tag:yaml.org,2002:timestamp", _as_text)

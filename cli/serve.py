@@ -1,0 +1,86 @@
+"""`countersign api|worker|relay|migrate`: the parts alone, as compose and `countersign dev` run them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import settings
+from cli import logs
+from cli.output import Exit, Failure, say
+from settings import Settings
+
+
+def api() -> None:
+    """Run the HTTP API until SIGTERM or Ctrl-C."""
+    import uvicorn
+
+    from api.app import create_app
+
+    loaded = settings.load()
+    logs.set_up(loaded, "api")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(loaded),
+            host=loaded.api_host,
+            port=loaded.api_port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+    )
+    _run(lambda _: server.serve(), loaded)
+    if not server.started:
+        raise Failure(f"the API could not start on {loaded.api_host}:{loaded.api_port}")
+
+
+def worker() -> None:
+    """Run a worker: it carries requests through, until SIGTERM or Ctrl-C."""
+    import worker.main
+
+    loaded = settings.load()
+    logs.set_up(loaded, "worker")
+    _run(worker.main.run, loaded)
+
+
+def relay() -> None:
+    """Run a relay: it tells Temporal what the API could not, until SIGTERM or Ctrl-C."""
+    import relay.main
+
+    loaded = settings.load()
+    logs.set_up(loaded, "relay")
+    _run(relay.main.run, loaded)
+
+
+def migrate() -> None:
+    """Bring the database up to date (COUNTERSIGN_MIGRATE_DATABASE_URL)."""
+    from storage.errors import UNAVAILABLE
+    from storage.migrate import MigrationRefused
+    from storage.migrate import migrate as run
+
+    try:
+        applied = asyncio.run(run(settings.load().migrations_url))
+    except MigrationRefused as error:
+        raise Failure(str(error)) from None
+    except UNAVAILABLE as error:
+        raise Failure(
+            f"Postgres cannot be reached: {error}",
+            code=Exit.UNAVAILABLE,
+            fix="check COUNTERSIGN_MIGRATE_DATABASE_URL (or COUNTERSIGN_DATABASE_URL)",
+        ) from None
+    for name in applied:
+        say(f"applied {name}")
+    say("the database is up to date")
+
+
+def _run(part: Callable[[Settings], Coroutine[None, None, None]], loaded: Settings) -> None:
+    """Run a part's coroutine on uvloop. Ctrl-C is an orderly end, which the part sees to itself."""
+    import uvloop
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(part(loaded))
+    except KeyboardInterrupt:
+        return

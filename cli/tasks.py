@@ -1,0 +1,108 @@
+"""`countersign inbox`, `approve`, `reject`: an approver's ten seconds at a terminal."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cli.client import Api, As, Role, Url, connect, is_id
+from cli.output import AsJson, Exit, Failure, due, say, table, when, write_json
+
+TaskId = Annotated[
+    str, typer.Argument(metavar="TASK", help="The task's id, or the beginning of one in the inbox.")
+]
+Comment = Annotated[str | None, typer.Option(help="A comment that goes on the record.")]
+
+_SHORTEST = 4
+
+
+def inbox(
+    state: Annotated[
+        Literal["open", "decided"], typer.Option(help="Those to decide, or those decided.")
+    ] = "open",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the tasks that wait for you, directly or by a role, soonest due first."""
+    found = list(connect(url, as_person, role).items("/v1/tasks", limit, state=state))
+    if as_json:
+        write_json(found)
+        return
+    if not found:
+        say("nothing waits for you" if state == "open" else "nothing decided yet")
+        return
+    table(
+        ("task", "title", "requester", "step", "due", "since", "by"),
+        (
+            (
+                item["id"],
+                item["title"],
+                item["requester"],
+                f"{item['step']}/{item['branch']}" if item["branch"] else item["step"],
+                due(item["due_at"]),
+                when(item["opened_at"]),
+                item["role"] or item["candidates"],
+            )
+            for item in found
+        ),
+    )
+    if state == "open":
+        say("decide with: countersign approve TASK | countersign reject TASK --comment WHY")
+
+
+def approve(
+    task: TaskId,
+    comment: Comment = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Approve a task. Somebody was first: exit code 3, naming them."""
+    _decide("approve", task, comment, connect(url, as_person, role), as_json)
+
+
+def reject(
+    task: TaskId,
+    comment: Comment = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reject a task. Some recipes want a comment."""
+    _decide("reject", task, comment, connect(url, as_person, role), as_json)
+
+
+def _decide(decision: str, task: str, comment: str | None, api: Api, as_json: bool) -> None:
+    task_id = task.lower() if is_id(task) else _by_prefix(api, task.lower())
+    seen = api.get(f"/v1/tasks/{task_id}")
+    body = {"decision": decision, "comment": comment, "digest": seen["digest"]}
+    answer = api.post(f"/v1/tasks/{task_id}/decisions", body)
+    if as_json:
+        write_json(answer)
+    else:
+        say(f"{_PAST[decision]}: {seen['title']} ({seen['requester']}), step {seen['step']}")
+
+
+def _by_prefix(api: Api, prefix: str) -> str:
+    if len(prefix) < _SHORTEST:
+        raise Failure(f"{prefix!r} is too short for a task's id", code=Exit.USAGE)
+    found: list[dict[str, Any]] = [
+        item for item in api.items("/v1/tasks", 1000, state="open") if item["id"].startswith(prefix)
+    ]
+    if len(found) > 1:
+        listed = [f"{item['id']}  {item['title']}" for item in found[:10]]
+        raise Failure(f"{len(found)} tasks begin with {prefix}", code=Exit.USAGE, details=listed)
+    if not found:
+        raise Failure(
+            f"no task in your inbox begins with {prefix}",
+            code=Exit.NOT_FOUND,
+            fix="countersign inbox lists them",
+        )
+    return str(found[0]["id"])
+
+
+_PAST = {"approve": "approved", "reject": "rejected"}
