@@ -182,6 +182,7 @@ CREATE TABLE decisions (
     decided_at    timestamptz NOT NULL
 );
 CREATE INDEX decisions_by_request ON decisions (request_id, decided_at);
+CREATE INDEX decisions_by_actor ON decisions (actor, decided_at DESC, task_id);
 
 CREATE TABLE commands (
     id          uuid PRIMARY KEY,

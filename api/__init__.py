@@ -1,0 +1,1 @@
+"""HTTP: talks to people and programs. Decides nothing that `recipes` or Postgres should decide."""

@@ -1,0 +1,135 @@
+"""The application: its parts, made by the lifespan, and its pages."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from api import errors, health, org, recipes, requests, schemas, tasks
+from api.auth import tokens
+from api.catalogue import Catalogue
+from api.counts import Counts
+from api.http import BODIES
+from api.metrics import Metrics
+from api.middleware import Around
+from api.services import Delivery, Services
+from recipes.model import Json
+from relay import delivery
+from settings import Settings
+from storage.pool import Pool, create_pool
+from temporal_client import connect
+
+DESCRIPTION = """
+Durable approvals. People submit requests; published recipes say who must decide; every step leaves
+evidence.
+
+Send `Authorization: Bearer <token>`; `countersign token USER` prints one for development. Errors are
+`application/problem+json` (RFC 9457). Lists answer `{items, next_cursor}`; give `next_cursor` back as
+`cursor` for the next page. Times are RFC 3339 in UTC.
+"""
+
+MakeDelivery = Callable[[Settings, Pool], Awaitable[Delivery]]
+
+
+async def _delivery(settings: Settings, pool: Pool) -> Delivery:
+    """Temporal may be away: the client connects at its first call."""
+    client = await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
+    return delivery.Delivery(client, pool)
+
+
+def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> FastAPI:
+    """The API of these settings. It starts without Postgres and Temporal, and waits for them."""
+    figures = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        pool = await create_pool(
+            settings.database_url, min_size=0, max_size=settings.database_pool_size
+        )
+        told = await make_delivery(settings, pool)
+        app.state.services = Services(
+            settings, pool, told, tokens(settings), Catalogue(), figures, Counts(pool)
+        )
+        try:
+            yield
+        finally:
+            await told.close()
+            await pool.close()
+
+    app = _Documented(
+        title="Countersign",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        docs_url="/docs",
+        openapi_url="/openapi.json",
+    )
+    app.add_middleware(Around, metrics=figures)
+    errors.install(app)
+    for part in (requests, tasks, recipes, org, health):
+        app.include_router(part.router)
+    return app
+
+
+class _Documented(FastAPI):
+    """FastAPI, with what its own OpenAPI page leaves out: bodies, problems, bearer tokens."""
+
+    def openapi(self) -> dict[str, Json]:
+        if self.openapi_schema is None:
+            self.openapi_schema = self._described()
+        return self.openapi_schema
+
+    def _described(self) -> dict[str, Json]:
+        page = get_openapi(
+            title=self.title,
+            version=self.version,
+            description=self.description,
+            routes=self.routes,
+        )
+        components = page.setdefault("components", {})
+        bodies = [*BODIES.values(), schemas.ProblemDetails]
+        _, shapes = models_json_schema(
+            [(model, "validation") for model in bodies], ref_template="#/components/schemas/{model}"
+        )
+        known = components.setdefault("schemas", {})
+        known |= shapes["$defs"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            known.pop(name, None)
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        }
+        for path, operations in page["paths"].items():
+            for operation in operations.values():
+                _describe(path, operation)
+        return page
+
+
+_PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+
+
+def _describe(path: str, operation: dict[str, Json]) -> None:
+    """Every operation's problems in their media type; every one under /v1 needs a token."""
+    answers: dict[str, Json] = operation["responses"]
+    answers.pop("422", None)
+    expected = {"503": "Not available now; try again after `Retry-After` seconds."}
+    if path.startswith("/v1/"):
+        operation["security"] = [{"bearer": []}]
+        expected |= {"401": "No good bearer token.", "422": "Something in the input is not valid."}
+        if "{" in path:
+            expected["404"] = "Not there, or not for you to see."
+        if "requestBody" in operation:
+            expected |= {
+                "400": "The body is not JSON.",
+                "403": "Not allowed; the detail says why.",
+                "409": "Too late, or against what is so now.",
+                "413": "The body is longer than 1 MiB.",
+            }
+    for status, text in expected.items():
+        answers.setdefault(status, {"description": text})
+    for status, response in answers.items():
+        if status >= "400":
+            content = response.pop("content", None) or {"application/json": _PROBLEM}
+            response["content"] = {errors.MEDIA_TYPE: next(iter(content.values()))}

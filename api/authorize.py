@@ -1,0 +1,154 @@
+"""Who may do what: one function, asked by every handler with the rows it loaded.
+
+What somebody may not see answers 404, so that its existence does not leak; what they may see but not
+do answers 403 with the reason. Nobody decides their own request, and no administrator decides for others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, assert_never
+
+from api import errors
+from api.auth import Caller
+from recipes.state import Actor
+
+RequestAction = Literal["see", "cancel", "retry"]
+TaskAction = Literal["see", "decide"]
+HouseAction = Literal["publish", "switch", "import"]
+Action: TypeAlias = RequestAction | TaskAction | HouseAction
+
+
+@dataclass(frozen=True, slots=True)
+class RequestObject:
+    """`owner` is the recipe's, as written there; `held` the directory roles that the caller holds
+    now; `involved` whether the caller is or was asked to decide."""
+
+    requester: str
+    owner: str | None
+    held: frozenset[str]
+    involved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskObject:
+    """`candidates` are principals (`user:x`, `role:y`) of a shared task; `employed` is of the caller."""
+
+    request: RequestObject
+    assignee: str | None
+    candidates: tuple[str, ...]
+    role: str | None
+    on_behalf_of: str | None
+    via: tuple[str, ...]
+    employed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What belongs to no request: recipes, the directory."""
+
+
+Object: TypeAlias = RequestObject | TaskObject | House
+
+
+def authorize(caller: Caller, action: Action, subject: Object) -> Actor:
+    """In what capacity the caller does `action`. Problem 403 or 404 if they may not."""
+    match subject:
+        case TaskObject():
+            return _task(caller, action, subject)
+        case RequestObject():
+            return _request(caller, action, subject)
+        case House():
+            return _house(caller)
+        case _:
+            assert_never(subject)
+
+
+def _request(caller: Caller, action: Action, request: RequestObject) -> Actor:
+    owner = _owns(request)
+    sees = caller.sees_all or caller.id == request.requester or owner or request.involved
+    if not sees:
+        raise errors.not_found("request")
+    if action == "cancel":
+        if caller.id == request.requester:
+            return Actor(caller.id)
+        if not caller.admin:
+            raise errors.forbidden("only the requester or an administrator may cancel a request")
+        return Actor(caller.id, "admin")
+    if action == "retry":
+        if owner:
+            return Actor(caller.id, _bare(request.owner or ""))
+        if not caller.admin:
+            raise errors.forbidden(
+                "only an administrator or a member of the recipe's owner role may retry"
+            )
+        return Actor(caller.id, "admin")
+    return Actor(caller.id)
+
+
+def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
+    request = task.request
+    capacity = _capacity(caller, task)
+    asked = capacity is not None or caller.id == task.on_behalf_of
+    sees = caller.sees_all or caller.id == request.requester or _owns(request)
+    if not (asked or sees or request.involved):
+        raise errors.not_found("task")
+    if action == "see":
+        return Actor(caller.id)
+    if caller.id == request.requester:
+        raise errors.forbidden("nobody decides their own request")
+    if capacity is None:
+        raise errors.forbidden("only those the task is assigned to may decide it")
+    if not task.employed:
+        raise errors.forbidden("you are not, or no longer, in the directory")
+    return capacity
+
+
+def _capacity(caller: Caller, task: TaskObject) -> Actor | None:
+    """How the task is the caller's: as its assignee, by name in a pool, or by a role in it."""
+    if task.assignee is not None:
+        if caller.id != task.assignee:
+            return None
+        return Actor(caller.id, task.role, task.on_behalf_of, task.via)
+    if f"user:{caller.id}" in task.candidates:
+        return Actor(caller.id)
+    for candidate in task.candidates:
+        kind, _, name = candidate.partition(":")
+        if kind == "role" and name in task.request.held:
+            return Actor(caller.id, name)
+    return None
+
+
+def _house(caller: Caller) -> Actor:
+    if not caller.admin:
+        raise errors.forbidden("only an administrator may do this (roles claim: admin)")
+    return Actor(caller.id, "admin")
+
+
+def _owns(request: RequestObject) -> bool:
+    return request.owner is not None and _bare(request.owner) in request.held
+
+
+def _bare(role: str) -> str:
+    return role.removeprefix("role:")
+
+
+def request_object(row: Any, *, involved: bool = False) -> RequestObject:
+    """From a row that has `requester`, `owner` and `held`."""
+    return RequestObject(row["requester"], row["owner"], _names(row["held"]), involved)
+
+
+def task_object(row: Any, *, involved: bool = False) -> TaskObject:
+    """From a row of `storage.tasks.load`."""
+    return TaskObject(
+        request=request_object(row, involved=involved),
+        assignee=row["assignee"],
+        candidates=tuple(row["candidates"] or ()),
+        role=row["role"],
+        on_behalf_of=row["on_behalf_of"],
+        via=tuple(row["via"]),
+        employed=row["employed"],
+    )
+
+
+def _names(held: Sequence[str]) -> frozenset[str]:
+    return frozenset(held)

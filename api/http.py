@@ -1,0 +1,125 @@
+"""Reading bodies and parameters, and writing answers: JSON both ways, nothing unknown accepted."""
+
+import binascii
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import errors
+from recipes.model import Json
+
+Model = TypeVar("Model", bound=BaseModel)
+
+BODIES: dict[str, type[BaseModel]] = {}
+"""Every model that `takes` documented: the OpenAPI page needs their schemas."""
+
+
+class Route(APIRoute):
+    """A route that refuses query parameters it does not know, by name."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        known = {parameter.alias for parameter in self.dependant.query_params}
+
+        async def strict(request: Request) -> Response:
+            if request.scope["query_string"]:
+                _check_query(request, known)
+            return await handle(request)
+
+        return strict
+
+
+def _check_query(request: Request, known: set[str]) -> None:
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        allowed = f"known here: {', '.join(sorted(known))}" if known else "none is known here"
+        found = [{"parameter": name, "message": "unknown query parameter"} for name in unknown]
+        raise errors.invalid(f"unknown query parameter {', '.join(unknown)}; {allowed}", found)
+    for name, value in request.query_params.multi_items():
+        if "\x00" in value:
+            raise errors.invalid_parameter(name, "must not hold a NUL character")
+
+
+def takes(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """`openapi_extra` for a route that reads this body."""
+    BODIES[model.__name__] = model
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+async def read(request: Request, model: type[Model]) -> Model:
+    """The body as `model`. An empty body counts as `{}`. Problem 400 or 422."""
+    raw = await request.body()
+    try:
+        value = from_json(raw or b"{}", allow_inf_nan=False)
+    except ValueError as error:
+        raise errors.Problem(400, "not_json", f"the body is not JSON: {error}") from None
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise errors.body_errors(error.errors(include_url=False, include_input=False)) from None
+
+
+def answer(value: Json, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(to_json(value), status, headers, "application/json")
+
+
+def page(
+    items: list[dict[str, Json]], limit: int, key: Callable[[dict[str, Json]], list[Json]]
+) -> Response:
+    """A page of a list, from one item more than fits: `key` says where the next page begins."""
+    more = len(items) > limit
+    items = items[:limit]
+    return answer({"items": items, "next_cursor": cursor(key(items[-1])) if more else None})
+
+
+def cursor(values: list[Json]) -> str:
+    return urlsafe_b64encode(to_json(values)).decode().rstrip("=")
+
+
+_KEYS = {
+    "time": TypeAdapter(datetime | None),
+    "uuid": TypeAdapter(UUID),
+    "text": TypeAdapter(str),
+    "number": TypeAdapter(int),
+}
+
+
+def read_cursor(text: str, *kinds: str) -> list[Any]:
+    """The values `cursor` put in, as `time` (or None), `uuid`, `text` or `number`. Problem 422."""
+    try:
+        values = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if not isinstance(values, list) or len(values) != len(kinds):
+            raise ValueError(text)
+        found = [
+            _KEYS[kind].validate_python(value) for kind, value in zip(kinds, values, strict=True)
+        ]
+    except (ValueError, binascii.Error, RecursionError):
+        raise errors.invalid_parameter("cursor", "is not one that this list gave") from None
+    if any(isinstance(value, str) and "\x00" in value for value in found):
+        raise errors.invalid_parameter("cursor", "is not one that this list gave")
+    return found
+
+
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The `Idempotency-Key` header: 1 to 255 visible ASCII characters."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise errors.invalid_parameter(
+            "Idempotency-Key", "must be 1 to 255 visible ASCII characters"
+        )
+    return key

@@ -1,0 +1,184 @@
+"""Recipes: publish, check, list, show, disable, enable."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import errors, schemas, views
+from api.authorize import House, authorize
+from api.http import Route, answer, page, read, read_cursor, takes
+from api.services import caller_of, services
+from api.tasks import Cursor, Limit
+from recipes import parse
+from recipes.model import Json
+from storage import commands, recipes
+from storage.pool import Source
+
+router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
+
+Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+_EXAMPLE = """\
+workflow: leave_request
+version: 3
+steps:
+  - id: manager_approval
+    type: approval
+    approver: "{{ employee.manager }}"
+"""
+_YAML: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A recipe as YAML. `X-File-Name` names the file in problems.",
+        "content": {"application/yaml": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=schemas.Published,
+    summary="Publish a recipe",
+    responses={200: {"model": schemas.Published, "description": "These bytes are there already."}},
+    openapi_extra=_YAML,
+)
+async def publish_recipe(request: Request) -> Response:
+    """Publish a version, as an administrator. A published version never changes: other bytes under
+    its number are refused. An invalid recipe gets 422 with all that is wrong, line by line."""
+    caller = await caller_of(request)
+    actor = authorize(caller, "publish", House())
+    pool = services(request).pool
+    source = await request.body()
+    try:
+        found = parse.parse(source, _file_name(request), await recipes.principals(pool))
+    except parse.RecipeInvalid as error:
+        raise _invalid(error) from None
+    text = _text(source)
+    at = await commands.now(pool)
+    item = recipes.Publication(found.recipe, text, found.sha256, actor, at)
+    recipe = found.recipe
+    came = await recipes.publish(pool, item)
+    if came == "other":
+        raise errors.conflict(
+            "version_taken",
+            f"{recipe.workflow} version {recipe.version} is published with other contents;"
+            f" a published version never changes: use version {recipe.version + 1}",
+        )
+    shown = await _shown(pool, recipe.workflow, recipe.version)
+    location = f"/v1/recipes/{recipe.workflow}/versions/{recipe.version}"
+    warnings = [asdict(problem) for problem in found.warnings]
+    status = 201 if came == "published" else 200
+    return answer({**shown, "warnings": warnings}, status, {"Location": location})
+
+
+@router.post(
+    "/check", response_model=schemas.RecipeChecked, summary="Check a recipe", openapi_extra=_YAML
+)
+async def check_recipe(request: Request) -> Response:
+    """What publication would say, for anybody, changing nothing."""
+    await caller_of(request)
+    source = await request.body()
+    known = await recipes.principals(services(request).pool)
+    try:
+        found = parse.parse(source, _file_name(request), known)
+    except parse.RecipeInvalid as error:
+        nothing = {"workflow": None, "version": None, "sha256": None}
+        return answer({"valid": False, **nothing, "problems": [asdict(p) for p in error.problems]})
+    return answer(
+        {
+            "valid": True,
+            "workflow": found.recipe.workflow,
+            "version": found.recipe.version,
+            "sha256": found.sha256,
+            "problems": [asdict(problem) for problem in found.warnings],
+        }
+    )
+
+
+@router.get("", response_model=schemas.RecipePage, summary="List recipes")
+async def list_recipes(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Workflows by name, each with the version that a submission takes."""
+    await caller_of(request)
+    after: str = "" if cursor is None else read_cursor(cursor, "text")[0]
+    found = await recipes.current(services(request).pool, after, limit + 1)
+    items = [views.recipe_summary(row) for row in found]
+    return page(items, limit, lambda item: [item["workflow"]])
+
+
+@router.get("/{name}", response_model=schemas.RecipeShown, summary="The version in use")
+async def show_recipe(request: Request, name: Name) -> Response:
+    """The version that a submission takes: the highest that is not disabled."""
+    await caller_of(request)
+    return answer(await _shown(services(request).pool, name, None))
+
+
+@router.get("/{name}/versions/{version}", response_model=schemas.RecipeShown, summary="One version")
+async def show_version(request: Request, name: Name, version: Version) -> Response:
+    await caller_of(request)
+    return answer(await _shown(services(request).pool, name, version))
+
+
+@router.post(
+    "/{name}/versions/{version}/disable",
+    response_model=schemas.RecipeShown,
+    summary="Take no new requests",
+    openapi_extra=takes(schemas.DisableBody),
+)
+async def disable_version(request: Request, name: Name, version: Version) -> Response:
+    """The kill switch, for administrators. Requests in flight go on."""
+    caller = await caller_of(request)
+    actor = authorize(caller, "switch", House())
+    body = await read(request, schemas.DisableBody)
+    pool = services(request).pool
+    await _shown(pool, name, version)
+    at = await commands.now(pool)
+    await recipes.disable(pool, name, version, body.reason, actor, at)
+    return answer(await _shown(pool, name, version))
+
+
+@router.post(
+    "/{name}/versions/{version}/enable",
+    response_model=schemas.RecipeShown,
+    summary="Take new requests again",
+)
+async def enable_version(request: Request, name: Name, version: Version) -> Response:
+    """For administrators."""
+    caller = await caller_of(request)
+    actor = authorize(caller, "switch", House())
+    pool = services(request).pool
+    await _shown(pool, name, version)
+    await recipes.enable(pool, name, version, actor, await commands.now(pool))
+    return answer(await _shown(pool, name, version))
+
+
+async def _shown(source: Source, name: str, version: int | None) -> dict[str, Json]:
+    row = await recipes.show(source, name, version)
+    if row is None:
+        raise errors.not_found("recipe")
+    return views.recipe(row)
+
+
+def _file_name(request: Request) -> str | None:
+    name = request.headers.get("x-file-name")
+    return name if name and len(name) <= 200 and name.isprintable() else None
+
+
+def _text(source: bytes) -> str:
+    """The source as kept: parsing has made sure that it is UTF-8."""
+    text = source.decode()
+    if "\x00" in text:
+        raise errors.invalid("a recipe must not hold a NUL character")
+    return text
+
+
+def _invalid(error: parse.RecipeInvalid) -> errors.Problem:
+    found = [asdict(problem) for problem in error.problems]
+    wrong = sum(problem["severity"] == "error" for problem in found)
+    return errors.Problem(
+        422, "recipe_invalid", f"the recipe has {wrong} error{'s' * (wrong != 1)}", errors=found
+    )

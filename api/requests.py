@@ -1,0 +1,213 @@
+"""Requests: submit, list, show, cancel, retry, and what happened to them."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+import asyncpg
+from fastapi import APIRouter, Query
+from pydantic import TypeAdapter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import errors, schemas, views
+from api.auth import Caller
+from api.authorize import Action, authorize, request_object
+from api.http import Route, answer, idempotency_key, page, read, read_cursor, takes
+from api.services import Services, caller_of, services
+from api.submission import submit
+from api.tasks import Cursor, Limit
+from contract.messages import Message
+from recipes.state import FINAL_STATES, Actor, Commanded, RequestState
+from storage import audit, commands, requests, tasks
+from storage.pool import Source
+
+router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
+
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+_LAST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+_PATIENCE = 2.0
+"""Seconds to wait for a workflow to apply a command before the answer is 202."""
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=schemas.Request,
+    summary="Submit a request",
+    openapi_extra=takes(schemas.Submission),
+)
+async def submit_request(request: Request) -> Response:
+    """Start a workflow. With an `Idempotency-Key` header the same body again gives the same request
+    again; another body under the same key is refused."""
+    caller = await caller_of(request)
+    key = idempotency_key(request)
+    body = await read(request, schemas.Submission)
+    raw = await request.body()
+    house = services(request)
+    made = await submit(house, caller, body, key, raw)
+    headers = {"Location": f"/v1/requests/{made.id}"}
+    if made.again:
+        headers["Idempotency-Replayed"] = "true"
+        row, _ = await _allowed(house.pool, caller, "see", made.id)
+        return answer(await _shown(house, house.pool, row), 201, headers)
+    return answer(views.request(made.row, [], _temporal_url(house, made.id)), 201, headers)
+
+
+@router.get("", response_model=schemas.RequestPage, summary="List requests")
+async def list_requests(
+    request: Request,
+    state: RequestState | None = None,
+    workflow: Annotated[str | None, Query(max_length=63)] = None,
+    requester: Annotated[str | None, Query(max_length=128)] = None,
+    q: Annotated[str | None, Query(max_length=200, description="Text to find in titles.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Requests that concern me (all of them for administrators and auditors), newest first."""
+    caller = await caller_of(request)
+    before = _LAST if cursor is None else tuple(read_cursor(cursor, "time", "uuid"))
+    if before[0] is None:
+        raise errors.invalid_parameter("cursor", "is not one that this list gave")
+    found = await requests.newest(
+        services(request).pool,
+        caller.id,
+        requests.Filter(state, workflow, requester, q),
+        limit + 1,
+        (before[0], before[1]),
+        everything=caller.sees_all,
+    )
+    items = [views.request_summary(row) for row in found]
+    return page(items, limit, lambda item: [item["created_at"], item["id"]])
+
+
+@router.get("/{request_id}", response_model=schemas.Request, summary="One request")
+async def show_request(request: Request, request_id: UUID) -> Response:
+    """A request with its tasks, decisions and who is next."""
+    caller = await caller_of(request)
+    house = services(request)
+    async with house.pool.acquire() as connection:
+        row, _ = await _allowed(connection, caller, "see", request_id)
+        return answer(await _shown(house, connection, row))
+
+
+@router.get("/{request_id}/events", response_model=schemas.EventPage, summary="Its audit trail")
+async def list_events(
+    request: Request, request_id: UUID, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """Everything that happened to a request, in the order of its audit chain."""
+    caller = await caller_of(request)
+    pool = services(request).pool
+    await _allowed(pool, caller, "see", request_id)
+    after = 0 if cursor is None else int(read_cursor(cursor, "number")[0])
+    if not 0 <= after < 2**31:
+        raise errors.invalid_parameter("cursor", "is not one that this list gave")
+    found = await audit.events_of(pool, request_id, after=after, limit=limit + 1)
+    return page([views.event(row) for row in found], limit, lambda item: [item["seq"]])
+
+
+_COMMAND_ANSWERS: dict[int | str, dict[str, Any]] = {
+    202: {"model": schemas.CommandPending, "description": "Recorded; not applied yet."}
+}
+
+
+@router.post(
+    "/{request_id}/cancel",
+    response_model=schemas.Request,
+    summary="Cancel a request",
+    responses=_COMMAND_ANSWERS,
+    openapi_extra=takes(schemas.CommandBody, required=False),
+)
+async def cancel_request(request: Request, request_id: UUID) -> Response:
+    """By its requester or an administrator. 200 with the request once it is cancelled, 409 if that
+    came too late, 202 if it is not known within two seconds."""
+    return await _command(request, request_id, "cancel")
+
+
+@router.post(
+    "/{request_id}/retry",
+    response_model=schemas.Request,
+    summary="Try again what became an incident",
+    responses=_COMMAND_ANSWERS,
+    openapi_extra=takes(schemas.CommandBody, required=False),
+)
+async def retry_request(request: Request, request_id: UUID) -> Response:
+    """By an administrator or a member of the recipe's owner role, once the cause is put right (a
+    role has a member again, say). Answers as `cancel` does."""
+    return await _command(request, request_id, "retry")
+
+
+async def _command(
+    request: Request, request_id: UUID, command: Literal["cancel", "retry"]
+) -> Response:
+    caller = await caller_of(request)
+    body = await read(request, schemas.CommandBody)
+    house = services(request)
+    async with house.pool.acquire() as connection, connection.transaction():
+        row, actor = await _allowed(connection, caller, command, request_id, lock=True)
+        _check_command(command, row)
+        at = await commands.now(connection)
+        message = Commanded(str(uuid4()), command, actor, at, body.comment)
+        dumped = _MESSAGE.dump_python(message, mode="json")
+        outbox_id = await commands.insert(connection, row, message, dumped)
+    house.delivery.soon_signal(outbox_id, request_id, message)
+    return await _outcome(house, caller, request_id, UUID(message.command_id))
+
+
+def _check_command(command: str, row: asyncpg.Record) -> None:
+    if row["state"] in FINAL_STATES:
+        raise errors.conflict(
+            "already_final", f"the request is already {row['state']}", state=row["state"]
+        )
+    if command == "retry" and not row["incidents"]:
+        raise errors.conflict("nothing_to_retry", "the request has no incident to retry")
+
+
+async def _outcome(house: Services, caller: Caller, request_id: UUID, command_id: UUID) -> Response:
+    """What came of a command, as far as it is known within two seconds."""
+    waited, pause = 0.0, 0.01
+    outcome = None
+    while outcome is None and waited < _PATIENCE:
+        await asyncio.sleep(pause)
+        waited, pause = waited + pause, min(pause * 1.5, 0.2)
+        outcome = await commands.outcome(house.pool, command_id)
+    if outcome is None:
+        detail = "recorded; the request will show what came of it"
+        headers = {"Location": f"/v1/requests/{request_id}"}
+        return answer({"command_id": command_id, "detail": detail}, 202, headers)
+    applied, detail = outcome
+    if not applied:
+        raise errors.conflict("too_late", detail)
+    row, _ = await _allowed(house.pool, caller, "see", request_id)
+    return answer(await _shown(house, house.pool, row))
+
+
+async def _allowed(
+    source: Source, caller: Caller, action: Action, request_id: UUID, *, lock: bool = False
+) -> tuple[asyncpg.Record, Actor]:
+    """The request, and in what capacity the caller does `action` to it. Problem 403 or 404."""
+    load = requests.lock if lock else requests.load
+    row = await load(source, request_id, caller.id)
+    if row is None:
+        raise errors.not_found("request")
+    try:
+        return row, authorize(caller, action, request_object(row))
+    except errors.Problem as refusal:
+        if refusal.status != 404:
+            raise
+    names = tasks.principals(caller.id, row["held"])
+    involved = await tasks.involved(source, request_id, caller.id, names)
+    return row, authorize(caller, action, request_object(row, involved=involved))
+
+
+async def _shown(house: Services, source: Source, row: asyncpg.Record) -> dict[str, object]:
+    found = await tasks.of_request(source, row["id"])
+    return views.request(row, found, _temporal_url(house, row["id"]))
+
+
+def _temporal_url(house: Services, request_id: UUID) -> str | None:
+    base, namespace = house.settings.temporal_ui_url, house.settings.temporal_namespace
+    if base is None:
+        return None
+    return f"{base.rstrip('/')}/namespaces/{namespace}/workflows/{request_id}"

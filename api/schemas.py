@@ -1,0 +1,400 @@
+"""The shapes of bodies and answers, as the OpenAPI page shows them.
+
+Bodies are validated with these models. Answers are written straight from rows (see `views`); tests
+hold every answer against its model here.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from recipes.model import Json
+from recipes.state import RequestState
+
+TaskState = Literal["open", "decided", "expired", "superseded", "cancelled", "reassigned"]
+
+
+def _no_nul(value: Json) -> Json:
+    """Postgres keeps no NUL in texts: say so before it does."""
+    if _has_nul(value):
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+def _has_nul(value: Json) -> bool:
+    todo = [value]
+    while todo:
+        match todo.pop():
+            case str() as text:
+                if "\x00" in text:
+                    return True
+            case dict() as members:
+                todo += members.keys()
+                todo += members.values()
+            case list() as items:
+                todo += items
+            case _:
+                pass
+    return False
+
+
+Text = Annotated[str, Field(max_length=10_000), AfterValidator(_no_nul)]
+Inputs = Annotated[dict[str, Any], AfterValidator(_no_nul)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _example(**values: Json) -> ConfigDict:
+    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
+
+
+# --- problems ---------------------------------------------------------------------------------------
+
+
+class ProblemError(BaseModel):
+    """One thing that is wrong: at `pointer` of the body, in `parameter`, or in a recipe's file."""
+
+    model_config = ConfigDict(extra="allow")
+    message: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457. `type` tells problems apart; `errors` lists all that is wrong with the input."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:countersign:problem:invalid",
+                    "title": "Not valid",
+                    "status": 422,
+                    "detail": "/inputs/days: must be at least 1",
+                    "errors": [{"pointer": "/inputs/days", "message": "must be at least 1"}],
+                }
+            ]
+        },
+    )
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemError] | None = None
+
+
+class Winner(_Strict):
+    """Who was first."""
+
+    user: str
+    decision: str
+    decided_at: datetime
+
+
+class AlreadyClosed(ProblemDetails):
+    """409 of a decision: who won and when, or how else the task was closed."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:countersign:problem:already_decided",
+                    "title": "Conflict",
+                    "status": 409,
+                    "detail": "already decided by bob at 2026-03-02T09:30:00.123456Z",
+                    "winner": {
+                        "user": "bob",
+                        "decision": "approve",
+                        "decided_at": "2026-03-02T09:30:00.123456Z",
+                    },
+                }
+            ]
+        },
+    )
+    winner: Winner | None = None
+    state: TaskState | None = None
+    closed_at: datetime | None = None
+
+
+# --- bodies -----------------------------------------------------------------------------------------
+
+
+class Submission(_Strict):
+    """A request to be made. Without `version` the highest one that is not disabled is taken."""
+
+    model_config = _example(
+        workflow="leave_request", inputs={"days": 5, "from": "2026-07-01", "reason": "holiday"}
+    )
+    workflow: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    inputs: Inputs = Field(default_factory=dict)
+    version: int | None = Field(None, ge=1, le=2**31 - 1)
+
+
+class DecisionBody(_Strict):
+    """`digest` is the one the task showed: the decision is refused if the request is another now."""
+
+    model_config = _example(decision="approve", comment="Enjoy.")
+    decision: Literal["approve", "reject"]
+    comment: Text | None = None
+    reason: Text | None = None
+    digest: Text | None = None
+
+
+class CommandBody(_Strict):
+    model_config = _example(comment="The trip was called off.")
+    comment: Text | None = None
+
+
+class DisableBody(_Strict):
+    model_config = _example(reason="Finance asked to stop; use version 4.")
+    reason: Annotated[Text, Field(min_length=1)]
+
+
+# --- answers ----------------------------------------------------------------------------------------
+
+
+class Decision(_Strict):
+    """`on_behalf_of` and `via` tell by which delegation, `role` by which role `user` decided."""
+
+    id: UUID
+    task_id: UUID
+    step: str
+    decision: str
+    user: str
+    role: str | None
+    on_behalf_of: str | None
+    via: list[str]
+    comment: str | None
+    reason: str | None
+    decided_at: datetime
+
+
+class Task(_Strict):
+    """Either one `assignee`, or `candidates` (`user:x`, `role:y`) of whom any may decide."""
+
+    id: UUID
+    request_id: UUID
+    workflow: str
+    version: int
+    title: str
+    requester: str
+    step: str
+    branch: str | None
+    assignee: str | None
+    candidates: list[str] | None
+    role: str | None
+    on_behalf_of: str | None
+    via: list[str]
+    state: TaskState
+    opened_at: datetime
+    due_at: datetime | None
+    closed_at: datetime | None
+    digest: str
+    require_comment: list[str]
+    decision: Decision | None
+
+
+class TaskShown(Task):
+    """A task with the inputs of its request: what there is to decide about."""
+
+    inputs: dict[str, Any]
+
+
+class TaskPage(_Strict):
+    items: list[Task]
+    next_cursor: str | None
+
+
+class Incident(_Strict):
+    """People are needed: `detail` says for what; `seat` is null where the whole step waits."""
+
+    kind: str
+    detail: str
+    step: str
+    seat: str | None
+    at: datetime
+
+
+class RequestSummary(_Strict):
+    id: UUID
+    workflow: str
+    version: int
+    title: str
+    requester: str
+    state: RequestState
+    step: str | None
+    incidents: list[Incident]
+    reason: str | None
+    deadline_at: datetime | None
+    created_at: datetime
+    finalized_at: datetime | None
+
+
+class Request(RequestSummary):
+    """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks."""
+
+    inputs: dict[str, Any]
+    digest: str
+    tasks: list[Task]
+    decisions: list[Decision]
+    waiting_for: list[str]
+    temporal_url: str | None
+
+
+class RequestPage(_Strict):
+    items: list[RequestSummary]
+    next_cursor: str | None
+
+
+class CommandPending(_Strict):
+    """The command is recorded and will be applied; look at the request for what came of it."""
+
+    command_id: UUID
+    detail: str
+
+
+class AuditActor(_Strict):
+    user: str
+    role: str | None
+    on_behalf_of: str | None
+    via: list[str]
+
+
+class Event(_Strict):
+    """One row of the audit trail; `hash` covers `prev_hash` and the canonical body (hex)."""
+
+    event_id: UUID
+    seq: int
+    type: str
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: AuditActor
+    payload: dict[str, Any]
+    snapshot: dict[str, Any]
+    prev_hash: str
+    hash: str
+
+
+class EventPage(_Strict):
+    items: list[Event]
+    next_cursor: str | None
+
+
+class RecipeProblem(BaseModel):
+    """What is wrong in a recipe, where, and how to put it right."""
+
+    model_config = ConfigDict(extra="forbid")
+    file: str | None
+    line: int
+    column: int
+    path: str
+    message: str
+    fix: str
+    severity: Literal["error", "warning"]
+    excerpt: str | None
+
+
+class Disabled(_Strict):
+    at: datetime
+    by: str
+    reason: str
+
+
+class RecipeSummary(_Strict):
+    """The version that a submission takes (if not disabled), and all `versions`."""
+
+    workflow: str
+    version: int
+    versions: list[int]
+    title: str | None
+    description: str | None
+    owner: str | None
+    sha256: str
+    published_at: datetime
+    published_by: str
+    disabled: Disabled | None
+
+
+class RecipePage(_Strict):
+    items: list[RecipeSummary]
+    next_cursor: str | None
+
+
+class RecipeShown(RecipeSummary):
+    """`inputs` is its JSON Schema; of an untyped recipe `implied` lists the inputs it needs."""
+
+    inputs: dict[str, Any] | None
+    implied: list[str]
+    steps: list[dict[str, Any]]
+    source: str
+
+
+class Published(RecipeShown):
+    warnings: list[RecipeProblem]
+
+
+class RecipeChecked(_Strict):
+    """`problems` holds errors and warnings; `valid` is whether it could be published."""
+
+    valid: bool
+    workflow: str | None
+    version: int | None
+    sha256: str | None
+    problems: list[RecipeProblem]
+
+
+class Person(_Strict):
+    id: str
+    name: str
+    email: str | None
+    manager: str | None
+
+
+class PersonPage(_Strict):
+    items: list[Person]
+    next_cursor: str | None
+
+
+class Role(_Strict):
+    name: str
+    description: str | None
+    members: list[str]
+
+
+class RolePage(_Strict):
+    items: list[Role]
+    next_cursor: str | None
+
+
+class Imported(_Strict):
+    """What an import changed; all zero if everything was so already."""
+
+    people_added: int
+    people_changed: int
+    people_left: int
+    managers_changed: int
+    roles_added: int
+    roles_changed: int
+    members_added: int
+    members_removed: int
+
+
+class Health(_Strict):
+    status: Literal["ok"]
+
+
+class Stats(_Strict):
+    """Counted at most every few seconds: `at` says when. `outbox_oldest_seconds` is of the oldest row."""
+
+    at: datetime
+    requests: dict[str, int]
+    open_tasks: int
+    incidents: int
+    outbox: int
+    outbox_oldest_seconds: float

@@ -1,0 +1,46 @@
+"""What the handlers of one API process share: made once by the lifespan, found on `app.state`."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from starlette.requests import Request
+
+from api.auth import Caller, Tokens
+from api.catalogue import Catalogue
+from api.counts import Counts
+from api.metrics import Metrics
+from contract.messages import Message, StartInput
+from settings import Settings
+from storage.pool import Pool
+
+
+class Delivery(Protocol):
+    """Tells Temporal behind the answer; `relay.delivery.Delivery` is the one that does."""
+
+    def soon_start(self, outbox_id: int, start_input: StartInput) -> None: ...
+
+    def soon_signal(self, outbox_id: int, request_id: UUID, message: Message) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    pool: Pool
+    delivery: Delivery
+    tokens: Tokens
+    catalogue: Catalogue
+    metrics: Metrics
+    counts: Counts
+
+
+def services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+async def caller_of(request: Request) -> Caller:
+    """Who calls, from the bearer token. Problem 401 without a good one."""
+    return await services(request).tokens.caller(request.headers.get("authorization"))

@@ -1,0 +1,125 @@
+"""Answers made of rows: one function for each thing that the API shows."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from recipes.model import Json
+
+Row: TypeAlias = Mapping[str, Any] | Any
+"""An `asyncpg.Record`: read by name."""
+
+_TASK = (
+    "id", "request_id", "workflow", "version", "title", "requester", "step", "branch", "assignee",
+    "candidates", "role", "on_behalf_of", "via", "state", "opened_at", "due_at", "closed_at",
+    "digest", "require_comment",
+)  # fmt: skip
+_REQUEST = (
+    "id", "workflow", "version", "title", "requester", "state", "step", "incidents", "reason",
+    "deadline_at", "created_at", "finalized_at",
+)  # fmt: skip
+
+
+def task(row: Row, decision: dict[str, Json] | None = None) -> dict[str, Json]:
+    """A task, with the decision on it if there is one."""
+    shown: dict[str, Json] = {name: row[name] for name in _TASK}
+    shown["decision"] = decision
+    return shown
+
+
+def decided_task(row: Row) -> dict[str, Json]:
+    """A task from a row that also has its decision's columns, or nulls in them."""
+    return task(row, decision(row))
+
+
+def decision(row: Row) -> dict[str, Json] | None:
+    if row["decision_id"] is None:
+        return None
+    return {
+        "id": row["decision_id"],
+        "task_id": row["id"],
+        "step": row["step"],
+        "decision": row["decision"],
+        "user": row["decided_by"],
+        "role": row["decided_role"],
+        "on_behalf_of": row["decided_on_behalf_of"],
+        "via": row["decided_via"],
+        "comment": row["comment"],
+        "reason": row["reason"],
+        "decided_at": row["decided_at"],
+    }
+
+
+def request_summary(row: Row) -> dict[str, Json]:
+    return {name: row[name] for name in _REQUEST}
+
+
+def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[str, Json]:
+    """A request with its tasks and their decisions."""
+    shown = [decided_task(item) for item in tasks]
+    decisions = [item["decision"] for item in shown if item["decision"] is not None]
+    return {
+        **request_summary(row),
+        "inputs": row["inputs"],
+        "digest": row["digest"],
+        "tasks": shown,
+        "decisions": sorted(decisions, key=lambda item: item["decided_at"]),
+        "waiting_for": _waiting_for(shown),
+        "temporal_url": temporal_url,
+    }
+
+
+def _waiting_for(tasks: list[dict[str, Json]]) -> list[str]:
+    waiting: dict[str, None] = {}
+    for item in tasks:
+        if item["state"] == "open":
+            waiting |= dict.fromkeys(item["candidates"] or [f"user:{item['assignee']}"])
+    return list(waiting)
+
+
+def event(row: Row) -> dict[str, Json]:
+    return {
+        "event_id": row["event_id"],
+        "seq": row["seq"],
+        "type": row["event_type"],
+        "occurred_at": row["occurred_at"],
+        "recorded_at": row["recorded_at"],
+        "actor": row["actor"],
+        "payload": row["payload"],
+        "snapshot": row["snapshot"],
+        "prev_hash": row["prev_hash"].hex(),
+        "hash": row["hash"].hex(),
+    }
+
+
+def recipe_summary(row: Row) -> dict[str, Json]:
+    parsed = row["recipe"]
+    disabled = None
+    if row["disabled_at"] is not None:
+        disabled = {
+            "at": row["disabled_at"],
+            "by": row["disabled_by"],
+            "reason": row["disabled_reason"],
+        }
+    return {
+        "workflow": row["workflow"],
+        "version": row["version"],
+        "versions": row["versions"],
+        "title": parsed["title"],
+        "description": parsed["description"],
+        "owner": parsed["owner"],
+        "sha256": row["sha256"],
+        "published_at": row["published_at"],
+        "published_by": row["published_by"],
+        "disabled": disabled,
+    }
+
+
+def recipe(row: Row) -> dict[str, Json]:
+    parsed = row["recipe"]
+    return {
+        **recipe_summary(row),
+        "inputs": parsed["inputs"],
+        "implied": parsed["implied"],
+        "steps": parsed["steps"],
+        "source": row["source"],
+    }

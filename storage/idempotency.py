@@ -1,0 +1,20 @@
+"""Idempotency keys: what a key of a person made before. Keys are written where the thing is made."""
+
+from hashlib import sha256
+from uuid import UUID
+
+from storage.pool import Source
+
+
+def fingerprint(method: str, path: str, body: bytes) -> str:
+    """What must be the same when a key comes again."""
+    return sha256(b"\x00".join((method.encode(), path.encode(), body))).hexdigest()
+
+
+KNOWN = "SELECT fingerprint, request_id FROM idempotency_keys WHERE actor = $1 AND key = $2"
+
+
+async def known(source: Source, actor: str, key: str) -> tuple[str, UUID] | None:
+    """The fingerprint under which a key was used, and the request it made."""
+    row = await source.fetchrow(KNOWN, actor, key)
+    return None if row is None else (row["fingerprint"], row["request_id"])

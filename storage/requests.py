@@ -1,0 +1,210 @@
+"""Requests: submit, show, list. Only a request's workflow changes its row afterwards."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from contract.events import REQUEST_CREATED
+from recipes.model import Json
+from recipes.state import Actor
+from storage import audit
+from storage.pool import Source
+
+_COLUMNS = """
+r.id, r.workflow, r.version, r.title, r.requester, r.state, r.step, r.incidents, r.reason,
+r.deadline_at, r.created_at, r.finalized_at"""
+
+# All that a submission depends on: who submits, the recipe (the highest version that is not
+# disabled, or the one named, whatever its switch says), the time, and the key's earlier use.
+PREPARE = """
+SELECT clock_timestamp() AS now,
+       e.id AS person, e.name, e.email, e.attributes, e.employed @> now() AS employed,
+       c.version, c.sha256, c.disabled_reason, c.disabled_at,
+       k.fingerprint, k.request_id
+  FROM (SELECT) one
+  LEFT JOIN people e ON e.id = $1
+  LEFT JOIN LATERAL (
+       SELECT p.version, p.sha256, s.reason AS disabled_reason, s.disabled_at
+         FROM recipes p LEFT JOIN recipe_switches s USING (workflow, version)
+        WHERE p.workflow = $2 AND ($3::int IS NULL OR p.version = $3)
+        ORDER BY (s.disabled_at IS NULL) DESC, p.version DESC LIMIT 1) c ON true
+  LEFT JOIN idempotency_keys k ON k.actor = $1 AND k.key = $4
+"""
+
+
+async def prepare(
+    source: Source, person: str, workflow: str, version: int | None, key: str | None
+) -> asyncpg.Record:
+    """What a submission depends on, in one row; what is not there is null."""
+    row = await source.fetchrow(PREPARE, person, workflow, version, key)
+    assert row is not None
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request to be made. `key` is the caller's idempotency key with its fingerprint, if any."""
+
+    id: UUID
+    workflow: str
+    version: int
+    requester: str
+    title: str
+    inputs: dict[str, Json]
+    digest: str
+    at: datetime
+    deadline_at: datetime | None
+    recipe_sha256: str
+    key: str | None
+    fingerprint: str
+
+
+# The key's row is what serialises: a second submission under it waits here for the first to end.
+SUBMIT = """
+WITH claimed AS (
+    INSERT INTO idempotency_keys (actor, key, fingerprint, request_id)
+    SELECT $5, $10, $11, $1 WHERE $10::text IS NOT NULL
+    ON CONFLICT DO NOTHING RETURNING request_id
+), made AS (
+    INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, created_at,
+                          deadline_at)
+    SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9
+     WHERE $10::text IS NULL OR EXISTS (SELECT 1 FROM claimed)
+    RETURNING id
+), told AS (
+    INSERT INTO outbox (request_id, kind, due_at)
+    SELECT id, 'start', now() + interval '2 seconds' FROM made RETURNING id
+)
+SELECT told.id, audit_append($12, $2, $1, $3, $4, 'request.created', $13, $14, $15) FROM told
+"""
+
+
+async def submit(source: Source, item: Submission) -> int | None:
+    """Make a request: the id of its outbox row, or None if its key was used before."""
+    payload: dict[str, Json] = {
+        "title": item.title,
+        "inputs": item.inputs,
+        "digest": item.digest,
+        "recipe_sha256": item.recipe_sha256,
+        "deadline_at": item.deadline_at,
+    }
+    snapshot: dict[str, Json] = {"state": "created", "seq": 0, "step": None}
+    event = audit.event(REQUEST_CREATED, item.at, payload, snapshot, Actor(item.requester))
+    [event_id], _, _, [actor], [payload_text], [snapshot_text] = audit.columns([event])
+    row = await source.fetchrow(
+        SUBMIT,
+        item.id,
+        item.at,
+        item.workflow,
+        item.version,
+        item.requester,
+        item.title,
+        item.inputs,
+        item.digest,
+        item.deadline_at,
+        item.key,
+        item.fingerprint,
+        event_id,
+        actor,
+        payload_text,
+        snapshot_text,
+    )
+    return None if row is None else int(row["id"])
+
+
+LOAD = f"""
+SELECT {_COLUMNS}, r.inputs, r.digest, r.seq, p.recipe->>'owner' AS owner,
+       ARRAY(SELECT m.role FROM role_members m WHERE m.person = $2 AND m.valid @> now()) AS held
+  FROM requests r JOIN recipes p ON p.workflow = r.workflow AND p.version = r.version
+ WHERE r.id = $1
+"""
+
+
+async def load(source: Source, request_id: UUID, person: str) -> asyncpg.Record | None:
+    """A request with its recipe's owner role and the roles that `person` holds now."""
+    return await source.fetchrow(LOAD, request_id, person)
+
+
+# KEY SHARE locks of foreign keys (a decision being inserted) must not wait for this one.
+async def lock(source: Source, request_id: UUID, person: str) -> asyncpg.Record | None:
+    """`load`, and nobody else changes the request before this transaction ends."""
+    return await source.fetchrow(LOAD + " FOR NO KEY UPDATE OF r", request_id, person)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which requests a list holds; None is any. `text` is looked for in titles, in any case."""
+
+    state: str | None = None
+    workflow: str | None = None
+    requester: str | None = None
+    text: str | None = None
+
+
+_MATCHES = """
+($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
+AND ($4::text IS NULL OR r.requester = $4)
+AND ($5::text IS NULL OR r.title ILIKE $5)
+AND (r.created_at, r.id) < ($6, $7)"""
+_NEWEST = "ORDER BY r.created_at DESC, r.id DESC LIMIT $8"
+
+# $1 is not needed to see everything, but both lists take the same arguments.
+EVERYTHING = (
+    f"SELECT {_COLUMNS} FROM requests r WHERE $1::text IS NOT NULL AND {_MATCHES} {_NEWEST}"
+)
+
+# What concerns one person: own requests, those they were asked about or decided (shared tasks: while
+# open), and those of recipes that a role of theirs owns. Each part is found by its own index.
+VISIBLE = f"""
+WITH held AS MATERIALIZED (
+    SELECT m.role FROM role_members m WHERE m.person = $1 AND m.valid @> now()
+), asked AS (
+    SELECT t.request_id FROM tasks t WHERE t.assignee = $1 AND t.state = 'open'
+    UNION SELECT t.request_id FROM tasks t WHERE t.assignee = $1 AND t.state <> 'open'
+    UNION SELECT t.request_id FROM task_candidates c JOIN tasks t ON t.id = c.task_id
+           WHERE c.principal IN (SELECT 'user:' || $1 UNION ALL SELECT 'role:' || role FROM held)
+    UNION SELECT d.request_id FROM decisions d WHERE d.actor = $1
+), found AS (
+    (SELECT r.id FROM requests r WHERE r.requester = $1 AND {_MATCHES} {_NEWEST})
+    UNION
+    (SELECT r.id FROM asked a JOIN requests r ON r.id = a.request_id WHERE {_MATCHES} {_NEWEST})
+    UNION
+    SELECT o.id
+      FROM (SELECT workflow, version FROM recipes
+             WHERE recipe->>'owner' IN (SELECT role FROM held UNION ALL
+                                        SELECT 'role:' || role FROM held)) p,
+           LATERAL (SELECT r.id FROM requests r
+                     WHERE r.workflow = p.workflow AND r.version = p.version AND {_MATCHES}
+                     {_NEWEST}) o
+)
+SELECT {_COLUMNS} FROM found f JOIN requests r ON r.id = f.id {_NEWEST}
+"""
+
+
+async def newest(
+    source: Source,
+    person: str,
+    wanted: Filter,
+    limit: int,
+    before: tuple[datetime, UUID],
+    *,
+    everything: bool,
+) -> list[asyncpg.Record]:
+    """Requests that `person` may see, newest first, older than `before` (created_at, id)."""
+    return await source.fetch(
+        EVERYTHING if everything else VISIBLE,
+        person,
+        wanted.state,
+        wanted.workflow,
+        wanted.requester,
+        None if wanted.text is None else f"%{_literal(wanted.text)}%",
+        *before,
+        limit,
+    )
+
+
+def _literal(text: str) -> str:
+    """`text` as a LIKE pattern that matches just it."""
+    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")

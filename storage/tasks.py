@@ -1,0 +1,219 @@
+"""Tasks: one to decide, the ones of a request, the inbox."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from recipes.model import Json
+from recipes.state import Actor
+from storage import audit
+from storage.pool import Source
+
+_COLUMNS = """
+t.id, t.request_id, r.workflow, r.version, r.title, r.requester, t.step, t.branch, t.assignee,
+t.candidates, t.role, t.on_behalf_of, t.via, t.state, t.opened_at, t.due_at, t.closed_at, t.digest,
+t.require_comment"""
+
+_DECISION = """
+d.id AS decision_id, d.decision, d.actor AS decided_by, d.role AS decided_role,
+d.on_behalf_of AS decided_on_behalf_of, d.via AS decided_via, d.comment, d.reason, d.decided_at"""
+
+# Everything about a task that deciding or showing it depends on, in one row; `now` is the moment
+# of the decision, by the one clock that all share.
+LOAD = f"""
+SELECT {_COLUMNS}, {_DECISION}, r.inputs, r.state AS request_state, r.seq, r.step AS request_step,
+       p.recipe->>'owner' AS owner, clock_timestamp() AS now,
+       EXISTS (SELECT 1 FROM people e WHERE e.id = $2 AND e.employed @> now()) AS employed,
+       ARRAY(SELECT m.role FROM role_members m WHERE m.person = $2 AND m.valid @> now()) AS held
+  FROM tasks t
+  JOIN requests r ON r.id = t.request_id
+  JOIN recipes p ON p.workflow = r.workflow AND p.version = r.version
+  LEFT JOIN decisions d ON d.task_id = t.id
+ WHERE t.id = $1
+"""
+
+
+async def load(source: Source, task_id: UUID, person: str) -> asyncpg.Record | None:
+    """The task with its request, its decision if there is one, and what roles `person` holds now."""
+    return await source.fetchrow(LOAD, task_id, person)
+
+
+INVOLVED = """
+SELECT EXISTS (SELECT 1 FROM tasks t
+                WHERE t.request_id = $1
+                  AND (t.assignee = $2 OR t.on_behalf_of = $2 OR t.candidates && $3::text[]))
+"""
+
+
+async def involved(source: Source, request_id: UUID, person: str, principals: list[str]) -> bool:
+    """Whether somebody is or was asked about a request: as assignee, candidate or delegator."""
+    return bool(await source.fetchval(INVOLVED, request_id, person, principals))
+
+
+OF_REQUEST = f"""
+SELECT {_COLUMNS}, {_DECISION}
+  FROM tasks t JOIN requests r ON r.id = t.request_id LEFT JOIN decisions d ON d.task_id = t.id
+ WHERE t.request_id = $1 ORDER BY t.opened_at, t.id
+"""
+
+
+async def of_request(source: Source, request_id: UUID) -> list[asyncpg.Record]:
+    """All tasks of a request, oldest first, each with its decision if there is one."""
+    return await source.fetch(OF_REQUEST, request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """A decision to be recorded. `request_state` and what follows go into the audit snapshot."""
+
+    decision_id: UUID
+    task_id: UUID
+    request_id: UUID
+    workflow: str
+    version: int
+    decision: str
+    actor: Actor
+    comment: str | None
+    reason: str | None
+    at: datetime
+    payload: dict[str, Json]
+    snapshot: dict[str, Json]
+    message: dict[str, Json]
+
+
+# The closing is the lock: only the statement whose UPDATE hits goes on, and it does all or nothing.
+# Locks: task, then audit head. audit_append stands in the main query, so it runs once if it hit.
+DECIDE = """
+WITH won AS (
+    UPDATE tasks SET state = 'decided', closed_at = $2 WHERE id = $1 AND state = 'open'
+    RETURNING id, request_id
+), emptied AS (
+    DELETE FROM task_candidates c USING won WHERE c.task_id = won.id
+), decided AS (
+    INSERT INTO decisions (id, task_id, request_id, decision, actor, role, on_behalf_of, via,
+                           comment, reason, decided_at)
+    SELECT $3, won.id, won.request_id, $4, $5, $6, $7, $8, $9, $10, $2 FROM won
+), told AS (
+    INSERT INTO outbox (request_id, kind, message, due_at)
+    SELECT won.request_id, 'signal', $11, now() + interval '2 seconds' FROM won
+    RETURNING id, request_id
+)
+SELECT told.id, audit_append($12, $2, told.request_id, $13, $14, 'decision.recorded', $15, $16, $17)
+  FROM told
+"""
+
+
+async def decide(source: Source, item: Deciding) -> int | None:
+    """Record a decision if its task is still open: the id of its outbox row, or None."""
+    event = audit.event("decision.recorded", item.at, item.payload, item.snapshot, item.actor)
+    actor = item.actor
+    [event_id], _, _, [actor_text], [payload], [snapshot] = audit.columns([event])
+    row = await source.fetchrow(
+        DECIDE,
+        item.task_id,
+        item.at,
+        item.decision_id,
+        item.decision,
+        actor.user,
+        actor.role,
+        actor.on_behalf_of,
+        list(actor.via),
+        item.comment,
+        item.reason,
+        item.message,
+        event_id,
+        item.workflow,
+        item.version,
+        actor_text,
+        payload,
+        snapshot,
+    )
+    return None if row is None else int(row["id"])
+
+
+# The inbox: each of the person's principals gives its first rows from an index in the order of the
+# answer, so that it costs the same however much is open. Closed tasks are in none of the indexes.
+# LIMIT is written into the text: as a parameter the planner would have to guess it.
+INBOX = """
+WITH found AS (
+    (SELECT t.id, coalesce(t.due_at, 'infinity') AS due FROM tasks t
+      WHERE t.assignee = $1 AND t.state = 'open'
+        AND (coalesce(t.due_at, 'infinity'), t.id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid)
+      ORDER BY coalesce(t.due_at, 'infinity'), t.id LIMIT {limit})
+    UNION
+    SELECT c.task_id, c.due
+      FROM (SELECT 'user:' || $1 AS principal UNION ALL
+            SELECT 'role:' || m.role FROM role_members m
+             WHERE m.person = $1 AND m.valid @> now()) me,
+           LATERAL (SELECT s.task_id, s.due FROM task_candidates s
+                     WHERE s.principal = me.principal
+                       AND (s.due, s.task_id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid)
+                       AND (SELECT o.requester FROM tasks k JOIN requests o ON o.id = k.request_id
+                             WHERE k.id = s.task_id) <> $1
+                     ORDER BY s.due, s.task_id LIMIT {limit}) c
+), first AS (
+    SELECT id, due FROM found ORDER BY due, id LIMIT {limit}
+)
+SELECT {columns}
+  FROM first f JOIN tasks t ON t.id = f.id JOIN requests r ON r.id = t.request_id
+ ORDER BY f.due, f.id
+"""
+
+# Closed tasks that were this person's, or that this person decided; the latest first.
+CLOSED = """
+WITH found AS (
+    (SELECT t.id, t.closed_at AS at FROM tasks t
+      WHERE t.assignee = $1 AND t.state <> 'open' AND t.closed_at <= $2
+        AND (t.closed_at < $2 OR t.id > $3)
+      ORDER BY t.closed_at DESC, t.id LIMIT {limit})
+    UNION
+    (SELECT d.task_id, d.decided_at FROM decisions d
+      WHERE d.actor = $1 AND d.decided_at <= $2 AND (d.decided_at < $2 OR d.task_id > $3)
+      ORDER BY d.decided_at DESC, d.task_id LIMIT {limit})
+), first AS (
+    SELECT id, at FROM found ORDER BY at DESC, id LIMIT {limit}
+)
+SELECT {columns}, {decision}
+  FROM first f JOIN tasks t ON t.id = f.id JOIN requests r ON r.id = t.request_id
+  LEFT JOIN decisions d ON d.task_id = t.id
+ ORDER BY f.at DESC, f.id
+"""
+
+_STEPS = (51, 201)
+
+
+def _sized(query: str, **parts: str) -> dict[int, str]:
+    return {size: query.format(limit=size, **parts) for size in _STEPS}
+
+
+_INBOX = _sized(INBOX, columns=_COLUMNS)
+_CLOSED = _sized(CLOSED, columns=_COLUMNS, decision=_DECISION)
+
+
+def _pick(queries: dict[int, str], limit: int) -> str:
+    return queries[_STEPS[0] if limit <= _STEPS[0] else _STEPS[1]]
+
+
+async def inbox(
+    source: Source, person: str, limit: int, after: tuple[datetime | None, UUID]
+) -> list[asyncpg.Record]:
+    """Open tasks that `person` may decide, soonest due first, undated last; limit at most 201.
+
+    `after` is due_at and id of the last task seen. A shared task of one's own request is not here.
+    """
+    return (await source.fetch(_pick(_INBOX, limit), person, *after))[:limit]
+
+
+async def closed(
+    source: Source, person: str, limit: int, after: tuple[datetime, UUID]
+) -> list[asyncpg.Record]:
+    """Closed tasks of `person`, the latest first, with their decisions; limit at most 201."""
+    return (await source.fetch(_pick(_CLOSED, limit), person, *after))[:limit]
+
+
+def principals(person: str, held: list[Any]) -> list[str]:
+    """The names under which a person can share a task."""
+    return [f"user:{person}", *(f"role:{role}" for role in held)]

@@ -1,0 +1,38 @@
+"""The house: the API in process, with a directory and two recipes."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.app import create_app
+from settings import Settings
+from storage.pool import Pool
+from tests.integration.house import House, Recorder, leave, make_settings, shared
+from tests.stack import Database
+
+
+@pytest.fixture
+async def bare_house(database: Database, pool: Pool, tmp_path: Path) -> AsyncIterator[House]:
+    """The API on an empty database."""
+    settings = make_settings(tmp_path, database.url)
+    delivery = Recorder()
+
+    async def recorded(_: Settings, __: Pool) -> Recorder:
+        return delivery
+
+    app = create_app(settings, recorded)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            yield House(client, pool, delivery, settings, app)
+
+
+@pytest.fixture
+async def house(bare_house: House) -> House:
+    """The API with people, roles, and the recipes `leave` and `shared` (by `role:hr` and bob)."""
+    await bare_house.import_org()
+    await bare_house.publish(leave())
+    await bare_house.publish(shared("role:hr", "user:bob"))
+    return bare_house
