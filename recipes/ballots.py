@@ -1,0 +1,135 @@
+"""Reads whom to ask and what happens while they don't answer: an approval step's, or a branch's keys."""
+
+import re
+from dataclasses import dataclass
+
+from recipes.fields import Fields
+from recipes.model import Ballot, Level, Quorum, Reminder, TimeoutAction, Verdict
+from recipes.source import Entries, Items, Node, Scalar, below
+
+BRANCH_KEYS = ("approver", "candidates", "timeout", "on_timeout", "remind", "require_comment")
+APPROVAL_KEYS = ("approver", "candidates", "approvers", "quorum", *BRANCH_KEYS[2:])
+
+_ACTIONS: dict[str, TimeoutAction] = {
+    "escalate": "escalate",
+    "approve": "approve",
+    "reject": "reject",
+    "expire": "expire",
+}
+_LEVELS_FIX = "write escalate, approve, reject, expire, reassign:<somebody>, or a list of these"
+_VERDICTS: dict[str, Verdict] = {"reject": "reject", "approve": "approve"}
+_PERCENT = re.compile(r"([0-9]{1,3})%", re.ASCII)
+_QUORUM_FIX = "write any, all, a number, or a percentage such as 60%"
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What one level of `on_timeout` does, and when if it says so."""
+
+    action: TimeoutAction
+    to: str | None
+    after: int | None
+
+
+def read_ballot(fields: Fields, ballot_id: str) -> Ballot:
+    """The ballot that the entries describe, as far as they can be understood."""
+    return Ballot(
+        id=ballot_id,
+        name=fields.text("name"),
+        approver=fields.text("approver"),
+        candidates=fields.texts("candidates"),
+        approvers=fields.text("approvers"),
+        levels=_levels(fields),
+        remind=_reminders(fields),
+        require_comment=_require_comment(fields),
+    )
+
+
+def read_quorum(fields: Fields) -> Quorum | None:
+    node = fields.node("quorum")
+    if node is None:
+        return None
+    value = node.value if isinstance(node, Scalar) else None
+    if value == "any":
+        return Quorum("any")
+    if value == "all":
+        return Quorum("all")
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return Quorum("count", value)
+    percent = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if percent and 0 < int(percent.group(1)) <= 100:
+        return Quorum("percent", int(percent.group(1)))
+    digits = isinstance(value, str) and value.isdigit()
+    fix = f"write {value} without quotes" if digits else _QUORUM_FIX
+    fields.error("quorum", "is no quorum", fix)
+    return None
+
+
+def _levels(fields: Fields) -> tuple[Level, ...]:
+    timeout = fields.duration("timeout")
+    node = fields.node("on_timeout")
+    if fields.node("timeout") is None:
+        if node is not None:
+            fields.error("on_timeout", "never happens: there is no `timeout`", "add `timeout: 48h`")
+        return ()
+    if node is None:
+        fields.error(
+            "timeout", "has no effect: `on_timeout` is missing", "add `on_timeout: escalate`"
+        )
+        return ()
+    path = below(fields.path, "on_timeout")
+    nodes = node.items if isinstance(node, Items) else (node,)
+    if not nodes:
+        fields.error("on_timeout", "is an empty list", _LEVELS_FIX)
+    levels: list[Level] = []
+    for index, item in enumerate(nodes):
+        place = below(path, index) if isinstance(node, Items) else path
+        effect = _effect(fields, item, place, first=index == 0)
+        if effect is not None and timeout is not None:
+            levels.append(Level(effect.after or timeout, effect.action, effect.to))
+    return tuple(levels)
+
+
+def _effect(fields: Fields, node: Node, path: str, *, first: bool) -> _Effect | None:
+    if not isinstance(node, Entries):
+        text = fields.text_of(node, path)
+        return None if text is None else _action(fields, text, path, None)
+    level = Fields(node, path, fields.book)
+    level.known(("after", "action"), "a level of on_timeout")
+    after = level.duration("after")
+    if first and level.node("after") is not None:
+        level.error("after", "the first level comes after `timeout`", "leave `after` out here")
+    if level.required("action", "add `action: escalate`") is None:
+        return None
+    text = level.text("action")
+    return None if text is None else _action(fields, text, below(path, "action"), after)
+
+
+def _action(fields: Fields, text: str, path: str, after: int | None) -> _Effect | None:
+    if text.startswith("reassign:"):
+        to = text.removeprefix("reassign:").strip()
+        if to:
+            return _Effect("reassign", to, after)
+        fields.book.error(path, "does not say to whom", "write reassign:role:hr or reassign:bob")
+        return None
+    action = fields.chosen(text, _ACTIONS, path)
+    return None if action is None else _Effect(action, None, after)
+
+
+def _reminders(fields: Fields) -> tuple[Reminder, ...]:
+    reminders: list[Reminder] = []
+    for index, text in enumerate(fields.texts("remind")):
+        path = below(fields.path, "remind")
+        listed = isinstance(fields.node("remind"), Items)
+        before = text.rstrip().endswith(" before")
+        duration = text.rstrip().removesuffix(" before")
+        found = fields.seconds(duration, below(path, index) if listed else path)
+        if found is not None:
+            reminders.append(Reminder(found, before))
+    return tuple(reminders)
+
+
+def _require_comment(fields: Fields) -> tuple[Verdict, ...]:
+    path = below(fields.path, "require_comment")
+    chosen = (fields.chosen(text, _VERDICTS, path) for text in fields.texts("require_comment"))
+    return tuple(dict.fromkeys(verdict for verdict in chosen if verdict is not None))

@@ -1,0 +1,314 @@
+"""Judges a whole recipe: what would never happen, never end, or never find anybody.
+
+Steps run in the order they stand, each at most once: this language has nothing that leads back, so
+a recipe can't cycle. (The rule against loops without a human decision comes with `rewind`.)
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from recipes.check_expressions import Expressions
+from recipes.draft import Draft, Placed
+from recipes.inputs import schema_problems
+from recipes.model import ActionStep, ApprovalStep, Ballot, Json, Level, Recipe
+from recipes.schema import RESERVED, properties, speakable
+from recipes.source import Book, below
+
+_ENDINGS = {"approve", "reject", "expire"}
+_BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]*", re.ASCII)
+_DRAFT_2020 = "https://json-schema.org/draft/2020-12/schema"
+_KEYWORDS = frozenset(
+    [
+        "$schema",
+        "$id",
+        "$ref",
+        "$defs",
+        "$anchor",
+        "$dynamicRef",
+        "$dynamicAnchor",
+        "$vocabulary",
+        "$comment",
+        "type",
+        "enum",
+        "const",
+        "title",
+        "description",
+        "default",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "examples",
+        "format",
+        "multipleOf",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+        "pattern",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "maxContains",
+        "minContains",
+        "maxProperties",
+        "minProperties",
+        "required",
+        "dependentRequired",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "then",
+        "else",
+        "dependentSchemas",
+        "prefixItems",
+        "items",
+        "contains",
+        "properties",
+        "patternProperties",
+        "additionalProperties",
+        "propertyNames",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "contentEncoding",
+        "contentMediaType",
+        "contentSchema",
+    ]
+)
+_SCHEMAS = (
+    "not",
+    "if",
+    "then",
+    "else",
+    "items",
+    "contains",
+    "additionalProperties",
+    "propertyNames",
+)
+_SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "dependentSchemas")
+
+
+def check(draft: Draft, book: Book, principals: frozenset[str]) -> Recipe:
+    """Write all that is wrong into the book, and complete the recipe with what its expressions tell.
+
+    `principals` are the roles and people there are, `role:x` and `user:y`; may be empty.
+    """
+    recipe = draft.recipe
+    if recipe.inputs is not None:
+        _schema(recipe.inputs, book)
+    sound = recipe.inputs is not None and not schema_problems(recipe.inputs)
+    if recipe.owner is None and not book.has("owner"):
+        fix = "add `owner: some-role`"
+        book.warning("", "nobody is told of incidents: `owner` is missing", fix)
+    expressions = Expressions(draft, book, schema_sound=sound)
+    complete = expressions.complete()
+    _unique_steps(draft, book)
+    _reachable(draft, expressions, book)
+    for placed in draft.steps:
+        for ballot, path in placed.placed_ballots():
+            _asks_somebody(ballot, path, placed, book)
+            _times(ballot, path, recipe.deadline, book)
+        _quorum(placed, book)
+        if isinstance(placed.step, ApprovalStep) and placed.step.type == "parallel":
+            _branches(placed, book)
+        _two_of_a_name(placed, principals, book)
+    return complete
+
+
+# --- inputs ---------------------------------------------------------------------------------------
+
+
+def _schema(schema: dict[str, Json], book: Book) -> None:
+    for parts, message in schema_problems(schema):
+        path = "inputs"
+        for part in parts:
+            path = below(path, part)
+        outside = "retriev" in message.lower()
+        fix = "put it under `$defs` here" if outside else "see JSON Schema 2020-12"
+        book.error(path, f"is no JSON Schema: {message}", fix)
+    if schema.get("$schema", _DRAFT_2020) != _DRAFT_2020:
+        book.error("inputs.$schema", "only JSON Schema 2020-12 is understood", "leave it out")
+    if schema.get("type", "object") != "object":
+        book.error("inputs.type", "inputs are an object", "write `type: object` and `properties`")
+    for path, key in _unknown_keywords(schema, "inputs"):
+        close = get_close_matches(key, _KEYWORDS, n=1, cutoff=0.75)
+        fix = f"did you mean `{close[0]}`?" if close else "name inputs under `properties`"
+        book.error(path, f"`{key}` is no JSON Schema keyword", fix)
+    for name in properties(schema):
+        path = below("inputs.properties", name)
+        if name in RESERVED:
+            book.error(
+                path,
+                f"no input can be called `{name}`: expressions mean something else by it",
+                "choose another name",
+            )
+        elif not speakable(name):
+            fix = f'in expressions write inputs["{name}"]'
+            book.warning(path, f"`{name}` is no name that an expression can use", fix)
+
+
+def _unknown_keywords(schema: Json, path: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(schema, dict):
+        return
+    for key, value in schema.items():
+        place = below(path, key)
+        if key not in _KEYWORDS and not key.startswith("x-"):
+            yield place, key
+        elif key in _SCHEMAS:
+            yield from _unknown_keywords(value, place)
+        elif key in _SCHEMA_LISTS and isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from _unknown_keywords(item, below(place, index))
+        elif key in _SCHEMA_MAPS and isinstance(value, dict):
+            for name, item in value.items():
+                yield from _unknown_keywords(item, below(place, name))
+
+
+# --- the course of steps --------------------------------------------------------------------------
+
+
+def _unique_steps(draft: Draft, book: Book) -> None:
+    seen: dict[str, int] = {}
+    for number, placed in enumerate(draft.steps, 1):
+        first = seen.setdefault(placed.step.id, number)
+        if first != number and placed.step.id:
+            message = f"two steps are called `{placed.step.id}`"
+            book.error(below(placed.path, "id"), message, "give each step an id of its own")
+
+
+def _reachable(draft: Draft, expressions: Expressions, book: Book) -> None:
+    """Steps behind one that always ends the request, or whose condition is never true."""
+    ended: str | None = None
+    taken: dict[str, str] = {}
+    for placed in draft.steps:
+        step = placed.step
+        always = expressions.constant(step.when) if step.when is not None else True
+        same = taken.get(_flat(step.when)) if step.when is not None else None
+        if ended is not None:
+            message = f"is never reached: step `{ended}` always ends the request before"
+            book.error(placed.path, message, f"give `{ended}` a `when`, or move it to the end")
+        elif always is False:
+            fix = "correct the condition, or delete the step"
+            book.error(below(placed.path, "when"), "is never true: the step never runs", fix)
+        elif same is not None:
+            message = f"is never true: step `{same}` has ended the request where it holds"
+            book.error(below(placed.path, "when"), message, "correct one of the two conditions")
+        elif isinstance(step, ActionStep) and always:
+            ended = step.id
+        elif isinstance(step, ActionStep) and step.when is not None:
+            taken[_flat(step.when)] = step.id
+
+
+def _flat(source: str) -> str:
+    return "".join(source.split())
+
+
+# --- who is asked ---------------------------------------------------------------------------------
+
+
+def _asks_somebody(ballot: Ballot, path: str, placed: Placed, book: Book) -> None:
+    keys = [key for key in ("approver", "candidates", "approvers") if book.has(below(path, key))]
+    if not keys:
+        fix = 'add `approver: "{{ employee.manager }}"`, or `candidates: some-role`'
+        book.error(path, "asks nobody: `approver` is missing", fix)
+    elif len(keys) > 1:
+        message = f"has {' and '.join(f'`{key}`' for key in keys)}"
+        book.error(below(path, keys[1]), message, "keep one of them")
+    for index, level in enumerate(ballot.levels):
+        if level.action == "escalate" and ballot.candidates:
+            message = "`escalate` has no effect: a shared task has no one manager"
+            fix = "write reassign:<role or person>"
+            book.error(_level_path(path, index, book), message, fix)
+    listed = isinstance(placed.step, ApprovalStep) and placed.step.type == "approval"
+    if listed and book.has(below(path, "quorum")) and "approvers" not in keys:
+        book.error(
+            below(path, "quorum"),
+            "has no effect: there is one task",
+            "use `approvers`, or delete it",
+        )
+
+
+def _level_path(path: str, index: int, book: Book) -> str:
+    listed = below(below(path, "on_timeout"), index)
+    return listed if book.has(listed) else below(path, "on_timeout")
+
+
+def _quorum(placed: Placed, book: Book) -> None:
+    step = placed.step
+    if isinstance(step, ActionStep) or step.quorum.kind != "count":
+        return
+    if step.type == "parallel" and step.quorum.value > len(step.ballots):
+        message = f"{step.quorum.value} of {len(step.ballots)} branches can never approve"
+        fix = f"write a number up to {len(step.ballots)}, any, or all"
+        book.error(below(placed.path, "quorum"), message, fix)
+
+
+def _branches(placed: Placed, book: Book) -> None:
+    ballots = placed.placed_ballots()
+    ids = Counter(ballot.id for ballot, _ in ballots)
+    asked: dict[tuple[str | None, tuple[str, ...]], str] = {}
+    for ballot, path in ballots:
+        if ids[ballot.id] > 1:
+            message = f"two branches are called `{ballot.id}`"
+            book.error(below(path, "id"), message, "give each branch an id of its own")
+        who = (_name(ballot.approver), tuple(map(str, map(_name, ballot.candidates))))
+        other = asked.setdefault(who, path)
+        if other != path and (ballot.approver or ballot.candidates):
+            message = f"asks the same as {other}: one of the two is a formality"
+            book.warning(path, message, "ask somebody else")
+
+
+def _name(reference: str | None) -> str | None:
+    return None if reference is None else "".join(reference.split())
+
+
+def _two_of_a_name(placed: Placed, principals: frozenset[str], book: Book) -> None:
+    for ballot, path in placed.placed_ballots():
+        for key, texts in (("approver", (ballot.approver,)), ("candidates", ballot.candidates)):
+            for text in texts:
+                bare = text is not None and _BARE.fullmatch(text)
+                if bare and {f"role:{text}", f"user:{text}"} <= principals:
+                    message = f"`{text}` is a role and a person; the role is taken"
+                    fix = f"write role:{text} or user:{text}"
+                    book.warning(below(path, key), message, fix)
+
+
+# --- times ----------------------------------------------------------------------------------------
+
+
+def _times(ballot: Ballot, path: str, deadline: int | None, book: Book) -> None:
+    elapsed = 0
+    ended: Level | None = None
+    for index, level in enumerate(ballot.levels):
+        place = _level_path(path, index, book)
+        elapsed += level.after
+        if ended is not None:
+            message = f"is never reached: `{ended.action}` before it closes the task"
+            book.error(place, message, "delete it, or move it up")
+        elif deadline is not None and elapsed >= deadline:
+            message = "never happens: the recipe's deadline comes first"
+            book.error(place, message, "shorten the timeout, or lengthen the deadline")
+        if level.action in _ENDINGS:
+            ended = ended or level
+    longest = max((level.after for level in ballot.levels), default=None)
+    for index, reminder in enumerate(ballot.remind):
+        place = below(below(path, "remind"), index)
+        if reminder.before_due and longest is None and not book.has(below(path, "timeout")):
+            book.error(
+                place,
+                "never happens: there is no `timeout`",
+                "add `timeout`, or leave out `before`",
+            )
+        elif longest is not None and reminder.seconds >= longest:
+            said = (
+                "before the task opens" if reminder.before_due else "when the task is already due"
+            )
+            book.error(place, f"never happens: it is {said}", "make it shorter than the timeout")
+        elif deadline is not None and not reminder.before_due and reminder.seconds >= deadline:
+            book.error(place, "never happens: the recipe's deadline comes first", "make it shorter")

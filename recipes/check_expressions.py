@@ -1,0 +1,204 @@
+"""Judges every expression of a draft: names, members and types, each problem with line and caret.
+
+An untyped recipe has no `inputs`: what its expressions leave undeclared become required inputs. A
+name that is nearly one of the four that every expression has is taken for a slip, not for an input.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from difflib import get_close_matches
+
+from recipes.draft import Draft, Placed, Template, templates
+from recipes.expressions import Environment, ExpressionError, Want
+from recipes.findings import Finding, employee_paths
+from recipes.mentions import Mention, mentions
+from recipes.model import Recipe, Step
+from recipes.schema import RESERVED, variables
+from recipes.source import Book, below
+from recipes.templates import Part, TemplateError, split
+
+_REFERENCE = re.compile(r"(?:(?:role|user):)?[A-Za-z0-9][A-Za-z0-9_.@+-]*", re.ASCII)
+_BARE_ACTION = re.compile(r"\s*(?:==|!=|in\b)")
+_BARE_BEFORE = re.compile(r"(?:==|!=)\s*$")
+
+
+class Expressions:
+    """The expressions of one draft, with the environment that its inputs make."""
+
+    def __init__(self, draft: Draft, book: Book, *, schema_sound: bool) -> None:
+        self.draft = draft
+        self.book = book
+        self.typed = draft.recipe.inputs is not None
+        schema = draft.recipe.inputs if schema_sound else None
+        self.schema = schema
+        self.implied = () if schema is not None else self._implied()
+        self.environment = Environment(schema, self.implied)
+        optional = variables(schema) if schema is not None else ()
+        self.optional = {variable.name for variable in optional if variable.optional}
+
+    def complete(self) -> Recipe:
+        """Tell the book what is wrong, and give the recipe with what its expressions tell."""
+        self._title()
+        earlier: list[str] = []
+        steps: list[Step] = []
+        for placed in self.draft.steps:
+            steps.append(self._step(placed, earlier))
+            earlier += [placed.step.id] if placed.step.id else []
+        if not self.typed and self.implied:
+            names = ", ".join(self.implied)
+            message = f"there is no `inputs`: requests must bring {names}, of any type"
+            self.book.warning("", message, "declare `inputs` as a JSON Schema")
+        implied = () if self.typed else self.implied
+        return replace(self.draft.recipe, steps=tuple(steps), implied=implied)
+
+    def constant(self, source: str) -> bool | None:
+        """What a condition that reads nothing always is; None if it depends, or has no value."""
+        if mentions(source):
+            return None
+        try:
+            return self.environment.condition(source, {})
+        except ExpressionError:
+            return None
+
+    # --- places ---
+
+    def _title(self) -> None:
+        title = self.draft.recipe.title
+        if title is None:
+            return
+        for part in self._parts(Template("title", title, "text")):
+            if not part.expression:
+                continue
+            self._source("title", part.text, part.offset, "text", ())
+            for mention in mentions(part.text):
+                if mention.root in {"employee", "steps"}:
+                    self.book.within(
+                        "title",
+                        part.offset + mention.offsets[0],
+                        f"`{mention.root}` is not known when a request is submitted",
+                        "use the inputs or `request`",
+                    )
+
+    def _step(self, placed: Placed, earlier: Collection[str]) -> Step:
+        sources: list[str] = []
+        if placed.step.when is not None:
+            sources.append(placed.step.when)
+            self._source(below(placed.path, "when"), placed.step.when, 0, "condition", earlier)
+        for template in templates(placed):
+            parts = self._parts(template)
+            self._reference(template, parts)
+            whole = len(parts) == 1
+            for part in parts:
+                if part.expression:
+                    want = template.want if whole else "text"
+                    sources.append(part.text)
+                    self._source(template.path, part.text, part.offset, want, earlier)
+        paths = dict.fromkeys(path for source in sources for path in employee_paths(source))
+        return replace(placed.step, employee_paths=tuple(paths))
+
+    def _parts(self, template: Template) -> tuple[Part, ...]:
+        try:
+            return split(template.text)
+        except TemplateError as error:
+            fix = "write {{ expression }}, with both braces on each side"
+            self.book.within(template.path, error.offset, str(error), fix)
+            return ()
+
+    def _reference(self, template: Template, parts: tuple[Part, ...]) -> None:
+        """A text without expressions must name somebody, and a list must be an expression."""
+        if not parts or any(part.expression for part in parts):
+            if template.want == "people" and len(parts) > 1:
+                fix = "write one {{ expression }} and nothing around it"
+                self.book.error(template.path, "must give a list", fix)
+            return
+        if template.want == "people":
+            fix = "write an expression that gives a list, or `approver: ...` for one person"
+            self.book.error(template.path, "must give a list", fix)
+        elif not _REFERENCE.fullmatch(template.text.strip()):
+            fix = "write role:name, user:name, a name, or {{ expression }}"
+            self.book.error(template.path, f"`{template.text}` names nobody", fix)
+
+    def _source(
+        self, path: str, source: str, offset: int, want: Want, earlier: Collection[str]
+    ) -> None:
+        for finding in self.environment.check(source, want, earlier):
+            place = offset + _offset(source, finding)
+            self.book.within(path, place, f"`{_short(source)}`: {finding.message}", finding.fix)
+        if want != "text":
+            for mention in self._unguarded(source):
+                name = ".".join((mention.root, *mention.path))
+                self.book.within(
+                    path,
+                    offset + mention.offsets[0],
+                    f"`{name}` may be absent, and then this fails",
+                    f"ask `has(inputs.{name.removeprefix('inputs.')})` first, or make it required",
+                    "warning",
+                )
+
+    def _unguarded(self, source: str) -> Iterator[Mention]:
+        """Optional inputs that are used as if they were always there."""
+        found = mentions(source)
+        asked = {_input_name(mention) for mention in found if mention.guarded}
+        for mention in found:
+            name = _input_name(mention)
+            last = mention.path[-1] if mention.path else mention.root
+            end = mention.offsets[-1] + len(last)
+            harmless = _BARE_ACTION.match(source, end) or _BARE_BEFORE.search(
+                source[: mention.offsets[0]]
+            )
+            if (
+                name in self.optional
+                and name not in asked
+                and not harmless
+                and "null" not in source
+            ):
+                yield mention
+
+    # --- untyped recipes ---
+
+    def _implied(self) -> tuple[str, ...]:
+        nobody = Environment(None, ())
+        names: dict[str, None] = {}
+        for source in self._all_sources():
+            found = mentions(source)
+            guarded = {mention.path[0] for mention in found if mention.guarded and mention.path}
+            undeclared = nobody.undeclared(source)
+            for mention in found:
+                if mention.root in undeclared and not get_close_matches(
+                    mention.root, RESERVED, n=1, cutoff=0.8
+                ):
+                    names[mention.root] = None
+                elif mention.root == "inputs" and mention.path and mention.path[0] not in guarded:
+                    names[mention.path[0]] = None
+        return tuple(names)
+
+    def _all_sources(self) -> Iterator[str]:
+        yield from self._expressions(Template("title", self.draft.recipe.title or "", "text"))
+        for placed in self.draft.steps:
+            if placed.step.when is not None:
+                yield placed.step.when
+            for template in templates(placed):
+                yield from self._expressions(template)
+
+    def _expressions(self, template: Template) -> Iterator[str]:
+        try:
+            yield from (part.text for part in split(template.text) if part.expression)
+        except TemplateError:
+            return
+
+
+def _offset(source: str, finding: Finding) -> int:
+    """Characters from the beginning of `source` to the finding."""
+    lines = source.split("\n")[: finding.line - 1]
+    return min(sum(len(line) + 1 for line in lines) + finding.column - 1, len(source))
+
+
+def _short(source: str) -> str:
+    flat = " ".join(source.split())
+    return flat if len(flat) <= 60 else f"{flat[:57]}..."
+
+
+def _input_name(mention: Mention) -> str:
+    parts = mention.path if mention.root == "inputs" else (mention.root, *mention.path)
+    return ".".join(parts)

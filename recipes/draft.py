@@ -1,0 +1,56 @@
+"""A recipe as read, before it is judged: the tree, and where in the text its parts stand."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from recipes.expressions import Want
+from recipes.model import ActionStep, Ballot, Recipe, Step
+from recipes.source import below
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A step, its key path, and the key paths of its ballots."""
+
+    path: str
+    step: Step
+    ballots: tuple[str, ...]
+
+    def placed_ballots(self) -> tuple[tuple[Ballot, str], ...]:
+        if isinstance(self.step, ActionStep):
+            return ()
+        return tuple(zip(self.step.ballots, self.ballots, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """`recipe` lacks what only its expressions can tell: `implied` names and `employee_paths`."""
+
+    recipe: Recipe
+    steps: tuple[Placed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text of a recipe that may hold expressions, where it stands, and what it has to give."""
+
+    path: str
+    text: str
+    want: Want
+
+
+def templates(placed: Placed) -> Iterator[Template]:
+    """The references of a step: whom to ask, and to whom a level reassigns."""
+    for ballot, path in placed.placed_ballots():
+        if ballot.approver is not None:
+            yield Template(below(path, "approver"), ballot.approver, "person")
+        several = len(ballot.candidates) > 1
+        for index, candidate in enumerate(ballot.candidates):
+            place = below(path, "candidates")
+            yield Template(below(place, index) if several else place, candidate, "person")
+        if ballot.approvers is not None:
+            yield Template(below(path, "approvers"), ballot.approvers, "people")
+        for index, level in enumerate(ballot.levels):
+            if level.to is not None:
+                place = below(path, "on_timeout")
+                yield Template(below(place, index), level.to, "person")

@@ -1,0 +1,172 @@
+"""Whether a submission's inputs fit a recipe, found before the request exists.
+
+A typed recipe has a JSON Schema 2020-12; validation is offline and its regular expressions are
+linear. An untyped recipe requires the names that its expressions use. Both refuse what no part behind
+could carry: numbers that are no 64-bit integers or finite, half characters, bottomless nesting.
+Messages never repeat a value.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite
+
+import jsonschema_rs
+from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationErrorKind
+from pydantic_core import from_json, to_json
+
+from recipes.mentions import mentions
+from recipes.model import ActionStep, Json, Recipe, Step
+from recipes.templates import split
+
+SIZE_LIMIT = 256 * 1024
+DEPTH_LIMIT = 32
+
+_METASCHEMA = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """`pointer` is an RFC 6901 JSON pointer into the inputs; empty for the inputs as a whole."""
+
+    pointer: str
+    message: str
+
+
+def validate(recipe: Recipe, inputs: Json) -> tuple[InputProblem, ...]:
+    """Everything that is wrong with `inputs` as a submission to `recipe`."""
+    if not isinstance(inputs, dict):
+        return (InputProblem("", "the inputs must be an object"),)
+    unsound = tuple(_unsound(inputs, "", 1))
+    if unsound:
+        return unsound
+    if len(to_json(inputs)) > SIZE_LIMIT:
+        return (InputProblem("", f"the inputs are larger than {SIZE_LIMIT // 1024} KiB"),)
+    if recipe.inputs is not None:
+        return tuple(_against_schema(recipe.inputs, inputs))
+    return tuple(_missing(recipe, inputs))
+
+
+def schema_problems(schema: Json) -> tuple[tuple[tuple[str | int, ...], str], ...]:
+    """What makes `schema` no usable JSON Schema: each with the path into it. References stay inside."""
+    found = tuple(
+        (tuple(error.instance_path), error.message) for error in _metaschema().iter_errors(schema)
+    )
+    if found:
+        return found
+    try:
+        _build(schema)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        path = getattr(error, "instance_path", ())
+        return ((tuple(path), str(error).split("\n", maxsplit=1)[0]),)
+    return ()
+
+
+@lru_cache(maxsize=1)
+def _metaschema() -> Draft202012Validator:
+    return Draft202012Validator(_METASCHEMA, offline=True, validate_formats=True)
+
+
+def _build(schema: Json) -> Draft202012Validator:
+    return Draft202012Validator(
+        schema,
+        offline=True,
+        validate_formats=True,
+        mask="the value",
+        pattern_options=RegexOptions(),
+    )
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Draft202012Validator:
+    return _build(from_json(schema))
+
+
+def _against_schema(schema: Json, inputs: Json) -> Iterator[InputProblem]:
+    for error in _validator(to_json(schema)).iter_errors(inputs):
+        where = "".join(f"/{_escape(str(part))}" for part in error.instance_path)
+        match error.kind:
+            case ValidationErrorKind.Required():
+                name = str(error.kind.property).strip('"')
+                yield InputProblem(f"{where}/{_escape(name)}", "is required")
+            case ValidationErrorKind.AdditionalProperties():
+                for name in error.kind.unexpected:
+                    yield InputProblem(f"{where}/{_escape(name)}", "is not an input of this recipe")
+            case _:
+                yield InputProblem(where, error.message)
+
+
+def _unsound(value: Json, pointer: str, depth: int) -> Iterator[InputProblem]:
+    match value:
+        case None | bool():
+            pass
+        case str():
+            if not _has_utf8(value):
+                yield InputProblem(pointer, "holds half a character (a lone surrogate)")
+        case int():
+            if not -(2**63) <= value < 2**63:
+                yield InputProblem(pointer, "is too large a number")
+        case float():
+            if not isfinite(value):
+                yield InputProblem(pointer, "is not a finite number")
+        case dict() | list() if depth > DEPTH_LIMIT:
+            yield InputProblem(pointer, f"is nested deeper than {DEPTH_LIMIT} levels")
+        case list():
+            for place, item in enumerate(value):
+                yield from _unsound(item, f"{pointer}/{place}", depth + 1)
+        case dict():
+            yield from _unsound_object(value, pointer, depth)
+        case _:
+            yield InputProblem(pointer, f"is a {type(value).__name__}, which is not JSON")
+
+
+def _unsound_object(value: dict[Json, Json], pointer: str, depth: int) -> Iterator[InputProblem]:
+    for name, item in value.items():
+        if isinstance(name, str) and _has_utf8(name):
+            yield from _unsound(item, f"{pointer}/{_escape(name)}", depth + 1)
+        else:
+            yield InputProblem(pointer, "has a name that is not text")
+
+
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _missing(recipe: Recipe, inputs: dict[str, Json]) -> Iterator[InputProblem]:
+    for name in recipe.implied:
+        if name not in inputs:
+            users = [step.id for step in recipe.steps if name in _names(step)]
+            where = (
+                f"step{'s' if len(users) > 1 else ''} {', '.join(users)}" if users else "the title"
+            )
+            yield InputProblem(
+                f"/{_escape(name)}", f"input `{name}` is missing; it is used by {where}"
+            )
+
+
+def _names(step: Step) -> set[str]:
+    return {
+        mention.path[0] if mention.root == "inputs" and mention.path else mention.root
+        for source in sources(step)
+        for mention in mentions(source)
+    }
+
+
+def sources(step: Step) -> Iterator[str]:
+    """The source of every expression of a step."""
+    if step.when is not None:
+        yield step.when
+    if isinstance(step, ActionStep):
+        return
+    for ballot in step.ballots:
+        reassigned = [level.to for level in ballot.levels]
+        for template in (ballot.approver, *ballot.candidates, ballot.approvers, *reassigned):
+            yield from (part.text for part in split(template or "") if part.expression)
