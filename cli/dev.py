@@ -197,7 +197,7 @@ class _Dev:
             patience=30,
         )
         seconds = await self.supervisor.start(part, within=60)
-        await _create_database(maintenance)
+        await migrate.create_database(maintenance, DATABASE)
         self.say(f"Postgres is ready ({seconds:.1f} s)")
         return _embedded(cluster)
 
@@ -315,16 +315,6 @@ class Database:
 
 def _embedded(cluster: Cluster) -> Database:
     return Database(cluster.url(migrate.APP, DATABASE), cluster.url(postgres.SUPERUSER, DATABASE))
-
-
-async def _create_database(maintenance: str) -> None:
-    connection = await asyncpg.connect(maintenance, timeout=10)
-    try:
-        there = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE)
-        if there is None:
-            await connection.execute(f"CREATE DATABASE {DATABASE}")
-    finally:
-        await connection.close()
 
 
 async def _connects(url: str) -> bool:

@@ -4,7 +4,6 @@ import os
 import sys
 from typing import NoReturn
 
-import click
 import typer
 
 from cli import dev, doctor, org, recipes, requests, serve, tasks, token
@@ -37,23 +36,20 @@ app.add_typer(org.app, name="org")
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code. Failures are said on stderr."""
     try:
-        result = app(arguments, standalone_mode=False)
+        app(arguments)
     except Failure as failure:
         fail(failure)
         return failure.code
     except SettingsInvalid as error:
         fail(Failure("the settings are not valid", details=str(error).splitlines()))
         return Exit.USAGE
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except SystemExit as end:  # how typer ends a command, also a well done one
+        return end.code if isinstance(end.code, int) else Exit.OK
+    except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return Exit.OK
-    return result if isinstance(result, int) else Exit.OK
+    return Exit.OK
 
 
 def main() -> NoReturn:

@@ -63,6 +63,16 @@ def available(folder: Path = FOLDER) -> list[Migration]:
     return list(migrations.values())
 
 
+async def create_database(maintenance_url: str, name: str) -> None:
+    """Make the database if there is none; `maintenance_url` is of another one on that server."""
+    connection: Connection = await asyncpg.connect(maintenance_url, timeout=10)
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+
+
 async def migrate(url: str, folder: Path = FOLDER) -> list[str]:
     """Bring the database up to date; the names applied now, in order.
 
