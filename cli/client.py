@@ -128,7 +128,9 @@ def refusal(response: httpx.Response) -> Failure:
         fix = "get a token: countersign token PERSON (development), or from your identity provider"
     elif response.status_code == 503:
         fix = f"try again in {response.headers.get('Retry-After', 'a few')} seconds"
-    return Failure(str(message), code=code, details=[_place(item) for item in errors], fix=fix)
+    places = [_place(item) for item in errors]
+    details = [] if places == [message] else places
+    return Failure(str(message), code=code, details=details, fix=fix)
 
 
 def full_id(value: str, kind: str) -> str:

@@ -52,7 +52,7 @@ def list_recipes(
         write_json(found)
         return
     table(
-        ("workflow", "version", "of", "title", "published", "by", ""),
+        ("workflow", "version", "versions", "title", "published", "by", ""),
         (
             (
                 item["workflow"],

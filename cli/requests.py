@@ -19,6 +19,9 @@ app = typer.Typer(no_args_is_help=True, help="Submit requests and look after the
 RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="The request's id.")]
 
 _SETTLE_SECONDS = 3.0
+_MACHINERY = frozenset(
+    {"chain", "decision_id", "digest", "level", "recipe_sha256", "seat", "seats", "task_id"}
+)  # of an event's payload: there with --json
 _STATE_STYLES = {"approved": "green", "rejected": "red", "expired": "red", "cancelled": "dim"}
 
 
@@ -139,7 +142,7 @@ def events(
                 when(item["occurred_at"]),
                 item["type"],
                 _actor(item["actor"]),
-                _details(item["payload"]),
+                _details(item["payload"], leave_out=_MACHINERY),
                 item["hash"][:12],
             )
             for item in found
@@ -243,12 +246,12 @@ def _actor(actor: dict[str, Any]) -> str:
     return f"{actor['user']}{role}{behalf}"
 
 
-def _details(payload: dict[str, Any]) -> str:
+def _details(payload: dict[str, Any], leave_out: frozenset[str] = frozenset()) -> str:
     """`name=value`, separated by commas; what is empty is left out."""
     return ", ".join(
         f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
         for name, value in payload.items()
-        if value not in (None, "", [], {})
+        if value not in (None, "", [], {}) and name not in leave_out
     )
 
 

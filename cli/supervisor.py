@@ -49,6 +49,10 @@ class Supervisor:
         self._say = say
         self._kept: dict[str, _Kept] = {}
 
+    @property
+    def running(self) -> bool:
+        return bool(self._kept)
+
     def log_of(self, name: str) -> Path:
         return self._data_dir.logs / f"{name}.log"
 
