@@ -60,3 +60,12 @@ def _iso(text: str) -> int:
     if match is None or text[-1] in "PT":
         raise DurationError(f"`{text}` is not a duration")
     return sum(int(count) * _UNITS[unit] for unit, count in match.groupdict("0").items())
+
+
+def text(duration: float) -> str:
+    """Seconds as a duration: 93600 is `1d2h`; parts of a second are left out."""
+    left, parts = int(duration), ""
+    for unit in "dhms":
+        count, left = divmod(left, _UNITS[unit])
+        parts += f"{count}{unit}" if count else ""
+    return parts or "0s"

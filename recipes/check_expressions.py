@@ -72,12 +72,13 @@ class Expressions:
                 continue
             self._source("title", part.text, part.offset, "text", ())
             for mention in mentions(part.text):
-                if mention.root in {"employee", "steps"}:
+                if mention.root == "steps" or mention.path[:1] == ("manager",):
+                    name = ".".join((mention.root, *mention.path[:1]))
                     self.book.within(
                         "title",
                         part.offset + mention.offsets[0],
-                        f"`{mention.root}` is not known when a request is submitted",
-                        "use the inputs or `request`",
+                        f"`{name}` is not known when a request is submitted",
+                        "use the inputs, `request`, or the employee's own name and department",
                     )
 
     def _step(self, placed: Placed, earlier: Collection[str]) -> Step:

@@ -1,0 +1,267 @@
+"""Runs the cases beside a recipe: the engine itself, in memory, with a clock of its own.
+
+Nothing waits: between two events time jumps from one due moment to the next. All changes go through
+`progress.settle` and `next_wakeup`, as in the workflow.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import NAMESPACE_OID, uuid5
+
+from recipes import calendar, inputs, progress
+from recipes.case_directory import Directory
+from recipes.case_file import Case, Event, Read, read_cases
+from recipes.model import Json, Recipe, Verdict
+from recipes.parse import parse
+from recipes.state import (
+    Actor,
+    Assignment,
+    CloseTask,
+    Commanded,
+    Decided,
+    Effect,
+    Happening,
+    OpenTask,
+    Record,
+    RemindTask,
+    SettleCommand,
+    Started,
+    Ticked,
+)
+
+
+class CaseFailed(Exception):
+    """A case asks for something that can't happen: a decision without a task, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a case expected of one thing, and what was the case."""
+
+    what: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: expected {self.expected}, got {self.got}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one case went: passed if there are no differences."""
+
+    case: str
+    differences: tuple[Difference, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.differences
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How all the cases of one file went."""
+
+    recipe: str
+    results: tuple[Result, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(result.passed for result in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSeen:
+    """A task that a case brought about, open or closed. `at` is seconds after the submission."""
+
+    id: str
+    step: str
+    branch: str | None
+    assignment: Assignment
+    require_comment: tuple[Verdict, ...]
+    at: float
+    closing: str = "open"
+
+    def shown(self) -> dict[str, Json]:
+        """As a case spells it."""
+        user = self.assignment.user
+        to = [user] if user is not None else sorted(self.assignment.candidates)
+        return {
+            "step": self.step,
+            "branch": self.branch,
+            "to": to,
+            "is": self.closing,
+            "at": int(self.at),
+        }
+
+
+def run(text: bytes, opened: Read, file: str | None = None) -> Report:
+    """Run every case of a cases file; `opened` gives the files that it names.
+
+    RecipeInvalid if the file, its recipe or its organisation has an error.
+    """
+    found = read_cases(text, file, opened)
+    recipe = parse(found.recipe, found.recipe_name, found.directory.principals()).recipe
+    results = tuple(run_case(recipe, found.directory, case) for case in found.cases)
+    return Report(found.recipe_name, results)
+
+
+def run_case(recipe: Recipe, directory: Directory, case: Case) -> Result:
+    """Play one case; each begins with a directory in which no role has had a turn."""
+    refused = inputs.validate(recipe, case.inputs)
+    if refused or "refused" in case.expect:
+        expected = sorted(case.expect.get("refused", ()))
+        got = sorted(problem.pointer for problem in refused)
+        differences = [] if expected == got else [Difference("refused", str(expected), str(got))]
+        return Result(case.name, tuple(differences))
+    play = Play(recipe, replace(directory, turns={}), case)
+    try:
+        play.events()
+    except CaseFailed as failure:
+        return Result(case.name, (Difference("events", "a decision that counts", str(failure)),))
+    return Result(case.name, tuple(play.differences()))
+
+
+class Play:
+    """One case in progress."""
+
+    def __init__(self, recipe: Recipe, directory: Directory, case: Case) -> None:
+        self.recipe = recipe
+        self.directory = directory
+        self.case = case
+        self.tasks: dict[str, TaskSeen] = {}
+        self.path: list[str] = []
+        self.reminders = 0
+        self.ended_after: float | None = None
+        self.state = progress.initial(
+            recipe,
+            request_id=str(uuid5(NAMESPACE_OID, case.name)),
+            requester=case.requester,
+            inputs=case.inputs,
+            submitted_at=case.at,
+            digest="",
+        )
+
+    def events(self) -> None:
+        """Play all events. CaseFailed at the first that can't happen."""
+        self.befall(Started(), self.case.at)
+        for number, event in enumerate(self.case.events):
+            moment = self.case.at + timedelta(seconds=event.at)
+            while (due := progress.next_wakeup(self.state)) is not None and due <= moment:
+                self.befall(Ticked(), due)
+            match event.what:
+                case "approve" | "reject":
+                    self.decide(event, event.what, moment)
+                case "cancel" | "retry":
+                    actor = Actor(event.who)
+                    command = Commanded(str(number), event.what, actor, moment, event.comment)
+                    self.befall(command, moment)
+                case _:
+                    pass
+
+    def befall(self, happening: Happening, now: datetime) -> None:
+        requester = self.case.requester
+        transition = progress.settle(
+            self.recipe,
+            self.state,
+            happening,
+            now,
+            lambda asks: self.directory.answer(asks, requester),
+        )
+        self.state = transition.state
+        since = (now - self.case.at).total_seconds()
+        for effect in transition.effects:
+            self.note(effect, since)
+        if self.state.final and self.ended_after is None:
+            self.ended_after = since
+
+    def note(self, effect: Effect, since: float) -> None:
+        match effect:
+            case OpenTask(task, step, branch, require_comment):
+                assignment = task.assignment
+                self.tasks[task.id] = TaskSeen(
+                    task.id, step, branch, assignment, require_comment, since
+                )
+            case CloseTask(task_id, _, to):
+                self.tasks[task_id] = replace(self.tasks[task_id], closing=to)
+            case RemindTask():
+                self.reminders += 1
+            case SettleCommand(_, command, applied, detail):
+                if not applied:
+                    raise CaseFailed(f"{command} at {calendar.text(since)} is refused: {detail}")
+            case Record("step.skipped", payload):
+                self.path.append(f"{payload['step']} skipped")
+            case Record("step.completed", payload):
+                self.path.append(f"{payload['step']} {payload['outcome']}")
+            case Record():
+                pass
+
+    def decide(self, event: Event, verdict: Verdict, moment: datetime) -> None:
+        task = next((task for task in self.tasks.values() if self.fits(task, event)), None)
+        if task is None:
+            waiting = [str(t.shown()["to"]) for t in self.tasks.values() if t.closing == "open"]
+            whom = f"waiting for {', '.join(waiting)}" if waiting else "nobody is waited for"
+            raise CaseFailed(f"{event.who} has no open task at {calendar.text(event.at)}; {whom}")
+        if verdict in task.require_comment and event.comment is None:
+            raise CaseFailed(f"{event.who} must give a comment to {verdict} at {task.step}")
+        self.tasks[task.id] = replace(task, closing="decided")
+        actor = Actor(event.who)
+        self.befall(Decided(task.id, verdict, actor, moment, event.comment), moment)
+
+    def fits(self, task: TaskSeen, event: Event) -> bool:
+        """Whether an event can be the decision of a task: nobody decides their own request."""
+        return (
+            task.closing == "open"
+            and event.who != self.case.requester
+            and self.directory.holds(event.who, task.assignment)
+            and event.step in {None, task.step}
+            and event.branch in {None, task.branch}
+        )
+
+    def differences(self) -> list[Difference]:
+        """Where the case's expectations and the outcome part."""
+        step = None if self.state.final else progress.step_of(self.recipe, self.state)
+        got: dict[str, Json] = {
+            "state": self.state.state,
+            "step": step.id if step else None,
+            "path": self.path,
+            "incidents": [incident.kind for incident in self.state.incidents],
+            "reminders": self.reminders,
+        }
+        wanted = {key: value for key, value in self.case.expect.items() if key in got}
+        found = [
+            Difference(key, str(value), str(got[key]))
+            for key, value in wanted.items()
+            if value != got[key]
+        ]
+        return [*found, *self.late(), *self.other_tasks()]
+
+    def late(self) -> list[Difference]:
+        if "after" not in self.case.expect or self.case.expect["after"] == self.ended_after:
+            return []
+        took = "no end" if self.ended_after is None else calendar.text(self.ended_after)
+        return [Difference("after", calendar.text(self.case.expect["after"]), took)]
+
+    def other_tasks(self) -> list[Difference]:
+        if "tasks" not in self.case.expect:
+            return []
+        expected: list[dict[str, Json]] = self.case.expect["tasks"]
+        got = [task.shown() for task in self.tasks.values()]
+        if len(expected) == len(got):
+            return [
+                Difference(f"tasks[{n}]", _flow(want), _flow({key: have[key] for key in want}))
+                for n, (want, have) in enumerate(zip(expected, got, strict=True))
+                if any(have[key] != value for key, value in want.items())
+            ]
+        listed = ", ".join(_flow(task) for task in got) or "none"
+        return [Difference("tasks", f"{len(expected)} of them", f"{len(got)}: {listed}")]
+
+
+def _flow(task: dict[str, Json]) -> str:
+    """A task as a cases file writes it."""
+    shown = {
+        key: calendar.text(value) if key == "at" else ", ".join(value) if key == "to" else value
+        for key, value in task.items()
+        if value is not None
+    }
+    return "{" + ", ".join(f"{key}: {value}" for key, value in shown.items()) + "}"
