@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from activities.commit import Activities
+from contract.canonical import canonical
 from contract.messages import CommitInput, CommitResult, Message, StartInput
-from recipes import progress
+from recipes import model, progress
 from recipes.model import ApprovalStep, Ballot, Json, Level, Quorum, Recipe
 from recipes.state import Actor, Answer, Happening, Started, State, Ticked
 from settings import Settings
@@ -191,8 +193,9 @@ class House:
 
     async def publish(self, recipe: Recipe) -> None:
         at = await commands.now(self.pool)
-        sha256 = f"{recipe.version:064x}"
-        item = recipes.Publication(recipe, "source", sha256, Actor("admin", "admin"), at)
+        source = canonical(model.dump(recipe))
+        digest = sha256(source.encode()).hexdigest()
+        item = recipes.Publication(recipe, source, digest, Actor("admin", "admin"), at)
         assert await recipes.publish(self.pool, item) == "published"
 
     async def import_org(

@@ -1,0 +1,162 @@
+"""The directory over HTTP: all or nothing, and what was so stays known."""
+
+import asyncio
+
+import pytest
+
+from api import schemas
+from recipes.model import Json
+from storage.org import PersonRow
+from storage.pool import Pool
+from tests.integration.house import House
+
+FILE = """\
+people:
+  - {id: ann, name: Ann, email: ann@example.org, manager: ben, department: Sales}
+  - {id: ben, name: Ben}
+  - {id: cid, name: Cid}
+roles:
+  finance: [ben]
+  legal: {description: Lawyers, members: [ann, cid]}
+"""
+
+
+async def _import(house: House, source: str) -> schemas.Imported:
+    response = await house.post("/v1/org/import", "root", "admin", content=source)
+    assert response.status_code == 200, response.text
+    return schemas.Imported.model_validate(response.json())
+
+
+async def test_import_and_again(bare_house: House) -> None:
+    changes = await _import(bare_house, FILE)
+    assert changes.model_dump() == {
+        "people_added": 3,
+        "people_changed": 0,
+        "people_left": 0,
+        "managers_changed": 1,
+        "roles_added": 2,
+        "roles_changed": 0,
+        "members_added": 3,
+        "members_removed": 0,
+    }
+    assert not any((await _import(bare_house, FILE)).model_dump().values())
+    people = schemas.PersonPage.model_validate((await bare_house.get("/v1/org/people", "ann")).json())
+    assert [(p.id, p.manager) for p in people.items] == [("ann", "ben"), ("ben", None), ("cid", None)]
+    roles = schemas.RolePage.model_validate((await bare_house.get("/v1/org/roles", "ann")).json())
+    assert [(r.name, r.members) for r in roles.items] == [
+        ("finance", ["ben"]),
+        ("legal", ["ann", "cid"]),
+    ]
+    assert await bare_house.pool.fetchval("SELECT attributes FROM people WHERE id = 'ann'") == {
+        "department": "Sales"
+    }
+    assert await bare_house.pool.fetchval("SELECT count(*) FROM audit") == 1
+
+
+async def test_json_and_a_list_of_roles_too(bare_house: House) -> None:
+    body = {
+        "people": [{"id": "ann", "name": "Ann"}],
+        "roles": [{"name": "finance", "members": ["ann"]}],
+    }
+    response = await bare_house.post("/v1/org/import", "root", "admin", json=body)
+    assert (response.status_code, response.json()["members_added"]) == (200, 1)
+
+
+async def test_a_change_ends_one_interval_and_begins_the_next(bare_house: House) -> None:
+    await _import(bare_house, FILE)
+    changed = FILE.replace("manager: ben", "manager: cid").replace("[ann, cid]", "[cid]")
+    changes = await _import(bare_house, changed)
+    assert (changes.managers_changed, changes.members_removed, changes.people_changed) == (1, 1, 0)
+    old, new = await bare_house.pool.fetch(
+        "SELECT manager, lower(valid) AS begins, upper(valid) AS ends FROM manager_lines"
+        " WHERE person = 'ann' ORDER BY lower(valid)"
+    )
+    assert (old["manager"], new["manager"]) == ("ben", "cid")
+    assert old["ends"] == new["begins"]
+    assert new["ends"] is None
+    ended = await bare_house.pool.fetchval(
+        "SELECT upper(valid) FROM role_members WHERE role = 'legal' AND person = 'ann'"
+    )
+    assert ended == old["ends"]
+    assert (await _import(bare_house, FILE)).members_added == 1
+
+
+async def test_leaving_and_coming_back(bare_house: House) -> None:
+    await _import(bare_house, FILE)
+    gone = await _import(bare_house, "people: [{id: cid, name: Cid, left: true}]")
+    assert gone.people_left == 1
+    listed = (await bare_house.get("/v1/org/people", "ann")).json()["items"]
+    assert [person["id"] for person in listed] == ["ann", "ben"]
+    roles = (await bare_house.get("/v1/org/roles", "ann")).json()["items"]
+    assert roles[1]["members"] == ["ann"]
+    assert (await _import(bare_house, "people: [{id: cid, name: Cid}]")).people_changed == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "pointer"),
+    [
+        ("people: [{id: ann, name: Ann, manager: zoe}]", 422, "/people/0/manager"),
+        ("people: [{id: ann, name: Ann, manager: ann}]", 422, "/people/0"),
+        ("people: [{id: ann, name: Ann, left: true}]", 422, "/people/0/left"),
+        ("people: [{id: ann, name: Ann}, {id: ann, name: Bo}]", 422, "/people/1"),
+        ("people: [{id: ann}]", 422, "/people/0/name"),
+        ("people: [{id: 'a b', name: Ann}]", 422, "/people/0/id"),
+        ("people: [{id: ann, name: Ann, colour: red}]", 422, "/people/0/colour"),
+        ("roles: {finance: [zoe]}", 422, "/roles/finance/members/0"),
+        ("robots: []", 422, "/robots"),
+        ("[1, 2]", 422, ""),
+    ],
+)
+async def test_files_that_are_refused(
+    bare_house: House, source: str, status: int, pointer: str
+) -> None:
+    before = f"people: [{{id: bob, name: Bob}}]\n{source}" if source.startswith("roles") else source
+    response = await bare_house.post("/v1/org/import", "root", "admin", content=before)
+    assert response.status_code == status, response.text
+    assert response.json()["errors"][0]["pointer"].startswith(pointer)
+    assert await bare_house.pool.fetchval("SELECT count(*) FROM people") == 0
+
+
+@pytest.mark.parametrize(
+    "source", [b"a: [", b"\xff", b"a: &x [1]\nb: *x", b"!!python/object:os.system {}", b"[" * 50_000]
+)
+async def test_files_that_are_no_yaml(bare_house: House, source: bytes) -> None:
+    response = await bare_house.post("/v1/org/import", "root", "admin", content=source)
+    assert response.status_code in (400, 422), response.text
+
+
+async def test_only_administrators_import(bare_house: House) -> None:
+    response = await bare_house.post("/v1/org/import", "ann", content=FILE)
+    assert response.status_code == 403
+
+
+async def test_two_imports_at_once_come_one_after_the_other(
+    bare_house: House, admin_pool: Pool
+) -> None:
+    people: list[Json] = [{"id": f"p{n}", "name": f"P {n}"} for n in range(20)]
+    files: list[Json] = [
+        {"people": [{**p, "manager": boss} for p in people] + [{"id": boss, "name": boss}]}
+        for boss in ("x", "y")
+    ]
+    for _ in range(5):
+        responses = await asyncio.gather(
+            *(bare_house.post("/v1/org/import", "root", "admin", json=file) for file in files)
+        )
+        assert [response.status_code for response in responses] == [200, 200]
+    overlaps = await admin_pool.fetchval(
+        "SELECT count(*) FROM manager_lines WHERE upper_inf(valid) GROUP BY person HAVING count(*) > 1"
+    )
+    assert overlaps is None
+
+
+async def test_lists_come_in_pages(bare_house: House) -> None:
+    await bare_house.import_org(tuple(PersonRow(f"p{n}", f"P {n}") for n in range(5)), ())
+    seen: list[str] = []
+    query: dict[str, Json] = {"limit": 2}
+    while True:
+        page = (await bare_house.get("/v1/org/people", "p0", params=query)).json()
+        seen += [person["id"] for person in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert seen == ["p0", "p1", "p2", "p3", "p4"]
