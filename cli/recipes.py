@@ -1,6 +1,7 @@
 """`countersign recipe ...`: check and test offline, publish, list, show, switch off and on."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,55 @@ Version = Annotated[int, typer.Argument(min=1, help="Its version.")]
 
 
 @app.command()
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="Recipe files, or folders of *.vN.yaml.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check recipes as publication would, offline: every problem, with its place and a fix."""
+    from cli.authoring import check_file, problem_text
+
+    checked = [check_file(path) for path in _files(paths, "*.v[0-9]*.yaml")]
+    problems = [problem for each in checked for problem in each.problems]
+    errors = sum(problem.severity == "error" for problem in problems)
+    if as_json:
+        write_json([asdict(problem) for problem in problems])
+    else:
+        for each in checked:
+            for problem in each.problems:
+                write(problem_text(problem, each.source))
+        say(f"{len(checked)} checked: {errors} errors, {len(problems) - errors} warnings")
+    if errors:
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command("test")
+def run_tests(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Cases files, or folders of *.cases.yaml. Default: workflows_yaml."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the cases beside recipes, offline, in milliseconds."""
+    from cli.authoring import run_cases
+
+    reports = [
+        run_cases(file) for file in _files(paths or [Path("workflows_yaml")], "*.cases.yaml")
+    ]
+    failed = sum(not report.passed for report in reports)
+    if as_json:
+        write_json([asdict(report) for report in reports])
+    else:
+        for report in reports:
+            for line in report.lines:
+                write(line)
+        cases = sum(report.cases for report in reports)
+        say(f"{cases} cases in {len(reports)} files, {failed} files failed")
+    if failed:
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
 def publish(
     files: Annotated[list[Path], typer.Argument(help="Recipe files (YAML).")],
     url: Url = None,
@@ -25,6 +75,9 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Publish recipes (role admin). The same bytes again change nothing; others are exit code 3."""
+    from cli.authoring import problem_text
+    from recipes.problems import Problem
+
     api = connect(url, as_person, role)
     answers = []
     for file in files:
@@ -33,7 +86,7 @@ def publish(
         if not as_json:
             say(f"published {answer['workflow']} v{answer['version']}")
             for warning in answer["warnings"]:
-                say(problem_text(warning))
+                say(problem_text(Problem(**warning), read(file)))
     if as_json:
         write_json(answers)
 
@@ -140,19 +193,12 @@ def read(file: Path) -> bytes:
         raise Failure(f"{file} cannot be read: {error.strerror}", code=Exit.USAGE) from None
 
 
-def problem_text(problem: dict[str, Any]) -> str:
-    """One problem of a recipe as text: place, what is wrong, the line with a caret, the fix."""
-    place = f"{problem['file'] or 'recipe'}:{problem['line']}:{problem['column']}"
-    where = f" {problem['path']}:" if problem["path"] else ""
-    lines = [f"{place}: {problem['severity']}:{where} {problem['message']}"]
-    lines += [f"    {line}" for line in (problem["excerpt"] or "").splitlines()]
-    lines += [f"    fix: {problem['fix']}"] if problem["fix"] else []
-    return "\n".join(lines)
-
-
-def _files(paths: Sequence[Path], suffix: str) -> list[Path]:
-    """The files, and of folders those inside that end with `suffix`."""
+def _files(paths: Sequence[Path], pattern: str) -> list[Path]:
+    """The files, and of folders those inside whose names match. Failure (usage) if there are none."""
     found: list[Path] = []
     for path in paths:
-        found += sorted(path.glob(f"*{suffix}")) if path.is_dir() else [path]
+        inside = sorted(path.glob(pattern)) if path.is_dir() else [path]
+        if not inside:
+            raise Failure(f"there is no {pattern} in {path}", code=Exit.USAGE)
+        found += inside
     return found

@@ -1,0 +1,267 @@
+"""Commands against an API of canned answers: what is sent, shown, and which exit code comes of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cli import client, main, requests
+from cli.client import Api
+from cli.output import Exit, Failure
+
+TASK = "aa4bc62d-72fc-51d1-84eb-ad49e69a21a8"
+OTHER = "aa4bffff-72fc-51d1-84eb-ad49e69a21a8"
+REQUEST = "6a4d8a7a-27d3-4a6c-8474-d028f66dca3e"
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+class FakeApi:
+    """Answers by `METHOD path`, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, httpx.Response | list[httpx.Response]] = {}
+        self.asked: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        found = self.answers[f"{request.method} {request.url.path}"]
+        return found.pop(0) if isinstance(found, list) else found
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    fake = FakeApi()
+
+    def connect(url: str | None, person: str | None, roles: list[str] | None = None) -> Api:
+        del url, roles
+        return Api("http://api.test", person or "-", httpx.MockTransport(fake))
+
+    for module in ("requests", "tasks", "recipes", "org"):
+        monkeypatch.setattr(f"cli.{module}.connect", connect)
+    return fake
+
+
+def _json(status: int, body: Any, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json=body, headers=headers)
+
+
+def _problem(status: int, detail: str, **extra: Any) -> httpx.Response:
+    return _json(status, {"title": "t", "status": status, "detail": detail, **extra})
+
+
+def _request(state: str) -> dict[str, Any]:
+    return {
+        "id": REQUEST,
+        "title": "Leave request",
+        "workflow": "leave_request",
+        "version": 3,
+        "requester": "alice",
+        "inputs": {"days": 5},
+        "state": state,
+        "step": "manager_approval",
+        "incidents": [],
+        "reason": None,
+        "deadline_at": None,
+        "created_at": "2026-11-21T02:55:00Z",
+        "finalized_at": None,
+        "tasks": [],
+        "waiting_for": ["user:bob"],
+        "temporal_url": None,
+    }
+
+
+def _task(task_id: str = TASK) -> dict[str, Any]:
+    return {
+        "id": task_id,
+        "title": "Leave request",
+        "requester": "alice",
+        "step": "manager_approval",
+        "branch": None,
+        "due_at": "2020-01-01T00:00:00Z",
+        "opened_at": "2020-01-01T00:00:00Z",
+        "role": None,
+        "candidates": None,
+        "digest": "d1",
+    }
+
+
+def _page(*items: Any, cursor: str | None = None) -> httpx.Response:
+    return _json(200, {"items": list(items), "next_cursor": cursor})
+
+
+def test_submit_sends_typed_inputs_under_a_key(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers["POST /v1/requests"] = _json(201, _request("pending"))
+    arguments = ["request", "submit", "leave_request", "days=5", "reason=a trip", "--as", "alice"]
+    assert main.run([*arguments, "--input", "phone=0123", "--version", "3"]) == 0
+    sent = api.asked[0]
+    assert json.loads(sent.content) == {
+        "workflow": "leave_request",
+        "inputs": {"days": 5, "reason": "a trip", "phone": "0123"},
+        "version": 3,
+    }
+    assert len(sent.headers["Idempotency-Key"]) == 36
+    out, err = capsys.readouterr()
+    assert "waiting for  user:bob" in out
+    assert "submitted: Leave request" in err
+
+
+def test_submit_waits_a_moment_for_the_first_tasks(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers["POST /v1/requests"] = _json(201, _request("created"))
+    api.answers[f"GET /v1/requests/{REQUEST}"] = [
+        _json(200, _request("created")),
+        _json(200, _request("pending")),
+    ]
+    assert main.run(["request", "submit", "leave_request"]) == 0
+    assert "pending" in capsys.readouterr().out
+
+
+def test_inputs_from_a_file_keep_dates_as_text(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "in.yaml").write_text("from: 2026-07-01\ndays: 3\n")
+    api.answers["POST /v1/requests"] = _json(201, _request("pending"))
+    file = str(tmp_path / "in.yaml")
+    assert main.run(["request", "submit", "leave_request", "--inputs-file", file, "days=4"]) == 0
+    assert json.loads(api.asked[0].content)["inputs"] == {"from": "2026-07-01", "days": 4}
+
+
+@pytest.mark.parametrize("argument", ["days", "=5"])
+def test_an_input_is_name_and_value(api: FakeApi, argument: str) -> None:
+    assert main.run(["request", "submit", "leave_request", argument]) == Exit.USAGE
+    assert api.asked == []
+
+
+def test_refusals_name_every_place(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    errors = [
+        {"pointer": "/inputs/days", "message": "is required"},
+        {"file": "x.yaml", "line": 3, "column": 5, "path": "steps[0]", "message": "m", "fix": "f"},
+    ]
+    api.answers["POST /v1/requests"] = _problem(422, "not valid", errors=errors)
+    assert main.run(["request", "submit", "leave_request"]) == Exit.FAILED
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "error: not valid" in err
+    assert "/inputs/days: is required" in err
+    assert "x.yaml:3:5 steps[0]: m (fix: f)" in err
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, Exit.FAILED),
+        (403, Exit.FAILED),
+        (404, Exit.NOT_FOUND),
+        (409, Exit.CONFLICT),
+        (500, Exit.FAILED),
+        (503, Exit.UNAVAILABLE),
+    ],
+)
+def test_exit_codes(api: FakeApi, status: int, code: Exit) -> None:
+    api.answers[f"GET /v1/requests/{REQUEST}"] = _problem(status, "no")
+    assert main.run(["request", "show", REQUEST]) == code
+
+
+def test_an_answer_that_is_no_problem_document(api: FakeApi) -> None:
+    api.answers[f"GET /v1/requests/{REQUEST}"] = httpx.Response(502, text="<html>")
+    assert main.run(["request", "show", REQUEST]) == Exit.UNAVAILABLE
+
+
+def test_no_answer_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main.run(["inbox", "--as", "bob", "--url", "http://127.0.0.1:1"])
+    assert code == Exit.UNAVAILABLE
+    assert "no answer from the API at http://127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_no_token(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["inbox"]) == Exit.USAGE
+    assert "COUNTERSIGN_TOKEN" in capsys.readouterr().err
+
+
+def test_lists_follow_the_cursor_up_to_the_limit(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers["GET /v1/tasks"] = [_page(_task(), cursor="c1"), _page(_task(OTHER))]
+    assert main.run(["inbox", "--limit", "2", "--json"]) == 0
+    assert [item["id"] for item in json.loads(capsys.readouterr().out)] == [TASK, OTHER]
+    assert [request.url.params.get("cursor") for request in api.asked] == [None, "c1"]
+    assert [request.url.params["limit"] for request in api.asked] == ["2", "1"]
+
+
+def test_the_inbox_as_a_table(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers["GET /v1/tasks"] = _page(_task())
+    assert main.run(["inbox"]) == 0
+    out, err = capsys.readouterr()
+    assert TASK in out
+    assert " ago" in out
+    assert "countersign approve" in err
+
+
+def test_an_empty_inbox(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers["GET /v1/tasks"] = _page()
+    assert main.run(["inbox"]) == 0
+    assert capsys.readouterr().err == "nothing waits for you\n"
+
+
+def test_a_decision_is_bound_to_what_the_task_shows(api: FakeApi) -> None:
+    api.answers["GET /v1/tasks"] = _page(_task())
+    api.answers[f"GET /v1/tasks/{TASK}"] = _json(200, _task())
+    api.answers[f"POST /v1/tasks/{TASK}/decisions"] = _json(200, {})
+    assert main.run(["approve", TASK[:8], "--comment", "fine"]) == 0
+    body = json.loads(api.asked[-1].content)
+    assert body == {"decision": "approve", "comment": "fine", "digest": "d1"}
+
+
+def test_the_loser_is_told_who_won(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers[f"GET /v1/tasks/{TASK}"] = _json(200, _task())
+    api.answers[f"POST /v1/tasks/{TASK}/decisions"] = _problem(409, "already decided by carol")
+    assert main.run(["reject", TASK]) == Exit.CONFLICT
+    assert "already decided by carol" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("prefix", "code"), [("aa", Exit.USAGE), ("aa4b", Exit.USAGE), ("bbbb", Exit.NOT_FOUND)]
+)
+def test_a_prefix_must_name_one_task(api: FakeApi, prefix: str, code: Exit) -> None:
+    api.answers["GET /v1/tasks"] = _page(_task(), _task(OTHER))
+    assert main.run(["approve", prefix]) == code
+
+
+def test_cancel_that_is_not_applied_yet(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    pending = {"command_id": REQUEST, "detail": "no worker runs"}
+    api.answers[f"POST /v1/requests/{REQUEST}/cancel"] = _json(202, pending)
+    assert main.run(["request", "cancel", REQUEST]) == 0
+    assert "recorded, not yet applied" in capsys.readouterr().err
+
+
+def test_a_file_is_published_under_its_name(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "x.v1.yaml").write_text("workflow: x")
+    published: dict[str, Any] = {"workflow": "x", "version": 1, "warnings": []}
+    api.answers["POST /v1/recipes"] = _json(201, published)
+    assert main.run(["recipe", "publish", str(tmp_path / "x.v1.yaml")]) == 0
+    assert api.asked[0].headers["X-File-Name"] == "x.v1.yaml"
+    assert api.asked[0].content == b"workflow: x"
+
+
+def test_values_of_pairs() -> None:
+    values = {
+        "a=5": 5,
+        "a=5.5": 5.5,
+        "a=true": True,
+        'a="5"': "5",
+        'a=["x"]': ["x"],
+        "a=x=y": "x=y",
+        "a=": "",
+    }
+    assert {text: requests._pair(text, literal=False)[1] for text in values} == values
+
+
+def test_roles_go_with_a_minted_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_TOKEN", "t")
+    with pytest.raises(Failure, match="--role goes with --as"):
+        client.connect(None, None, ["admin"])
