@@ -5,13 +5,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from contract.messages import Outcome, StartInput
-from contract.names import ENGINE_VERSION, SIGNAL_TELL
+from contract.names import ENGINE_VERSION, SEARCH_ATTRIBUTES, SIGNAL_TELL
 from recipes import parse, progress
 from recipes.state import Actor, Commanded, Decided, OpenTask
 from tests.workflow.ledger import Ledger
@@ -117,6 +119,14 @@ async def running(
         inputs={"days": 5},
         submitted_at=await env.get_current_time(),
         digest="d",
+    )
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace=client.namespace,
+            search_attributes={
+                name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SEARCH_ATTRIBUTES
+            },
+        )
     )
     async with Worker(
         client,
