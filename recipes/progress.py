@@ -252,7 +252,7 @@ class _Run:
 
     def hand_on(self, task: Task) -> Ask | None:
         """Ask whom an overdue task goes to next. It is not due again before the answer is known."""
-        self.put_task(replace(task, due_at=None))
+        self.put_task(replace(task, due_at=None, remind_at=()))
         level = _level(self.ballot(task.seat), task.level)
         if level.action == "escalate":
             return AskManager(task.seat, task.assignment.user or "")
@@ -268,7 +268,9 @@ class _Run:
             if step is None:
                 self.finalize("approved", "approved", None)
             elif not self.state.entered:
-                if not self.enter(step):
+                # A step that could not be entered waits for `retry`, whatever else happens.
+                blocked = any(incident.seat is None for incident in self.state.incidents)
+                if blocked or not self.enter(step):
                     return
             elif isinstance(step, ActionStep) or not self.complete(step):
                 return

@@ -31,7 +31,7 @@ _FLOAT = re.compile(
     r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", re.ASCII
 )
 _AMBIGUOUS = re.compile(
-    r"(?i:y|n|yes|no|on|off) | [-+]?0[0-9_]+ | [-+]?0[xob][0-9a-fA-F_]+ | [-+]?[0-9][0-9_]*_[0-9_]*"
+    r"(?i:yes|no|on|off) | [-+]?0[0-9_]+ | [-+]?0[xob][0-9a-fA-F_]+ | [-+]?[0-9][0-9_]*_[0-9_]*"
     r"| [-+]?[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)? | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?"
     r"| [-+]?\.(?i:inf) | \.(?i:nan) | = | <<",
     re.ASCII | re.VERBOSE,
@@ -99,15 +99,21 @@ class Book:
     lines: list[str]
     problems: list[Problem] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
 
     def error(self, path: str, message: str, fix: str) -> None:
-        """An error at a key path, or where its nearest surrounding entry stands."""
+        """An error at a key path, or where its nearest surrounding entry stands. What could not even
+        be read is told once: what doesn't fit about it is no news."""
+        if path in self.unread:
+            return
         self._add(self._nearest(path), path, message, fix, "error")
 
     def warning(self, path: str, message: str, fix: str) -> None:
         self._add(self._nearest(path), path, message, fix, "warning")
 
     def error_at(self, node: Node, path: str, message: str, fix: str) -> None:
+        """An error of the text itself, at a node."""
+        self.unread.add(path)
         self._add(node, path, message, fix, "error")
 
     def within(

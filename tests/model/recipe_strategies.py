@@ -1,0 +1,100 @@
+"""Random recipes that `parse` accepts, as YAML text, over one typed input `n`."""
+
+import json
+from typing import Any
+
+import yaml
+from hypothesis import strategies as st
+
+HOURS = (1, 4, 24, 96)
+PEOPLE = ("bob", "carol", "dave")
+
+_approver = st.sampled_from(
+    (
+        "{{ employee.manager }}",
+        "{{ employee.manager.manager }}",
+        "{{ n > 2 ? 'bob' : 'carol' }}",
+        "role:finance",
+        "user:dave",
+        "bob",
+    )
+)
+_candidates = st.sampled_from(
+    (["role:finance"], ["bob", "carol"], ["{{ employee.manager }}", "role:hr"])
+)
+_people = st.sampled_from(
+    (
+        "{{ ['bob', 'carol', 'dave'] }}",
+        "{{ [employee.manager, 'role:finance'] }}",
+        "{{ n > 3 ? [] : ['bob', 'carol'] }}",
+    )
+)
+_quorum = st.sampled_from(("any", "all", "1%", "34%", "60%", "100%", 1, 2))
+_hours = st.sampled_from(HOURS).map(lambda hours: f"{hours}h")
+
+
+@st.composite
+def _clock(draw: st.DrawFn, shared: bool) -> dict[str, Any]:
+    """`timeout`, `on_timeout` and `remind`, or nothing. A shared task is never escalated."""
+    keys: dict[str, Any] = {}
+    if draw(st.booleans()):
+        passing = ["reassign:role:finance", "reassign:{{ employee.manager }}"]
+        passing += [] if shared else ["escalate"]
+        levels: list[Any] = draw(st.lists(st.sampled_from(passing), max_size=2))
+        levels += draw(st.lists(st.sampled_from(("approve", "reject", "expire")), max_size=1))
+        levels = levels or [passing[-1]]
+        later = [{"after": draw(_hours), "action": action} for action in levels[1:]]
+        keys["timeout"] = draw(st.sampled_from(("4h", "24h", "96h")))
+        keys["on_timeout"] = [levels[0], *later] if len(levels) > 1 else levels[0]
+        keys["remind"] = draw(st.sampled_from((["1h"], ["1h before"], ["2h", "1h before"])))
+    if draw(st.booleans()):
+        keys["require_comment"] = ["reject"]
+    return keys
+
+
+@st.composite
+def _ballot(draw: st.DrawFn) -> dict[str, Any]:
+    shared = draw(st.booleans())
+    who = {"candidates": draw(_candidates)} if shared else {"approver": draw(_approver)}
+    return {**who, **draw(_clock(shared))}
+
+
+@st.composite
+def _step(draw: st.DrawFn, number: int) -> dict[str, Any]:
+    step: dict[str, Any] = {"id": f"step_{number}"}
+    kind = draw(st.sampled_from(("action", "approval", "approvers", "parallel", "parallel")))
+    if kind == "action":
+        return {
+            **step,
+            "when": f"n == {number}",
+            "action": draw(st.sampled_from(("approve", "reject"))),
+        }
+    if draw(st.booleans()):
+        step["when"] = draw(st.sampled_from((f"n > {number}", f"60 / (n - {number}) > 0")))
+    if kind == "approval":
+        return {**step, **draw(_ballot())}
+    if kind == "approvers":
+        quorum = {"quorum": draw(_quorum)} if draw(st.booleans()) else {}
+        return {**step, "approvers": draw(_people), **quorum, **draw(_clock(shared=False))}
+    branches = draw(st.lists(_ballot(), min_size=2, max_size=4))
+    return {**step, "branches": branches, "quorum": draw(_quorum)}
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> str:
+    count = draw(st.integers(1, 4))
+    recipe: dict[str, Any] = {
+        "workflow": "random",
+        "version": 1,
+        "owner": "admins",
+        "inputs": {
+            "type": "object",
+            "required": ["n"],
+            "properties": {"n": {"type": "integer"}},
+        },
+        "steps": [draw(_step(number)) for number in range(1, count + 1)],
+    }
+    if draw(st.booleans()):
+        recipe["deadline"] = "20d"
+    # Through JSON, so that no two places share a list: YAML would write an alias.
+    return yaml.safe_dump(json.loads(json.dumps(recipe)), sort_keys=False)
