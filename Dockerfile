@@ -1,0 +1,28 @@
+# One image for migrate, api, worker and relay: `docker build -t countersign .`
+FROM python:3.11-slim AS build
+WORKDIR /app
+RUN python -m venv .venv && .venv/bin/pip install --no-cache-dir uv
+COPY requirements/run.txt requirements/run.txt
+RUN .venv/bin/uv pip sync --python .venv/bin/python --no-cache --require-hashes requirements/run.txt
+COPY pyproject.toml README.md settings.py temporal_client.py ./
+COPY recipes recipes
+COPY contract contract
+COPY storage storage
+COPY activities activities
+COPY worker worker
+COPY relay relay
+COPY api api
+COPY cli cli
+COPY workflows_yaml workflows_yaml
+RUN .venv/bin/uv pip install --python .venv/bin/python --no-cache --no-deps --no-build-isolation \
+    --config-setting editable_mode=compat --editable . \
+    && .venv/bin/python -m compileall -q .
+
+FROM python:3.11-slim
+RUN useradd --system --no-create-home --uid 10001 countersign
+WORKDIR /app
+COPY --from=build /app /app
+ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 COUNTERSIGN_ENVIRONMENT=production
+USER countersign
+ENTRYPOINT ["countersign"]
+CMD ["--help"]
