@@ -45,7 +45,7 @@ async def incident_retried(run: Running) -> None:
     await run.env.sleep(timedelta(hours=49))
     run.ledger.answer = answer
     await run.command("retry")
-    await run.written(3)
+    await run.written(4)
     await run.decide("grace")
 
 
