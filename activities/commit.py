@@ -29,14 +29,16 @@ class Activities:
         recipe = await self._recipe(asked)
         transition = progress.apply(recipe, asked.state, asked.happening, asked.now)
         rounds: list[tuple[Answer, ...]] = []
-        while transition.state.asks:
-            answers = await org.answer(
-                self._pool, transition.state.asks, asked.state.requester, asked.now
-            )
-            rounds.append(answers)
-            transition = progress.then(recipe, transition, answers, asked.now)
-        committed = Committed(asked.happening, asked.now, tuple(rounds))
-        match await commit(self._pool, recipe, committed, transition):
+        async with self._pool.acquire() as connection:
+            while transition.state.asks:
+                answers = await org.answer(
+                    connection, transition.state.asks, asked.state.requester, asked.now
+                )
+                rounds.append(answers)
+                transition = progress.then(recipe, transition, answers, asked.now)
+            committed = Committed(asked.happening, asked.now, tuple(rounds))
+            outcome = await commit(connection, recipe, committed, transition)
+        match outcome:
             case Earlier(stands):
                 return CommitResult(earlier=stands)
             case Lost(decisions):

@@ -1,0 +1,333 @@
+"""Lifecycles per second: submit, task, approve, approved; ours, a bare workflow's and DBOS's.
+
+Interleaved rounds on one Postgres and one Temporal server. In each, `at_once` people go through
+lifecycles one after the other. Who waits for a task or for the end looks at a list, as a person does:
+one look every `LOOK` seconds serves everybody who waits, over HTTP (`GET /v1/tasks`, `GET
+/v1/requests?state=approved`) for ours and DBOS's, with one SELECT for the bare workflow. A round
+is timed from its first submission to its last end.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Protocol
+from uuid import uuid4
+
+import asyncpg
+from temporalio.client import Client as TemporalClient
+
+import temporal_client
+from bench import bare, office, on_dbos, report, stack
+from bench.bare_rows import SCHEMA, Rows
+from bench.client import Client
+from bench.measure import Spread, median_ratio, spent
+from bench.stack import Stack
+from storage.migrate import migrate
+
+LOOK = {1: 0.005, 32: 0.05}
+"""Seconds between two looks, by how many lifecycles run at once."""
+LATE = 2.0
+"""Seconds after which a request is looked at by itself: newer ones may have pushed it off the list."""
+
+
+class Arm(Protocol):
+    """One way to run lifecycles. Ids of tasks and requests are opaque."""
+
+    name: str
+
+    async def submit(self) -> str: ...
+    async def tasks(self, waiting: set[str]) -> dict[str, str]:
+        """Open tasks by request."""
+        ...
+
+    async def approve(self, request: str, task: str) -> None: ...
+    async def approved(self, waiting: set[str], late: set[str]) -> set[str]: ...
+
+
+class OverHttp:
+    """Ours, and DBOS's: the same calls."""
+
+    def __init__(self, name: str, requester: Client, approver: Client, at_once: int) -> None:
+        self.name = name
+        self._requester = requester
+        self._approver = approver
+        self._limit = max(10, at_once)
+
+    async def submit(self) -> str:
+        body = {"workflow": "leave_request", "inputs": {"days": 5, "reason": "a week at the sea"}}
+        answer = await self._requester.post("/v1/requests", body, f"Idempotency-Key: {uuid4()}\r\n")
+        request_id: str = answer.expect(201)["id"]
+        return request_id
+
+    async def tasks(self, waiting: set[str]) -> dict[str, str]:
+        del waiting
+        items = (await self._approver.get("/v1/tasks?limit=50")).expect(200)["items"]
+        return {item["request_id"]: item["id"] for item in items}
+
+    async def approve(self, request: str, task: str) -> None:
+        del request
+        answer = await self._approver.post(f"/v1/tasks/{task}/decisions", {"decision": "approve"})
+        answer.expect(200)
+
+    async def approved(self, waiting: set[str], late: set[str]) -> set[str]:
+        del waiting
+        path = f"/v1/requests?state=approved&limit={self._limit}"
+        items = (await self._requester.get(path)).expect(200)["items"]
+        for request in late:
+            items.append((await self._requester.get(f"/v1/requests/{request}")).expect(200))
+        return {item["id"] for item in items if item["state"] == "approved"}
+
+
+class WithoutHttp:
+    """The bare workflow."""
+
+    name = "bare"
+
+    def __init__(self, client: TemporalClient, rows: Rows) -> None:
+        self._client = client
+        self._rows = rows
+
+    async def submit(self) -> str:
+        request_id = str(uuid4())
+        await bare.start(self._client, request_id)
+        return request_id
+
+    async def tasks(self, waiting: set[str]) -> dict[str, str]:
+        return {request: request for request in await self._rows.written("opened", waiting)}
+
+    async def approve(self, request: str, task: str) -> None:
+        del task
+        await self._client.get_workflow_handle(request).signal("decide", "approve")
+
+    async def approved(self, waiting: set[str], late: set[str]) -> set[str]:
+        del late
+        return await self._rows.written("closed", waiting)
+
+
+# -------------------------------------------------------------------------------- one round ----
+
+
+Look = Callable[[set[str], set[str]], Awaitable[dict[str, str]]]
+"""What is found of those who wait, given all of them and those who have waited long."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """Those who wait for something of their request to show on a list."""
+
+    look: Look
+    pause: float
+    waiting: dict[str, tuple[float, asyncio.Future[str]]] = field(default_factory=dict)
+
+    async def wait(self, request: str) -> str:
+        future = asyncio.get_running_loop().create_future()
+        self.waiting[request] = time.monotonic(), future
+        return await asyncio.wait_for(future, 60)
+
+    async def run(self) -> None:
+        while True:
+            if self.waiting:
+                long_ago = time.monotonic() - LATE
+                late = {request for request, (since, _) in self.waiting.items() if since < long_ago}
+                for request, found in (await self.look(set(self.waiting), late)).items():
+                    if request in self.waiting:
+                        self.waiting.pop(request)[1].set_result(found)
+            await asyncio.sleep(self.pause)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """`rate` in lifecycles per second, `processor` in milliseconds per lifecycle and process."""
+
+    rate: float
+    latencies: list[float]
+    processor: dict[str, float]
+
+
+async def run_round(arm: Arm, at_once: int, count: int, machine: Stack) -> Round:
+    """`count` lifecycles, `at_once` at a time."""
+
+    async def opened(waiting: set[str], _: set[str]) -> dict[str, str]:
+        return await arm.tasks(waiting)
+
+    async def ended(waiting: set[str], late: set[str]) -> dict[str, str]:
+        return dict.fromkeys(await arm.approved(waiting, late), "approved")
+
+    tasks, ends = Watch(opened, LOOK[at_once]), Watch(ended, LOOK[at_once])
+    watching = [asyncio.create_task(watch.run()) for watch in (tasks, ends)]
+    left, latencies = iter(range(count)), list[float]()
+
+    async def person() -> None:
+        for _ in left:
+            began = time.perf_counter()
+            request = await arm.submit()
+            await arm.approve(request, await tasks.wait(request))
+            await ends.wait(request)
+            latencies.append(time.perf_counter() - began)
+
+    before, began = machine.processor(), time.perf_counter()
+    crowd = asyncio.gather(*(person() for _ in range(at_once)))
+    try:
+        first, _ = await asyncio.wait([crowd, *watching], return_when=asyncio.FIRST_COMPLETED)
+        for task in first:
+            task.result()  # a watch ends by an error only
+    finally:
+        for task in (crowd, *watching):
+            task.cancel()
+    seconds = time.perf_counter() - began
+    used = spent(before, machine.processor())
+    return Round(count / seconds, latencies, {name: 1000 * used[name] / count for name in used})
+
+
+# -------------------------------------------------------------------------------- the whole ----
+
+
+PARTS = {
+    "ours": ("api", "worker", "relay", "temporal", "postgres", "driver"),
+    "bare": ("bare", "temporal", "postgres", "driver"),
+    "dbos": ("dbos", "postgres", "driver"),
+}
+"""Whose processor time counts for which arm."""
+
+
+@dataclass(slots=True)
+class Series:
+    """The rounds of all arms at one degree of concurrency."""
+
+    at_once: int
+    rounds: dict[str, list[Round]] = field(default_factory=dict)
+
+    def rates(self, arm: str) -> list[float]:
+        return [each.rate for each in self.rounds[arm]]
+
+    def processor(self, arm: str, part: str) -> float:
+        return median(each.processor[part] for each in self.rounds[arm])
+
+
+async def set_up(machine: Stack, *, dbos_processes: int) -> None:
+    """Two databases beside ours, an office in ours and DBOS's, all processes up."""
+    for name in ("bare", "on_dbos", "dbos_system"):
+        await machine.create_database(name)
+    bare_connection = await asyncpg.connect(machine.superuser_url("bare"))
+    await bare_connection.execute(SCHEMA)
+    await bare_connection.close()
+    await migrate(machine.superuser_url("on_dbos"))
+    for name in (stack.DATABASE, "on_dbos"):
+        await office.hire(machine.superuser_url(name), people=30, apart=10)
+    await machine.countersign()
+    await office.publish(machine.client("p30", "admin"), office.LEAVE)
+    await office.copy_recipes(machine.superuser_url(), machine.superuser_url("on_dbos"))
+    machine.module(
+        "bare",
+        "bench.bare",
+        {bare.ADDRESS: machine.temporal_address, bare.DATABASE: machine.superuser_url("bare")},
+    )
+    machine.module(
+        "dbos",
+        "bench.on_dbos",
+        {
+            "COUNTERSIGN_API_PORT": str(machine.dbos_port),
+            on_dbos.DATABASE: machine.app_url("on_dbos"),
+            on_dbos.SYSTEM_DATABASE: machine.superuser_url("dbos_system"),
+            on_dbos.PROCESSES: str(dbos_processes),
+        },
+    )
+    await machine.until("dbos", lambda: stack.answers(machine.dbos_port))
+
+
+async def measure(
+    machine: Stack, at_once: int, *, rounds: int, count: int, only: tuple[str, ...] = tuple(PARTS)
+) -> Series:
+    """All arms in turn, round after round, after one short round of each that doesn't count."""
+    temporal = await temporal_client.connect(machine.temporal_address, "default")
+    rows = await Rows.connect(machine.superuser_url("bare"))
+    every: list[Arm] = [
+        OverHttp("ours", machine.client("p1"), machine.client("p11"), at_once),
+        WithoutHttp(temporal, rows),
+        OverHttp(
+            "dbos",
+            machine.client("p1", port=machine.dbos_port),
+            machine.client("p11", port=machine.dbos_port),
+            at_once,
+        ),
+    ]
+    arms = [arm for arm in every if arm.name in only]
+    for arm in arms:
+        await run_round(arm, at_once, max(4, at_once), machine)
+    series = Series(at_once)
+    for number in range(rounds):
+        for arm in arms:
+            result = await run_round(arm, at_once, count, machine)
+            series.rounds.setdefault(arm.name, []).append(result)
+            print(f"{at_once:3} at once, round {number + 1}: {arm.name:5} {result.rate:6.1f}/s")
+    await rows.close()
+    return series
+
+
+CHECK = """
+SELECT count(*) FILTER (WHERE state <> 'approved'),
+       (SELECT count(*) FROM audit WHERE request_id IN (SELECT id FROM requests)) / count(*)::float8,
+       (SELECT count(*) FROM decisions) / count(*)::float8
+  FROM requests
+"""
+
+
+async def check(machine: Stack, database: str) -> None:
+    """All requests are approved, each with its seven audit rows and one decision."""
+    connection = await asyncpg.connect(machine.superuser_url(database))
+    try:
+        row = await connection.fetchrow(CHECK)
+        if row is None or tuple(row) != (0, 7.0, 1.0):
+            raise AssertionError(f"{database}: {row}")
+    finally:
+        await connection.close()
+
+
+async def run() -> None:
+    """Measure, check and write the section of RESULTS.md."""
+    async with stack.servers() as machine:
+        await set_up(machine, dbos_processes=1)
+        one = await measure(machine, 1, rounds=5, count=40)
+        many = await measure(machine, 32, rounds=5, count=320)
+        for database in (stack.DATABASE, "on_dbos"):
+            await check(machine, database)
+    report.write("lifecycle", _section(one, many))
+
+
+def _section(one: Series, many: Series) -> str:
+    lines = ["| at once | | ours | bare Temporal (a) | DBOS (b) | ours / (a) | ours / (b) |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for series in (one, many):
+        lines.append(_rates(series))
+        lines.append(_latencies(series))
+    lines += [
+        "",
+        "Processor time per lifecycle at 32 at once, milliseconds (two cores: 2000 a second):",
+    ]
+    lines += ["", "| | " + " | ".join(PARTS) + " |", "|---|---|---|---|"]
+    parts = dict.fromkeys(part for parts in PARTS.values() for part in parts)
+    for part in parts:
+        cells = [f"{many.processor(arm, part):.1f}" if part in PARTS[arm] else "" for arm in PARTS]
+        lines.append(f"| {part} | " + " | ".join(cells) + " |")
+    sums = [sum(many.processor(arm, part) for part in PARTS[arm]) for arm in PARTS]
+    lines.append("| together | " + " | ".join(f"{value:.1f}" for value in sums) + " |")
+    return "\n".join(lines)
+
+
+def _rates(series: Series) -> str:
+    ours, theirs, dbos = (series.rates(arm) for arm in ("ours", "bare", "dbos"))
+    return (
+        f"| {series.at_once} | lifecycles/s | {median(ours):.1f} | {median(theirs):.1f} "
+        f"| {median(dbos):.1f} | **{median_ratio(ours, theirs):.2f}** (target 0.5) "
+        f"| **{median_ratio(ours, dbos):.2f}** (target 1.2) |"
+    )
+
+
+def _latencies(series: Series) -> str:
+    cells = []
+    for arm in ("ours", "bare", "dbos"):
+        spread = Spread.of(value for each in series.rounds[arm] for value in each.latencies)
+        cells.append(f"{spread.p50:.0f} / {spread.p99:.0f}")
+    return f"| {series.at_once} | ms, p50 / p99 | " + " | ".join(cells) + " | | |"
