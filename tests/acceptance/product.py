@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import httpx
 import psutil
 
 from cli import token
+from settings import Settings
 
 READY_SECONDS = 60
 FINISH_SECONDS = 90
@@ -33,6 +34,10 @@ class Product:
     ui_port: int
     process: "subprocess.Popen[bytes] | None" = None
     tokens: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(data_dir=self.folder / "data")
 
     @property
     def url(self) -> str:
@@ -75,7 +80,7 @@ class Product:
     def bearer(self, person: str, *roles: str) -> str:
         key = person, roles
         if key not in self.tokens:
-            self.tokens[key] = token.mint(self.folder / "data", person, roles)
+            self.tokens[key] = token.mint(self.settings, person, list(roles))
         return self.tokens[key]
 
     def client(self, person: str, *roles: str) -> "Person":
@@ -171,6 +176,12 @@ class Person:
             return str(shown["state"]) if shown["finalized_at"] else None
 
         return str(await until(look, f"request {request} ends"))
+
+
+class People(Protocol):
+    """Gives the person of that name, with the roles of their token."""
+
+    def __call__(self, name: str, *roles: str) -> Person: ...
 
 
 async def until(look: Callable[[], Any], what: str) -> Any:
