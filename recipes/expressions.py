@@ -97,8 +97,8 @@ class Environment:
             return (*findings.compile_findings(source, str(error), self._names), *found)
         if found or _GIVES[want].fullmatch(gives):
             return found
-        said = gives.lower().replace("_wrapper", " or null")
-        return (at(source, 0, f"gives {said} instead of {_WANTED[want]}", _FIXES[want]),)
+        message = f"gives {gives.lower()} instead of {_WANTED[want]}"
+        return (at(source, 0, message, _FIXES[want]),)
 
     def _checker(self, source: str) -> cel.Env:
         """An environment with types. `has(inputs.x)` must see `inputs` alone: a declared `inputs.x`
@@ -122,7 +122,7 @@ class Environment:
     def _evaluate(self, source: str, scope: Scope) -> Json:
         try:
             result = _compiled(self._names, source).eval(data=self._data(scope))
-        except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             raise ExpressionError(_phrase(str(error), source)) from error
         if result.type() == cel.Type.ERROR:
             raise ExpressionError(_phrase(str(result.plain_value()), source))
@@ -211,8 +211,8 @@ def _banned(source: str) -> tuple[Finding, ...]:
 
 _GIVES: dict[Want, re.Pattern[str]] = {
     "condition": re.compile(r"DYN|BOOL"),
-    "person": re.compile(r"DYN|STRING|string_wrapper|MAP<.*"),
-    "people": re.compile(r"DYN|LIST<(?:DYN|STRING|string_wrapper|MAP<.*)>|LIST"),
+    "person": re.compile(r"DYN|STRING|MAP<.*"),
+    "people": re.compile(r"DYN|LIST<(?:DYN|STRING|MAP<.*)>"),
     "text": re.compile(r"(?s).*"),
 }
 _WANTED: dict[Want, str] = {
@@ -320,7 +320,8 @@ def _json(value: Json) -> Json:
         case list():
             return [_json(item) for item in value]
         case dict():
-            return {_key(name): _json(item) for name, item in value.items()}
+            # The engine's maps have no order of their own; a replay must see the same text.
+            return {name: _json(value[name]) for name in sorted(value, key=_key)}
         case _:
             raise ExpressionError(f"gives a {_kind(value)}, which is no JSON value")
 

@@ -171,7 +171,10 @@ def coerce(root: Schema, schema: Json, value: Json) -> Json:
 
 
 def _number(kinds: Json, value: float) -> float:
-    if kinds == "number" or (isinstance(kinds, list) and "number" in kinds):
+    """What the engine could not carry stays as it is, for the engine to refuse."""
+    stated = kinds if isinstance(kinds, list) else [kinds]
+    if not -(2**63) <= value < 2**63:
+        return value
+    if "number" in stated:
         return float(value)
-    integral = kinds == "integer" or (isinstance(kinds, list) and "integer" in kinds)
-    return int(value) if integral else value
+    return int(value) if "integer" in stated else value
