@@ -15,6 +15,8 @@ from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for scripts.")]
 
+Ids = Annotated[bool, typer.Option("--ids", help="The ids alone, one a line.")]
+
 _WIDE = 240  # columns of a table that goes into a pipe: nothing is cut there
 
 
@@ -70,6 +72,12 @@ def write(text: str) -> None:
 def write_json(value: Any) -> None:
     """A JSON value as data on stdout."""
     write(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def write_ids(items: Iterable[Mapping[str, Any]]) -> None:
+    """The items' ids on stdout, one a line."""
+    for item in items:
+        write(item["id"])
 
 
 def table(

@@ -12,7 +12,20 @@ import yaml
 from rich.text import Text
 
 from cli.client import Api, As, Role, Url, connect, full_id
-from cli.output import AsJson, Exit, Failure, due, facts, say, table, when, write, write_json
+from cli.output import (
+    AsJson,
+    Exit,
+    Failure,
+    Ids,
+    due,
+    facts,
+    say,
+    table,
+    when,
+    write,
+    write_ids,
+    write_json,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Submit requests and look after them.")
 
@@ -90,6 +103,7 @@ def list_requests(
     workflow: Annotated[str | None, typer.Option(help="One workflow's alone.")] = None,
     requester: Annotated[str | None, typer.Option(help="One person's alone.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    ids: Ids = False,
     url: Url = None,
     as_person: As = None,
     role: Role = None,
@@ -102,6 +116,9 @@ def list_requests(
     )
     if as_json:
         write_json(found)
+        return
+    if ids:
+        write_ids(found)
         return
     table(
         ("request", "title", "requester", "state", "step", "submitted"),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.client import Api, As, Role, Url, connect, is_id
-from cli.output import AsJson, Exit, Failure, due, say, table, when, write_json
+from cli.output import AsJson, Exit, Failure, Ids, due, say, table, when, write_ids, write_json
 
 TaskId = Annotated[
     str, typer.Argument(metavar="TASK", help="The task's id, or the beginning of one in the inbox.")
@@ -20,6 +20,7 @@ def inbox(
         Literal["open", "decided"], typer.Option(help="Those to decide, or those decided.")
     ] = "open",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    ids: Ids = False,
     url: Url = None,
     as_person: As = None,
     role: Role = None,
@@ -29,6 +30,9 @@ def inbox(
     found = list(connect(url, as_person, role).items("/v1/tasks", limit, state=state))
     if as_json:
         write_json(found)
+        return
+    if ids:
+        write_ids(found)
         return
     if not found:
         say("nothing waits for you" if state == "open" else "nothing decided yet")
