@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,14 +26,16 @@ FINISH_SECONDS = 90
 
 @dataclass
 class Product:
-    """One `countersign dev` on a data folder and ports of its own."""
+    """One `countersign dev` on a data folder and ports (API, Temporal, its UI) of its own."""
 
     folder: Path
-    api_port: int
-    temporal_port: int
-    ui_port: int
+    ports: Sequence[int]
     process: "subprocess.Popen[bytes] | None" = None
     tokens: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
+
+    @property
+    def api_port(self) -> int:
+        return self.ports[0]
 
     @property
     def settings(self) -> Settings:
@@ -48,8 +50,11 @@ class Product:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "cli.main", "dev", "--data-dir", str(self.folder / "data")]
-        command += ["--api-port", str(self.api_port), "--temporal-port", str(self.temporal_port)]
-        command += ["--ui-port", str(self.ui_port), "--ready-file", str(ready)]
+        for flag, port in zip(
+            ("--api-port", "--temporal-port", "--ui-port"), self.ports, strict=True
+        ):
+            command += [flag, str(port)]
+        command += ["--ready-file", str(ready)]
         with (self.folder / "dev.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         until = time.monotonic() + READY_SECONDS

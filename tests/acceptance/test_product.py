@@ -29,7 +29,7 @@ steps:
 def product(
     tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
 ) -> Iterator[Product]:
-    made = Product(tmp_path_factory.mktemp("product"), *free_ports(3))
+    made = Product(tmp_path_factory.mktemp("product"), free_ports(3))
     made.start()
     try:
         yield made

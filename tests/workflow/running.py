@@ -7,8 +7,7 @@ from uuid import uuid4
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -109,9 +108,7 @@ async def running(
     parsed = parse.parse(text)
     ledger = ledger or Ledger(parsed.recipe)
     queue = f"test-{uuid4()}"
-    config = env.client.config()
-    config["data_converter"] = pydantic_data_converter
-    client = Client(**config)
+    client = env.client
     state = progress.initial(
         parsed.recipe,
         request_id=str(uuid4()),
@@ -123,9 +120,9 @@ async def running(
     await client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(
             namespace=client.namespace,
-            search_attributes={
-                name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SEARCH_ATTRIBUTES
-            },
+            search_attributes=dict.fromkeys(
+                SEARCH_ATTRIBUTES, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+            ),
         )
     )
     async with Worker(
