@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text()
 
 @pytest.fixture
 def running(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> Iterator[Product]:
-    product = Product(tmp_path, *free_ports(3))
+    product = Product(tmp_path, free_ports(3))
     product.start()
     yield product
     assert product.stop() == 0
