@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from typing_extensions import override
 
 from api import errors, health, org, recipes, requests, schemas, tasks
 from api.auth import tokens
@@ -77,6 +78,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
 class _Documented(FastAPI):
     """FastAPI, with what its own OpenAPI page leaves out: bodies, problems, bearer tokens."""
 
+    @override
     def openapi(self) -> dict[str, Json]:
         if self.openapi_schema is None:
             self.openapi_schema = self._described()
@@ -128,8 +130,9 @@ def _describe(path: str, operation: dict[str, Json]) -> None:
                 "413": "The body is longer than 1 MiB.",
             }
     for status, text in expected.items():
-        answers.setdefault(status, {"description": text})
+        response: dict[str, Json] = {"description": text}
+        answers.setdefault(status, response)
     for status, response in answers.items():
         if status >= "400":
-            content = response.pop("content", None) or {"application/json": _PROBLEM}
-            response["content"] = {errors.MEDIA_TYPE: next(iter(content.values()))}
+            documented: dict[str, Json] = response.pop("content", {"application/json": _PROBLEM})
+            response["content"] = {errors.MEDIA_TYPE: next(iter(documented.values()))}

@@ -216,7 +216,7 @@ def _caller(claims: dict[str, Any]) -> Caller:
     if claims["exp"] - claims["iat"] > LONGEST_LIFE + LEEWAY:
         raise jwt.InvalidTokenError(f"it lives longer than {LONGEST_LIFE // 3600} hours")
     if not _SUBJECT.fullmatch(claims["sub"]):
-        raise jwt.InvalidSubjectError("its sub is not the id of a person")
+        raise jwt.InvalidTokenError("its sub is not the id of a person")
     roles = claims.get("roles", [])
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise jwt.InvalidTokenError("its roles are not a list of names")

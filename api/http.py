@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import override
 
 from api import errors
 from recipes.model import Json
@@ -27,6 +28,7 @@ BODIES: dict[str, type[BaseModel]] = {}
 class Route(APIRoute):
     """A route that refuses query parameters it does not know, by name."""
 
+    @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         known = {parameter.alias for parameter in self.dependant.query_params}

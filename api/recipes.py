@@ -87,8 +87,16 @@ async def check_recipe(request: Request) -> Response:
     try:
         found = parse.parse(source, _file_name(request), known)
     except parse.RecipeInvalid as error:
-        nothing = {"workflow": None, "version": None, "sha256": None}
-        return answer({"valid": False, **nothing, "problems": [asdict(p) for p in error.problems]})
+        problems = [asdict(problem) for problem in error.problems]
+        return answer(
+            {
+                "valid": False,
+                "workflow": None,
+                "version": None,
+                "sha256": None,
+                "problems": problems,
+            }
+        )
     return answer(
         {
             "valid": True,
@@ -137,7 +145,7 @@ async def disable_version(request: Request, name: Name, version: Version) -> Res
     pool = services(request).pool
     await _shown(pool, name, version)
     at = await commands.now(pool)
-    await recipes.disable(pool, name, version, body.reason, actor, at)
+    await recipes.disable(pool, name, version, reason=body.reason, actor=actor, at=at)
     return answer(await _shown(pool, name, version))
 
 
@@ -152,7 +160,7 @@ async def enable_version(request: Request, name: Name, version: Version) -> Resp
     actor = authorize(caller, "switch", House())
     pool = services(request).pool
     await _shown(pool, name, version)
-    await recipes.enable(pool, name, version, actor, await commands.now(pool))
+    await recipes.enable(pool, name, version, actor=actor, at=await commands.now(pool))
     return answer(await _shown(pool, name, version))
 
 

@@ -58,6 +58,7 @@ async def submit_request(request: Request) -> Response:
 @router.get("", response_model=schemas.RequestPage, summary="List requests")
 async def list_requests(
     request: Request,
+    *,
     state: RequestState | None = None,
     workflow: Annotated[str | None, Query(max_length=63)] = None,
     requester: Annotated[str | None, Query(max_length=128)] = None,

@@ -37,6 +37,7 @@ Cursor = Annotated[
 @router.get("", response_model=schemas.TaskPage, summary="My tasks")
 async def list_tasks(
     request: Request,
+    *,
     state: Literal["open", "closed", "all"] = "open",
     limit: Limit = 50,
     after: Annotated[str | None, Query(alias="cursor", max_length=1000)] = None,
@@ -120,14 +121,15 @@ async def decide(
     """Every decision goes through here: load, authorise, check, record if it is the first."""
     async with house.pool.acquire() as connection:
         row, actor = await _allowed(connection, caller, "decide", task_id)
-        if row["state"] == "open":
-            _check(row, body)
-            item, message = _deciding(row, actor, body)
-            outbox_id = await tasks.decide(connection, item)
-        else:
-            outbox_id = None
+        if row["state"] != "open":
+            return _not_first(row, caller, body)
+        _check(row, body)
+        item, message = _deciding(row, actor, body)
+        outbox_id = await tasks.decide(connection, item)
         if outbox_id is None:
-            return await _not_first(connection, caller, task_id, body)
+            late = await tasks.load(connection, task_id, caller.id)
+            assert late is not None
+            return _not_first(late, caller, body)
     house.delivery.soon_signal(outbox_id, row["request_id"], message)
     return answer(_decided(row, item))
 
@@ -199,12 +201,8 @@ def _decided(row: asyncpg.Record, item: tasks.Deciding) -> dict[str, Json]:
     return views.task(row, decision) | {"state": "decided", "closed_at": item.at}
 
 
-async def _not_first(
-    source: Source, caller: Caller, task_id: UUID, body: schemas.DecisionBody
-) -> Response:
+def _not_first(row: asyncpg.Record, caller: Caller, body: schemas.DecisionBody) -> Response:
     """200 for the winner saying the same again; for everybody else a 409 that names the winner."""
-    row = await tasks.load(source, task_id, caller.id)
-    assert row is not None
     if row["decision_id"] is None:
         closed_at = timestamp(row["closed_at"])
         raise errors.conflict(

@@ -138,7 +138,7 @@ SELECT audit_append($4, $3, $5, $1, $2, $6, $7, $8, $9) FROM switched
 
 
 async def disable(
-    source: Source, workflow: str, version: int, reason: str, actor: Actor, at: datetime
+    source: Source, workflow: str, version: int, *, reason: str, actor: Actor, at: datetime
 ) -> None:
     """Refuse new requests of a version; nothing changes if they are refused already."""
     event = audit.event(RECIPE_DISABLED, at, {"version": version, "reason": reason}, {}, actor)
@@ -159,7 +159,9 @@ async def disable(
     )
 
 
-async def enable(source: Source, workflow: str, version: int, actor: Actor, at: datetime) -> None:
+async def enable(
+    source: Source, workflow: str, version: int, *, actor: Actor, at: datetime
+) -> None:
     """Take new requests of a version again; nothing changes if they are taken already."""
     event = audit.event(RECIPE_ENABLED, at, {"version": version}, {}, actor)
     [event_id], _, _, [actor_text], [payload], [snapshot] = audit.columns([event])

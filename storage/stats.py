@@ -49,7 +49,7 @@ async def counts(source: Source) -> Counts:
     """All counts. Reads every request: callers keep the answer for a while."""
     row = await source.fetchrow(COUNTS)
     assert row is not None
-    return Counts(**row)
+    return Counts(row["at"], row["requests"], row["open_tasks"], row["incidents"])
 
 
 async def ping(source: Source) -> None:

@@ -40,8 +40,14 @@ async def test_import_and_again(bare_house: House) -> None:
         "members_removed": 0,
     }
     assert not any((await _import(bare_house, FILE)).model_dump().values())
-    people = schemas.PersonPage.model_validate((await bare_house.get("/v1/org/people", "ann")).json())
-    assert [(p.id, p.manager) for p in people.items] == [("ann", "ben"), ("ben", None), ("cid", None)]
+    people = schemas.PersonPage.model_validate(
+        (await bare_house.get("/v1/org/people", "ann")).json()
+    )
+    assert [(p.id, p.manager) for p in people.items] == [
+        ("ann", "ben"),
+        ("ben", None),
+        ("cid", None),
+    ]
     roles = schemas.RolePage.model_validate((await bare_house.get("/v1/org/roles", "ann")).json())
     assert [(r.name, r.members) for r in roles.items] == [
         ("finance", ["ben"]),
@@ -118,7 +124,8 @@ async def test_files_that_are_refused(
 
 
 @pytest.mark.parametrize(
-    "source", [b"a: [", b"\xff", b"a: &x [1]\nb: *x", b"!!python/object:os.system {}", b"[" * 50_000]
+    "source",
+    [b"a: [", b"\xff", b"a: &x [1]\nb: *x", b"!!python/object:os.system {}", b"[" * 50_000],
 )
 async def test_files_that_are_no_yaml(bare_house: House, source: bytes) -> None:
     response = await bare_house.post("/v1/org/import", "root", "admin", content=source)

@@ -387,7 +387,9 @@ async def test_the_chain_verifies(house: House) -> None:
         "step.completed",
         "request.finalized",
     ]
-    rows = await house.pool.fetch("SELECT * FROM audit WHERE request_id = $1 ORDER BY seq", request_id)
+    rows = await house.pool.fetch(
+        "SELECT * FROM audit WHERE request_id = $1 ORDER BY seq", request_id
+    )
     prev = bytes(32)
     for number, (row, event) in enumerate(zip(rows, events, strict=True), 1):
         assert (row["seq"], event.seq) == (number, number)

@@ -1,0 +1,227 @@
+"""The application as a whole: what every route has in common."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from api import schemas
+from api.app import create_app
+from recipes.model import Json
+from settings import Settings
+from storage.pool import Pool
+from tests.integration.house import House, Recorder, make_settings, token
+from tests.stack import Database
+
+OPEN = {"/healthz", "/readyz", "/metrics"}
+
+
+def _operations(house: House) -> list[tuple[str, str, dict[str, Any]]]:
+    page = house.app.openapi()
+    return [
+        (method.upper(), path, operation)
+        for path, operations in page["paths"].items()
+        for method, operation in operations.items()
+    ]
+
+
+async def test_every_route_is_documented(bare_house: House) -> None:
+    documented = {(method, path) for method, path, _ in _operations(bare_house)}
+    assert documented == {
+        ("POST", "/v1/requests"),
+        ("GET", "/v1/requests"),
+        ("GET", "/v1/requests/{request_id}"),
+        ("GET", "/v1/requests/{request_id}/events"),
+        ("POST", "/v1/requests/{request_id}/cancel"),
+        ("POST", "/v1/requests/{request_id}/retry"),
+        ("GET", "/v1/tasks"),
+        ("GET", "/v1/tasks/{task_id}"),
+        ("POST", "/v1/tasks/{task_id}/decisions"),
+        ("POST", "/v1/recipes"),
+        ("POST", "/v1/recipes/check"),
+        ("GET", "/v1/recipes"),
+        ("GET", "/v1/recipes/{name}"),
+        ("GET", "/v1/recipes/{name}/versions/{version}"),
+        ("POST", "/v1/recipes/{name}/versions/{version}/disable"),
+        ("POST", "/v1/recipes/{name}/versions/{version}/enable"),
+        ("POST", "/v1/org/import"),
+        ("GET", "/v1/org/people"),
+        ("GET", "/v1/org/roles"),
+        ("GET", "/v1/stats"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+    }
+    for method, path, operation in _operations(bare_house):
+        assert operation["summary"], path
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (path, status)
+            expected = "application/problem+json" if status >= "400" else None
+            for media in answer.get("content", {}):
+                assert expected in (media, None), (method, path, status)
+
+
+async def test_the_page_refers_to_nothing_that_is_not_there(bare_house: House) -> None:
+    page = (await bare_house.client.get("/openapi.json")).text
+    shapes = bare_house.app.openapi()["components"]["schemas"]
+    for name in re.findall(r'"#/components/schemas/([^"]+)"', page):
+        assert name in shapes
+    docs = await bare_house.client.get("/docs")
+    assert docs.status_code == 200
+
+
+async def test_every_route_needs_a_token(bare_house: House) -> None:
+    for method, path, _ in _operations(bare_house):
+        place = path.replace("{name}", "leave").replace("{version}", "1")
+        place = re.sub(r"\{\w+_id\}", str(uuid4()), place)
+        response = await bare_house.client.request(method, place)
+        if path in OPEN:
+            assert response.status_code == 200, path
+        else:
+            assert response.status_code == 401, (method, path, response.text)
+
+
+async def test_what_is_not_there(bare_house: House) -> None:
+    for method, path, status in (
+        ("GET", "/v1/nothing", 404),
+        ("DELETE", "/v1/requests", 405),
+        ("GET", "/v1/tasks/not-a-uuid", 422),
+        ("GET", "/v1/recipes/No%00Name", 422),
+    ):
+        response = await bare_house.call(method, path, "alice")
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        schemas.ProblemDetails.model_validate(response.json())
+
+
+async def test_request_ids(bare_house: House) -> None:
+    given = await bare_house.client.get("/healthz", headers={"X-Request-Id": "abc-1"})
+    assert given.headers["x-request-id"] == "abc-1"
+    bad = await bare_house.client.get("/healthz", headers={"X-Request-Id": "a b"})
+    assert re.fullmatch("[0-9a-f]{32}", bad.headers["x-request-id"])
+
+
+async def test_figures(house: House) -> None:
+    flow = await house.begun()
+    await house.get(f"/v1/tasks/{flow.task}", "bob")
+    await house.client.get("/nowhere/at/all")
+    text = (await house.client.get("/metrics")).text
+    for line in (
+        'countersign_http_requests_total{method="GET",route="/v1/tasks/{task_id}",status="200"} 1.0',
+        'countersign_http_requests_total{method="POST",route="/v1/requests",status="201"} 1.0',
+        'countersign_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
+        "countersign_outbox_rows 1.0",
+    ):
+        assert line in text
+    assert flow.task not in text
+
+
+async def test_stats(house: House) -> None:
+    await house.begun()
+    await house.submit()
+    response = await house.get("/v1/stats", "alice")
+    stats = schemas.Stats.model_validate(response.json())
+    assert stats.requests == {"created": 1, "pending": 1}
+    assert (stats.open_tasks, stats.incidents, stats.outbox) == (1, 0, 2)
+
+
+async def test_without_postgres(tmp_path: Path) -> None:
+    """The API starts, says 503 to what needs Postgres, and nothing worse."""
+    settings = make_settings(tmp_path, f"postgresql://nobody@/nothing?host={tmp_path}")
+    delivery = Recorder()
+
+    async def recorded(_: Settings, __: Pool) -> Recorder:
+        return delivery
+
+    app = create_app(settings, recorded)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            headers = {"Authorization": f"Bearer {token('alice', 'admin')}"}
+            assert (await client.get("/healthz")).status_code == 200
+            assert "countersign_outbox_rows NaN" in (await client.get("/metrics")).text
+            body: Json = {"workflow": "leave", "inputs": {}}
+            for response in (
+                await client.get("/readyz"),
+                await client.get("/v1/tasks", headers=headers),
+                await client.get("/v1/stats", headers=headers),
+                await client.post("/v1/requests", headers=headers, json=body),
+                await client.post(
+                    f"/v1/tasks/{uuid4()}/decisions", headers=headers, json={"decision": "approve"}
+                ),
+            ):
+                assert response.status_code == 503, response.text
+                assert response.headers["retry-after"] == "2"
+                assert response.headers["content-type"] == "application/problem+json"
+    assert delivery.starts == delivery.signals == []
+
+
+async def test_postgres_that_goes_away_and_comes_back(house: House, database: Database) -> None:
+    flow = await house.begun()
+    name = database.admin_url.rsplit("/", 1)[1].partition("?")[0]
+    maintenance = await asyncpg.connect(database.admin_url.replace(name, "postgres"))
+    await maintenance.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
+    await maintenance.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
+    )
+    responses = [await house.decide("bob", flow.task) for _ in range(3)]
+    assert {response.status_code for response in responses} == {503}
+    await maintenance.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
+    await maintenance.close()
+    assert (await house.decide("bob", flow.task)).status_code == 200
+    assert len(house.delivery.signals) == 1
+
+
+async def test_a_decision_whose_connection_dies_is_none_or_whole(
+    house: House, admin_pool: Pool
+) -> None:
+    """Backends are killed all the time; what was answered with 200 stands, once, with all it needs."""
+    stop = asyncio.Event()
+
+    async def killer() -> None:
+        while not stop.is_set():
+            await admin_pool.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND usename = 'countersign_app' AND random() < 0.3"
+            )
+            await asyncio.sleep(0.003)
+
+    flows = [await house.begun() for _ in range(40)]
+    killing = asyncio.create_task(killer())
+    answers: dict[str, int] = {}
+    for flow in flows:
+        task, response = flow.task, await house.decide("bob", flow.task)
+        while response.status_code == 503:
+            response = await house.decide("bob", task)
+        answers[task] = response.status_code
+    stop.set()
+    await killing
+    assert set(answers.values()) == {200}
+    decided = await admin_pool.fetchval("SELECT count(*) FROM decisions")
+    told = await admin_pool.fetchval("SELECT count(*) FROM outbox WHERE kind = 'signal'")
+    recorded = await admin_pool.fetchval(
+        "SELECT count(*) FROM audit WHERE event_type = 'decision.recorded'"
+    )
+    assert (decided, told, recorded) == (40, 40, 40)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/tasks"])
+async def test_unexpected_errors_tell_nothing(house: House, path: str) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            raise ValueError("secret")
+
+    kept, house.app.state.services = house.app.state.services, Broken()
+    response = await house.get(path, "alice")
+    house.app.state.services = kept
+    if path == "/healthz":
+        assert response.status_code == 200
+    else:
+        assert response.status_code == 500
+        assert "secret" not in response.text
+        assert response.headers["content-type"] == "application/problem+json"
