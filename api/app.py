@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from typing_extensions import override
 
-from api import errors, health, org, recipes, requests, schemas, tasks
+from api import docs, errors, health, org, recipes, requests, schemas, tasks
 from api.auth import tokens
 from api.catalogue import Catalogue
 from api.counts import Counts
@@ -65,11 +65,12 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         description=DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
-        docs_url="/docs",
+        docs_url=None,
         openapi_url="/openapi.json",
     )
     app.add_middleware(Around, metrics=figures)
     errors.install(app)
+    docs.install(app)
     for part in (requests, tasks, recipes, org, health):
         app.include_router(part.router)
     return app
@@ -109,6 +110,7 @@ class _Documented(FastAPI):
         return page
 
 
+_BEARER: dict[str, list[str]] = {"bearer": []}
 _PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
 
 
@@ -118,7 +120,7 @@ def _describe(path: str, operation: dict[str, Json]) -> None:
     answers.pop("422", None)
     expected = {"503": "Not available now; try again after `Retry-After` seconds."}
     if path.startswith("/v1/"):
-        operation["security"] = [{"bearer": []}]
+        operation["security"] = [_BEARER]
         expected |= {"401": "No good bearer token.", "422": "Something in the input is not valid."}
         if "{" in path:
             expected["404"] = "Not there, or not for you to see."
