@@ -35,6 +35,7 @@ DATABASE = "countersign"
 SAMPLES = Path(__file__).resolve().parent.parent / "workflows_yaml"
 SAMPLE_ORG = "sample_org.yaml"
 SAMPLES_DONE = "samples.json"
+_SINGLE_NODE = "Single-node Temporal on SQLite: for development, up to some 50,000 open requests."
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +333,7 @@ def _welcome(plan: Plan) -> str:
             f"{run} inbox --as bob",
             f"{run} doctor",
             "",
-            "Single-node Temporal on SQLite: for development, up to some 50,000 open requests.",
+            *([] if plan.temporal_address else [_SINGLE_NODE]),
             "Ctrl-C stops everything.",
         )
     )

@@ -141,8 +141,10 @@ async def _prepare(connection: Connection) -> None:
             await connection.execute(_LIST_SQL)
         except asyncpg.InsufficientPrivilegeError as error:
             raise MigrationRefused(
-                f"{me['name']} may not work as {OWNER} here ({error}). A superuser runs:\n"
-                f"GRANT {OWNER} TO {me['name']};\nGRANT USAGE, CREATE ON SCHEMA public TO {OWNER};"
+                f"{me['name']} may not work as {OWNER} here ({error})."
+                f" Migrate as {MIGRATOR} (COUNTERSIGN_MIGRATE_DATABASE_URL), for which a superuser"
+                f" ran in this database:\nGRANT {OWNER} TO {MIGRATOR};\n"
+                f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER};"
             ) from None
 
 

@@ -102,7 +102,7 @@ async def test_another_runner_that_hangs_is_named(
 
 
 async def test_the_application_may_not_migrate(empty_database: Database, folder: Path) -> None:
-    with pytest.raises(MigrationRefused, match="GRANT countersign_owner TO countersign_app"):
+    with pytest.raises(MigrationRefused, match="Migrate as countersign_migrator"):
         await migrate.migrate(empty_database.url, folder)
 
 
