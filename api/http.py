@@ -52,12 +52,21 @@ def _check_query(request: Request, known: set[str]) -> None:
             raise errors.invalid_parameter(name, "must not hold a NUL character")
 
 
-def takes(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """`openapi_extra` for a route that reads this body."""
+def header(name: str, description: str) -> dict[str, Any]:
+    """An optional header, as an OpenAPI parameter."""
+    schema = {"type": "string", "maxLength": 255}
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+def takes(
+    model: type[BaseModel], *headers: dict[str, Any], required: bool = True
+) -> dict[str, Any]:
+    """`openapi_extra` for a route that reads this body and these headers."""
     BODIES[model.__name__] = model
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"required": required, "content": content}}
+    body = {"required": required, "content": content}
+    return {"requestBody": body, "parameters": list(headers)}
 
 
 async def read(request: Request, model: type[Model]) -> Model:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from api import errors
-from api.schemas import Inputs, Text
+from api.bodies import Inputs, Text
 from recipes.model import Json
 from storage.org import PersonRow, RoleRow
 

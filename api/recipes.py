@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import errors, schemas, views
+from api import bodies, errors, schemas, views
 from api.authorize import House, authorize
-from api.http import Route, answer, page, read, read_cursor, takes
+from api.http import Route, answer, header, page, read, read_cursor, takes
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from recipes import parse
@@ -33,9 +33,10 @@ steps:
 _YAML: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "A recipe as YAML. `X-File-Name` names the file in problems.",
+        "description": "A recipe as YAML.",
         "content": {"application/yaml": {"schema": {"type": "string"}, "example": _EXAMPLE}},
-    }
+    },
+    "parameters": [header("X-File-Name", "What problems call the file.")],
 }
 
 
@@ -135,13 +136,13 @@ async def show_version(request: Request, name: Name, version: Version) -> Respon
     "/{name}/versions/{version}/disable",
     response_model=schemas.RecipeShown,
     summary="Take no new requests",
-    openapi_extra=takes(schemas.DisableBody),
+    openapi_extra=takes(bodies.DisableBody),
 )
 async def disable_version(request: Request, name: Name, version: Version) -> Response:
     """The kill switch, for administrators. Requests in flight go on."""
     caller = await caller_of(request)
     actor = authorize(caller, "switch", House())
-    body = await read(request, schemas.DisableBody)
+    body = await read(request, bodies.DisableBody)
     pool = services(request).pool
     await _shown(pool, name, version)
     at = await commands.now(pool)

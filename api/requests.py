@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import errors, schemas, views
+from api import bodies, errors, schemas, views
 from api.auth import Caller
 from api.authorize import Action, authorize, request_object
-from api.http import Route, answer, idempotency_key, page, read, read_cursor, takes
+from api.http import Route, answer, header, idempotency_key, page, read, read_cursor, takes
 from api.services import Services, caller_of, services
 from api.submission import submit
 from api.tasks import Cursor, Limit
@@ -36,14 +36,17 @@ _PATIENCE = 2.0
     status_code=201,
     response_model=schemas.Request,
     summary="Submit a request",
-    openapi_extra=takes(schemas.Submission),
+    openapi_extra=takes(
+        bodies.Submission,
+        header("Idempotency-Key", "The same key and body again give the same request again."),
+    ),
 )
 async def submit_request(request: Request) -> Response:
     """Start a workflow. With an `Idempotency-Key` header the same body again gives the same request
     again; another body under the same key is refused."""
     caller = await caller_of(request)
     key = idempotency_key(request)
-    body = await read(request, schemas.Submission)
+    body = await read(request, bodies.Submission)
     raw = await request.body()
     house = services(request)
     made = await submit(house, caller, body, key, raw)
@@ -118,7 +121,7 @@ _COMMAND_ANSWERS: dict[int | str, dict[str, Any]] = {
     response_model=schemas.Request,
     summary="Cancel a request",
     responses=_COMMAND_ANSWERS,
-    openapi_extra=takes(schemas.CommandBody, required=False),
+    openapi_extra=takes(bodies.CommandBody, required=False),
 )
 async def cancel_request(request: Request, request_id: UUID) -> Response:
     """By its requester or an administrator. 200 with the request once it is cancelled, 409 if that
@@ -131,7 +134,7 @@ async def cancel_request(request: Request, request_id: UUID) -> Response:
     response_model=schemas.Request,
     summary="Try again what became an incident",
     responses=_COMMAND_ANSWERS,
-    openapi_extra=takes(schemas.CommandBody, required=False),
+    openapi_extra=takes(bodies.CommandBody, required=False),
 )
 async def retry_request(request: Request, request_id: UUID) -> Response:
     """By an administrator or a member of the recipe's owner role, once the cause is put right (a
@@ -143,7 +146,7 @@ async def _command(
     request: Request, request_id: UUID, command: Literal["cancel", "retry"]
 ) -> Response:
     caller = await caller_of(request)
-    body = await read(request, schemas.CommandBody)
+    body = await read(request, bodies.CommandBody)
     house = services(request)
     async with house.pool.acquire() as connection, connection.transaction():
         row, actor = await _allowed(connection, caller, command, request_id, lock=True)

@@ -1,47 +1,18 @@
-"""The shapes of bodies and answers, as the OpenAPI page shows them.
+"""The shapes of answers, as the OpenAPI page shows them.
 
-Bodies are validated with these models. Answers are written straight from rows (see `views`); tests
-hold every answer against its model here.
+Answers are written straight from rows (see `views`); tests hold every answer against its model here.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from recipes.model import Json
 from recipes.state import RequestState
 
 TaskState = Literal["open", "decided", "expired", "superseded", "cancelled", "reassigned"]
-
-
-def _no_nul(value: Json) -> Json:
-    """Postgres keeps no NUL in texts: say so before it does."""
-    if _has_nul(value):
-        raise ValueError("must not hold a NUL character")
-    return value
-
-
-def _has_nul(value: Json) -> bool:
-    todo = [value]
-    while todo:
-        match todo.pop():
-            case str() as text:
-                if "\x00" in text:
-                    return True
-            case dict() as members:
-                todo += members.keys()
-                todo += members.values()
-            case list() as items:
-                todo += items
-            case _:
-                pass
-    return False
-
-
-Text = Annotated[str, Field(max_length=10_000), AfterValidator(_no_nul)]
-Inputs = Annotated[dict[str, Any], AfterValidator(_no_nul)]
 
 
 class _Strict(BaseModel):
@@ -122,41 +93,59 @@ class AlreadyClosed(ProblemDetails):
     closed_at: datetime | None = None
 
 
-# --- bodies -----------------------------------------------------------------------------------------
-
-
-class Submission(_Strict):
-    """A request to be made. Without `version` the highest one that is not disabled is taken."""
-
-    model_config = _example(
-        workflow="leave_request", inputs={"days": 5, "from": "2026-07-01", "reason": "holiday"}
-    )
-    workflow: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
-    inputs: Inputs = Field(default_factory=dict)
-    version: int | None = Field(None, ge=1, le=2**31 - 1)
-
-
-class DecisionBody(_Strict):
-    """`digest` is the one the task showed: the decision is refused if the request is another now."""
-
-    model_config = _example(decision="approve", comment="Enjoy.")
-    decision: Literal["approve", "reject"]
-    comment: Text | None = None
-    reason: Text | None = None
-    digest: Text | None = None
-
-
-class CommandBody(_Strict):
-    model_config = _example(comment="The trip was called off.")
-    comment: Text | None = None
-
-
-class DisableBody(_Strict):
-    model_config = _example(reason="Finance asked to stop; use version 4.")
-    reason: Annotated[Text, Field(min_length=1)]
-
-
 # --- answers ----------------------------------------------------------------------------------------
+
+
+_DECISION: dict[str, Json] = {
+    "id": "5f0c2b5e-3b8e-4f0a-9f0e-0a3a0a4a7d11",
+    "task_id": "0b7c8a52-6d0e-5c55-8d0b-7f0a1c6a2e90",
+    "step": "manager_approval",
+    "decision": "approve",
+    "user": "bob",
+    "role": None,
+    "on_behalf_of": None,
+    "via": [],
+    "comment": "Enjoy.",
+    "reason": None,
+    "decided_at": "2026-03-02T09:30:00.123456Z",
+}
+_TASK: dict[str, Json] = {
+    "id": "0b7c8a52-6d0e-5c55-8d0b-7f0a1c6a2e90",
+    "request_id": "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
+    "workflow": "leave_request",
+    "version": 3,
+    "title": "5 days of leave for Alice Moreau",
+    "requester": "alice",
+    "step": "manager_approval",
+    "branch": None,
+    "assignee": "bob",
+    "candidates": None,
+    "role": None,
+    "on_behalf_of": None,
+    "via": [],
+    "state": "decided",
+    "opened_at": "2026-03-02T09:12:44.001122Z",
+    "due_at": "2026-03-04T09:12:44.001122Z",
+    "closed_at": "2026-03-02T09:30:00.123456Z",
+    "digest": "b1946ac92492d2347c6235b4d2611184",
+    "require_comment": ["reject"],
+    "decision": _DECISION,
+}
+_INPUTS: dict[str, Json] = {"days": 5}
+_REQUEST: dict[str, Json] = {
+    "id": "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
+    "workflow": "leave_request",
+    "version": 3,
+    "title": "5 days of leave for Alice Moreau",
+    "requester": "alice",
+    "state": "approved",
+    "step": None,
+    "incidents": [],
+    "reason": None,
+    "deadline_at": None,
+    "created_at": "2026-03-02T09:12:43.990000Z",
+    "finalized_at": "2026-03-02T09:30:00.140000Z",
+}
 
 
 class Decision(_Strict):
@@ -178,6 +167,7 @@ class Decision(_Strict):
 class Task(_Strict):
     """Either one `assignee`, or `candidates` (`user:x`, `role:y`) of whom any may decide."""
 
+    model_config = _example(**_TASK)
     id: UUID
     request_id: UUID
     workflow: str
@@ -203,6 +193,7 @@ class Task(_Strict):
 class TaskShown(Task):
     """A task with the inputs of its request: what there is to decide about."""
 
+    model_config = _example(**_TASK, inputs=_INPUTS)
     inputs: dict[str, Any]
 
 
@@ -222,6 +213,7 @@ class Incident(_Strict):
 
 
 class RequestSummary(_Strict):
+    model_config = _example(**_REQUEST)
     id: UUID
     workflow: str
     version: int
@@ -239,6 +231,16 @@ class RequestSummary(_Strict):
 class Request(RequestSummary):
     """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks."""
 
+    model_config = _example(
+        **_REQUEST,
+        inputs=_INPUTS,
+        digest="b1946ac92492d2347c6235b4d2611184",
+        tasks=[_TASK],
+        decisions=[_DECISION],
+        waiting_for=[],
+        temporal_url="http://127.0.0.1:8233/namespaces/default/workflows/"
+        "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
+    )
     inputs: dict[str, Any]
     digest: str
     tasks: list[Task]

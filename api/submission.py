@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
-from api import errors, schemas
+from api import bodies, errors
 from api.auth import Caller
 from api.services import Services
 from contract import canonical
@@ -35,7 +35,7 @@ class Made:
 
 
 async def submit(
-    house: Services, caller: Caller, body: schemas.Submission, key: str | None, raw: bytes
+    house: Services, caller: Caller, body: bodies.Submission, key: str | None, raw: bytes
 ) -> Made:
     """Make a request and have its workflow started behind the answer. Problem 403, 409 or 422."""
     fingerprint = idempotency.fingerprint("POST", "/v1/requests", raw)
@@ -90,7 +90,7 @@ def _check_requester(caller: Caller, found: asyncpg.Record) -> None:
         raise errors.forbidden(f"{caller.id} has left according to the directory")
 
 
-def _check_recipe(body: schemas.Submission, found: asyncpg.Record) -> None:
+def _check_recipe(body: bodies.Submission, found: asyncpg.Record) -> None:
     if found["version"] is None and body.version is None:
         raise errors.invalid_at("/workflow", f"there is no recipe named {body.workflow}")
     if found["version"] is None:

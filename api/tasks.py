@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import errors, schemas, views
+from api import bodies, errors, schemas, views
 from api.auth import Caller
 from api.authorize import Action, authorize, task_object
 from api.http import Route, answer, cursor, page, read, read_cursor, takes
@@ -105,18 +105,18 @@ async def show_task(request: Request, task_id: UUID) -> Response:
     response_model=schemas.Task,
     summary="Decide a task",
     responses={409: {"model": schemas.AlreadyClosed, "description": "Somebody was first."}},
-    openapi_extra=takes(schemas.DecisionBody),
+    openapi_extra=takes(bodies.DecisionBody),
 )
 async def decide_task(request: Request, task_id: UUID) -> Response:
     """Approve or reject, as one it is assigned to. The first decision counts; a later one gets 409
     with who was first. The same decision by the same person again gets 200 again."""
     caller = await caller_of(request)
-    body = await read(request, schemas.DecisionBody)
+    body = await read(request, bodies.DecisionBody)
     return await decide(services(request), caller, task_id, body)
 
 
 async def decide(
-    house: Services, caller: Caller, task_id: UUID, body: schemas.DecisionBody
+    house: Services, caller: Caller, task_id: UUID, body: bodies.DecisionBody
 ) -> Response:
     """Every decision goes through here: load, authorise, check, record if it is the first."""
     async with house.pool.acquire() as connection:
@@ -134,7 +134,7 @@ async def decide(
     return answer(_decided(row, item))
 
 
-def _check(row: asyncpg.Record, body: schemas.DecisionBody) -> None:
+def _check(row: asyncpg.Record, body: bodies.DecisionBody) -> None:
     if body.decision in row["require_comment"] and not (body.comment or "").strip():
         raise errors.invalid_at("/comment", f"a comment is needed to {body.decision} this task")
     if body.digest is not None and body.digest != row["digest"]:
@@ -146,7 +146,7 @@ def _check(row: asyncpg.Record, body: schemas.DecisionBody) -> None:
 
 
 def _deciding(
-    row: asyncpg.Record, actor: Actor, body: schemas.DecisionBody
+    row: asyncpg.Record, actor: Actor, body: bodies.DecisionBody
 ) -> tuple[tasks.Deciding, Decided]:
     message = Decided(str(row["id"]), body.decision, actor, row["now"], body.comment)
     decision_id = uuid4()
@@ -201,7 +201,7 @@ def _decided(row: asyncpg.Record, item: tasks.Deciding) -> dict[str, Json]:
     return views.task(row, decision) | {"state": "decided", "closed_at": item.at}
 
 
-def _not_first(row: asyncpg.Record, caller: Caller, body: schemas.DecisionBody) -> Response:
+def _not_first(row: asyncpg.Record, caller: Caller, body: bodies.DecisionBody) -> Response:
     """200 for the winner saying the same again; for everybody else a 409 that names the winner."""
     if row["decision_id"] is None:
         closed_at = timestamp(row["closed_at"])

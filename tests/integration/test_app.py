@@ -9,8 +9,9 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from pydantic import BaseModel
 
-from api import schemas
+from api import bodies, schemas
 from api.app import create_app
 from recipes.model import Json
 from settings import Settings
@@ -225,3 +226,16 @@ async def test_unexpected_errors_tell_nothing(house: House, path: str) -> None:
         assert response.status_code == 500
         assert "secret" not in response.text
         assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_examples_are_what_they_are_examples_of(bare_house: House) -> None:
+    shown = 0
+    for module in (schemas, bodies):
+        for model in vars(module).values():
+            if isinstance(model, type) and issubclass(model, BaseModel):
+                extra = model.model_config.get("json_schema_extra") or {}
+                assert isinstance(extra, dict)
+                for example in extra.get("examples", []):
+                    model.model_validate(example)
+                    shown += 1
+    assert shown >= 8

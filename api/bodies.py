@@ -1,0 +1,74 @@
+"""The bodies that the API takes: nothing unknown, nothing that Postgres could not keep."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from recipes.model import Json
+
+
+def _no_nul(value: Json) -> Json:
+    """Postgres keeps no NUL in texts: say so before it does."""
+    if _has_nul(value):
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+def _has_nul(value: Json) -> bool:
+    todo = [value]
+    while todo:
+        match todo.pop():
+            case str() as text:
+                if "\x00" in text:
+                    return True
+            case dict() as members:
+                todo += members.keys()
+                todo += members.values()
+            case list() as items:
+                todo += items
+            case _:
+                pass
+    return False
+
+
+Text = Annotated[str, Field(max_length=10_000), AfterValidator(_no_nul)]
+Inputs = Annotated[dict[str, Any], AfterValidator(_no_nul)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _example(**values: Json) -> ConfigDict:
+    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
+
+
+class Submission(_Strict):
+    """A request to be made. Without `version` the highest one that is not disabled is taken."""
+
+    model_config = _example(
+        workflow="leave_request", inputs={"days": 5, "from": "2026-07-01", "reason": "holiday"}
+    )
+    workflow: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    inputs: Inputs = Field(default_factory=dict)
+    version: int | None = Field(None, ge=1, le=2**31 - 1)
+
+
+class DecisionBody(_Strict):
+    """`digest` is the one the task showed: the decision is refused if the request is another now."""
+
+    model_config = _example(decision="approve", comment="Enjoy.")
+    decision: Literal["approve", "reject"]
+    comment: Text | None = None
+    reason: Text | None = None
+    digest: Text | None = None
+
+
+class CommandBody(_Strict):
+    model_config = _example(comment="The trip was called off.")
+    comment: Text | None = None
+
+
+class DisableBody(_Strict):
+    model_config = _example(reason="Finance asked to stop; use version 4.")
+    reason: Annotated[Text, Field(min_length=1)]
