@@ -1,6 +1,7 @@
 """`countersign dev`: the whole product on this machine, with one data folder."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -52,5 +53,6 @@ def dev(
     )
     if plan.ready_file:
         plan.ready_file.unlink(missing_ok=True)
+    os.umask(0o077)  # people's requests are in the data folder, in the clear
     plan.data_dir.open()
     asyncio.run(Stack(plan).run())
