@@ -10,7 +10,6 @@ from recipes.model import Json
 from recipes.state import (
     Answer,
     Ask,
-    AskApprover,
     AskCandidates,
     AskEmployee,
     AskManager,
@@ -65,8 +64,8 @@ class Directory:
                 return self._manager(user, requester)
             case AskCandidates(_, references):
                 return self._candidates(references, requester)
-            case AskApprover(_, reference):
-                kind, name = self._principal(reference)
+            case _:
+                kind, name = self._principal(ask.reference)
                 if kind == "role":
                     return self._member(name, requester)
                 return self._person(name, requester)

@@ -155,9 +155,7 @@ def _directory(fields: Fields) -> Directory:
     if node is not None:
         inner = _fields(node, below(fields.path, "roles"), fields.book)
         for role, (_, members) in inner.entries.items():
-            named = isinstance(members, Entries)
-            where = _fields(members, below(inner.path, role), inner.book) if named else inner
-            roles[role] = where.texts("members" if named else role)
+            roles[role] = _members(inner, role, members)
     directory = Directory(people, roles)
     for person in people.values():
         _known(fields, "people", person.manager, directory)
@@ -165,6 +163,17 @@ def _directory(fields: Fields) -> Directory:
         for member in members:
             _known(fields, "roles", member, directory)
     return directory
+
+
+def _members(fields: Fields, role: str, node: Node) -> tuple[str, ...]:
+    """`[alice, bob]` or `{members: [alice, bob]}`; a role may have nobody."""
+    if isinstance(node, Entries):
+        inner = Fields(node, below(fields.path, role), fields.book)
+        inner.known(("members", "description"), "a role")
+        members = inner.node("members")
+        return () if members is None else _members(inner, "members", members)
+    empty = isinstance(node, Items) and not node.items
+    return () if empty else fields.texts(role)
 
 
 def _person(fields: Fields) -> Person:

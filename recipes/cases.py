@@ -82,14 +82,17 @@ class TaskSeen:
     at: float
     closing: str = "open"
 
+    @property
+    def to(self) -> list[str]:
+        user = self.assignment.user
+        return [user] if user is not None else sorted(self.assignment.candidates)
+
     def shown(self) -> dict[str, Json]:
         """As a case spells it."""
-        user = self.assignment.user
-        to = [user] if user is not None else sorted(self.assignment.candidates)
         return {
             "step": self.step,
             "branch": self.branch,
-            "to": to,
+            "to": self.to,
             "is": self.closing,
             "at": int(self.at),
         }
@@ -193,13 +196,13 @@ class Play:
                 self.path.append(f"{payload['step']} skipped")
             case Record("step.completed", payload):
                 self.path.append(f"{payload['step']} {payload['outcome']}")
-            case Record():
+            case _:
                 pass
 
     def decide(self, event: Event, verdict: Verdict, moment: datetime) -> None:
         task = next((task for task in self.tasks.values() if self.fits(task, event)), None)
         if task is None:
-            waiting = [str(t.shown()["to"]) for t in self.tasks.values() if t.closing == "open"]
+            waiting = [" or ".join(t.to) for t in self.tasks.values() if t.closing == "open"]
             whom = f"waiting for {', '.join(waiting)}" if waiting else "nobody is waited for"
             raise CaseFailed(f"{event.who} has no open task at {calendar.text(event.at)}; {whom}")
         if verdict in task.require_comment and event.comment is None:

@@ -15,7 +15,7 @@ from recipes.findings import Finding, employee_paths
 from recipes.mentions import Mention, mentions
 from recipes.model import Recipe, Step
 from recipes.schema import RESERVED, variables
-from recipes.source import Book, below
+from recipes.source import Book, Scalar, below
 from recipes.templates import Part, TemplateError, split
 
 _REFERENCE = re.compile(r"(?:(?:role|user):)?[A-Za-z0-9][A-Za-z0-9_.@+-]*", re.ASCII)
@@ -67,13 +67,14 @@ class Expressions:
         title = self.draft.recipe.title
         if title is None:
             return
-        for part in self._parts(Template("title", title, "text")):
+        for part in self._parts(Template("title", title, "text"), 0):
             if not part.expression:
                 continue
             self._source("title", part.text, part.offset, "text", ())
             for mention in mentions(part.text):
-                if mention.root == "steps" or mention.path[:1] == ("manager",):
-                    name = ".".join((mention.root, *mention.path[:1]))
+                managed = mention.root == "employee" and mention.path[:1] == ("manager",)
+                if mention.root == "steps" or managed:
+                    name = "steps" if mention.root == "steps" else "employee.manager"
                     self.book.within(
                         "title",
                         part.offset + mention.offsets[0],
@@ -86,24 +87,34 @@ class Expressions:
         if placed.step.when is not None:
             sources.append(placed.step.when)
             self._source(below(placed.path, "when"), placed.step.when, 0, "condition", earlier)
-        for template in templates(placed):
-            parts = self._parts(template)
+        for read in templates(placed):
+            template, lead = self._located(read)
+            parts = self._parts(template, lead)
             self._reference(template, parts)
             whole = len(parts) == 1
             for part in parts:
                 if part.expression:
                     want = template.want if whole else "text"
                     sources.append(part.text)
-                    self._source(template.path, part.text, part.offset, want, earlier)
+                    self._source(template.path, part.text, lead + part.offset, want, earlier)
         paths = dict.fromkeys(path for source in sources for path in employee_paths(source))
         return replace(placed.step, employee_paths=tuple(paths))
 
-    def _parts(self, template: Template) -> tuple[Part, ...]:
+    def _located(self, template: Template) -> tuple[Template, int]:
+        """A template with the path of its scalar, and how much stands there before it (`reassign:`)."""
+        bare = template.path[: template.path.rfind("[")] if template.path[-1] == "]" else ""
+        places = (template.path, below(template.path, "action"), bare)
+        nodes = [(path, self.book.nodes.get(path)) for path in places]
+        texts = [(path, node.text) for path, node in nodes if isinstance(node, Scalar)]
+        path, text = texts[0]
+        return replace(template, path=path), max(text.find(template.text), 0)
+
+    def _parts(self, template: Template, lead: int) -> tuple[Part, ...]:
         try:
             return split(template.text)
         except TemplateError as error:
             fix = "write {{ expression }}, with both braces on each side"
-            self.book.within(template.path, error.offset, str(error), fix)
+            self.book.within(template.path, lead + error.offset, str(error), fix)
             return ()
 
     def _reference(self, template: Template, parts: tuple[Part, ...]) -> None:

@@ -32,7 +32,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text of a recipe that may hold expressions, where it stands, and what it has to give."""
+    """A text of a recipe that may hold expressions, where it stands, and what it has to give. `path` may
+    count the items of a list that was written as its one item."""
 
     path: str
     text: str
@@ -44,13 +45,10 @@ def templates(placed: Placed) -> Iterator[Template]:
     for ballot, path in placed.placed_ballots():
         if ballot.approver is not None:
             yield Template(below(path, "approver"), ballot.approver, "person")
-        several = len(ballot.candidates) > 1
         for index, candidate in enumerate(ballot.candidates):
-            place = below(path, "candidates")
-            yield Template(below(place, index) if several else place, candidate, "person")
+            yield Template(below(below(path, "candidates"), index), candidate, "person")
         if ballot.approvers is not None:
             yield Template(below(path, "approvers"), ballot.approvers, "people")
         for index, level in enumerate(ballot.levels):
             if level.to is not None:
-                place = below(path, "on_timeout")
-                yield Template(below(place, index), level.to, "person")
+                yield Template(below(below(path, "on_timeout"), index), level.to, "person")

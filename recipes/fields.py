@@ -74,8 +74,12 @@ class Fields:
             return () if text is None else (text,)
         if not node.items:
             self.error(key, "is an empty list", "list something, or leave the key out")
-        found = (self.text_of(item, below(path, n)) for n, item in enumerate(node.items))
-        return tuple(text for text in found if text is not None)
+        return tuple(self._item(item, below(path, n)) for n, item in enumerate(node.items))
+
+    def _item(self, node: Node, path: str) -> str:
+        """A text of a list; what can't be taken keeps its place."""
+        text = self.text_of(node, path)
+        return text or (node.text if isinstance(node, Scalar) else "nobody")
 
     def expression(self, key: str) -> str | None:
         """The source of a condition; `true` and `false` stand for themselves."""

@@ -35,10 +35,6 @@ class Token:
     text: str
     offset: int
 
-    @property
-    def end(self) -> int:
-        return self.offset + len(self.text)
-
 
 @dataclass(frozen=True, slots=True)
 class Mention:

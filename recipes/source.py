@@ -87,7 +87,7 @@ def plain(node: Node) -> Json:
             return node.value
         case Items():
             return [plain(item) for item in node.items]
-        case Entries():
+        case _:
             return {key: plain(value) for key, (_, value) in node.entries.items()}
 
 
@@ -211,9 +211,9 @@ def _refuse(file: str | None, line: int, column: int, message: str, fix: str) ->
 
 
 def _yaml_fix(problem: str) -> str:
-    if "\\t" in problem or "tab" in problem:
-        return "indent with spaces, not tabs"
-    if "anchor" in problem or "alias" in problem:
+    if "cannot start any token" in problem:
+        return "indent with spaces, not tabs, and put text that begins with a sign in double quotes"
+    if "alphabetic or numeric" in problem:
         return "write the value out, in quotes if it begins with & or *"
     return "put the value in double quotes, and check the indentation"
 

@@ -29,6 +29,7 @@ SCHEMA: dict[str, Any] = {
         "limit": {"type": "number"},
         "paid": {"type": "boolean"},
         "extra": {"type": "object"},
+        "open": {"properties": {"a": {}}, "additionalProperties": True},
     },
 }
 INPUTS: dict[str, Any] = {
@@ -216,11 +217,18 @@ def test_undeclared_names_of_an_untyped_recipe() -> None:
 
 
 def test_inputs_whose_names_no_expression_can_say() -> None:
-    schema = {"properties": {"list": {"type": "integer"}, "a-b": {"type": "integer"}, "in": {}}}
+    schema: dict[str, Any] = {
+        "properties": {"list": {"type": "integer"}, "a-b": {"type": "integer"}, "in": {}}
+    }
     env = Environment(schema, ())
     assert messages("inputs['list'] + inputs['a-b'] + inputs['in']", env=env) == []
     inputs = {"list": 1, "a-b": 2, "in": 3}
     assert env.render("{{ inputs['list'] + inputs['a-b'] }}", {"inputs": inputs}) == 3
+
+
+def test_members_of_open_objects_are_not_judged() -> None:
+    assert messages("extra.anything == open.b") == []
+    assert messages("open.a == inputs.open.c") == []
 
 
 def test_environment_of_a_recipe() -> None:

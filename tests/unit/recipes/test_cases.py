@@ -1,0 +1,303 @@
+"""Cases: the shipped ones pass; what differs is told; what is wrong with a cases file is told."""
+
+from pathlib import Path
+
+import pytest
+
+from recipes.case_directory import Directory, Person
+from recipes.cases import Report, run
+from recipes.problems import RecipeInvalid
+from recipes.state import AskApprover, AskCandidates, AskEmployee, AskManager, Assignment
+
+SHIPPED = Path(__file__).parents[3] / "workflows_yaml"
+RECIPE = """
+workflow: test
+version: 1
+owner: admins
+steps:
+  - {id: boss, approver: "{{ employee.manager }}", timeout: 24h, on_timeout: escalate, remind: [2h],
+     require_comment: [reject]}
+  - {id: two, when: n > 1, branches: [{id: x, candidates: [role:team, user:dave]}, {id: y, approver: dave}]}
+"""
+HEAD = """
+recipe: test.v1.yaml
+org:
+  people:
+    - {id: alice, name: Alice, manager: bob, department: d}
+    - {id: bob, manager: carol}
+    - {id: carol}
+    - {id: dave}
+  roles: {team: [alice, bob], empty: {members: []}}
+cases:
+"""
+
+
+def opened(name: str) -> bytes:
+    if name == "test.v1.yaml":
+        return RECIPE.encode()
+    return (SHIPPED / name).read_bytes()
+
+
+def play(*cases: str) -> Report:
+    return run(
+        (HEAD + "".join(f"  - {case}\n" for case in cases)).encode(), opened, "test.cases.yaml"
+    )
+
+
+def differences(case: str) -> list[str]:
+    (result,) = play("{name: c, requester: alice, " + case + "}").results
+    return [str(difference) for difference in result.differences]
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(RecipeInvalid) as caught:
+        run(text.encode(), opened, "t")
+    return [f"{p.path}: {p.message}" for p in caught.value.problems if p.severity == "error"]
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.cases.yaml")), ids=lambda path: path.name)
+def test_shipped_cases_pass(path: Path) -> None:
+    report = run(path.read_bytes(), opened, path.name)
+    told = [f"{result.case}: {d}" for result in report.results for d in result.differences]
+    assert told == []
+    assert report.passed
+    assert len(report.results) >= 4
+
+
+def test_every_shipped_recipe_has_cases() -> None:
+    workflows = {path.name.split(".")[0] for path in SHIPPED.glob("*.v*.yaml")}
+    assert workflows == {path.name.split(".")[0] for path in SHIPPED.glob("*.cases.yaml")}
+    assert len(workflows) >= 5
+
+
+def test_a_case_with_everything() -> None:
+    assert (
+        differences(
+            "inputs: {n: 2}, at: '2026-02-03T04:05:06+01:00', events: ["
+            "{at: 0s, who: bob, decide: approve, step: boss},"
+            "{at: 1h, who: dave, decide: approve, branch: y},"
+            "{at: 1h}, {at: 2h, who: bob, decide: approve, comment: yes sir}], expect: {state: approved, step: null,"
+            "incidents: [], reminders: 0, after: 2h, path: [boss approved, two approved], tasks: ["
+            "{step: boss, to: bob, is: decided, at: 0},"
+            "{step: two, branch: x, to: [user:dave, role:team], is: decided},"
+            "{branch: y, to: dave, at: 0s}]}"
+        )
+        == []
+    )
+
+
+def test_each_case_begins_anew() -> None:
+    event = "{at: 1h, who: bob, decide: approve}"
+    case = f"{{name: c, requester: alice, inputs: {{n: 1}}, events: [{event}], expect: {{state: approved}}}}"
+    report = play(case, case)
+    assert report.passed
+    assert len(report.results) == 2
+
+
+def test_what_differs_is_told() -> None:
+    told = differences(
+        "inputs: {n: 2}, events: [{at: 3h}], expect: {state: approved, step: two, incidents: [X],"
+        " reminders: 0, after: 2h, path: [boss approved], tasks: [{to: carol, is: decided, at: 1h}]}"
+    )
+    assert told == [
+        "state: expected approved, got pending",
+        "step: expected two, got boss",
+        "incidents: expected ['X'], got []",
+        "reminders: expected 0, got 1",
+        "path: expected ['boss approved'], got []",
+        "after: expected 2h, got no end",
+        "tasks[0]: expected {to: carol, is: decided, at: 1h}, got {to: bob, is: open, at: 0s}",
+    ]
+
+
+def test_other_differences() -> None:
+    cancel = "inputs: {n: 2}, events: [{at: 1h, who: alice, cancel: true}], expect: "
+    assert differences(cancel + "{after: 2h}") == ["after: expected 2h, got 1h"]
+    assert differences(cancel + "{tasks: []}") == [
+        "tasks: expected 0 of them, got 1: {step: boss, to: bob, is: cancelled, at: 0s}"
+    ]
+    assert differences("expect: {tasks: [{to: x}], refused: [/n]}") == []
+    assert differences("inputs: {n: 1}, expect: {refused: [/n]}") == [
+        "refused: expected ['/n'], got []"
+    ]
+    assert differences("expect: {state: approved}") == ["refused: expected [], got ['/n']"]
+    none = "inputs: {n: 2}, expect: {tasks: [{to: x}, {to: y}]}"
+    assert differences(none)[0].startswith("tasks: expected 2 of them, got 1: ")
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        (
+            "{at: 1h, who: carol, decide: approve}",
+            "carol has no open task at 1h; waiting for bob",
+        ),
+        ("{at: 1h, who: bob, decide: approve, step: two}", "bob has no open task"),
+        ("{at: 1h, who: bob, decide: approve, branch: x}", "bob has no open task"),
+        ("{at: 1h, who: bob, decide: reject}", "bob must give a comment to reject at boss"),
+        (
+            "{at: 1h, who: bob, decide: approve}, {at: 2h, who: alice, decide: approve}",
+            "alice has no open task at 2h; waiting for role:team or user:dave, dave",
+        ),
+        (
+            "{at: 1h, who: bob, decide: reject, comment: nope}, {at: 2h, who: bob, decide: approve}",
+            "bob has no open task at 2h; nobody is waited for",
+        ),
+        (
+            "{at: 1h, who: alice, retry: true}",
+            "retry at 1h is refused: the request has no incident",
+        ),
+    ],
+)
+def test_events_that_cannot_be(events: str, told: str) -> None:
+    (difference,) = differences(
+        f"inputs: {{n: 2}}, events: [{events}], expect: {{state: approved}}"
+    )
+    assert told in difference
+
+
+def test_time_alone_escalates_up_to_an_incident() -> None:
+    case = "inputs: {n: 1}, events: [{at: 3d}, {at: 3d, who: alice, retry: true}], expect: "
+    expected = "{state: pending, incidents: [NoApproverFound], reminders: 2, tasks: [{to: bob}, {to: carol}]}"
+    assert differences(case + expected) == []
+
+
+BROKEN: list[tuple[str, list[str]]] = [
+    (
+        """\
+3
+""",
+        [
+            ": must be a mapping",
+            ": `org` is missing",
+            ": `recipe` is missing",
+            ": `cases` is missing",
+        ],
+    ),
+    (
+        """\
+recipe: gone.yaml
+org: gone.yaml
+cases: {}
+recipes: x
+""",
+        [
+            "recipe: can't be read: No such file or directory",
+            "org: can't be read: No such file or directory",
+            "cases: must be a list",
+            "recipes: unknown key `recipes` in a cases file",
+        ],
+    ),
+    (
+        """\
+recipe: test.v1.yaml
+org: {people: [{name: x}, {id: a, manager: z, age: 3}], roles: {r: [q]}, x: 1}
+cases: [3]
+""",
+        [
+            "org.people[0]: `id` is missing",
+            "org.people[1].age: unknown key `age` in a person",
+            "org.people: nobody is called `z`",
+            "org.roles: nobody is called `q`",
+            "org.x: unknown key `x` in an organisation",
+            "cases[0]: must be a mapping",
+            "cases[0]: `name` is missing",
+            "cases[0]: `requester` is missing",
+            "cases[0]: `expect` is missing",
+        ],
+    ),
+    (
+        """\
+recipe: test.v1.yaml
+org: {people: [{id: a}], roles: 3}
+cases:
+  - {name: x, requester: b, at: noon, expect: {}}
+  - {name: y, requester: a, at: '2026-01-01T00:00:00', expect: {state: done, task: []}}
+  - name: z
+    requester: a
+    expect: {tasks: [{is: gone, by: x}], after: soon}
+    events:
+      - {at: 2h, who: a}
+      - {at: 1h, decide: approve}
+      - {who: c, decide: ok, cancel: true}
+""",
+        [
+            "org.roles: must be a mapping",
+            "cases[0].requester: nobody is called `b`",
+            "cases[0].at: is no moment with a time zone",
+            "cases[0].expect: expects nothing",
+            "cases[1].at: is no moment with a time zone",
+            "cases[1].expect.state: `done` is not possible here",
+            "cases[1].expect.task: unknown key `task` in an expectation",
+            "cases[2].expect.tasks[0].is: `gone` is not possible here",
+            "cases[2].expect.tasks[0].by: unknown key `by` in an expected task",
+            "cases[2].expect.after: `soon` is not a duration",
+            "cases[2].events[0]: needs somebody and what they do, or neither",
+            "cases[2].events[1]: needs somebody and what they do, or neither",
+            "cases[2].events[1]: is before the event above it",
+            "cases[2].events[2]: `at` is missing",
+            "cases[2].events[2]: is before the event above it",
+            "cases[2].events[2].who: nobody is called `c`",
+            "cases[2].events[2].decide: `ok` is not possible here",
+            "cases[2].events[2].cancel: comes beside `decide`",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), BROKEN)
+def test_what_is_wrong_with_a_cases_file(text: str, told: list[str]) -> None:
+    assert sorted(problems(text)) == sorted(told)
+
+
+def test_a_broken_organisation_or_recipe_is_told_with_its_own_file() -> None:
+    def other(name: str) -> bytes:
+        return b"people: [{id: a, boss: b}]" if name == "org.yaml" else b"workflow: x"
+
+    with pytest.raises(RecipeInvalid, match=r"org.yaml:1:18: error: people\[0\].boss"):
+        run(b"recipe: r.yaml\norg: org.yaml\ncases: []", other)
+    with pytest.raises(RecipeInvalid, match=r"r.yaml:1:1: error: `version`"):
+        run(b"recipe: r.yaml\norg: {}\ncases: []", other)
+
+
+def directory() -> Directory:
+    people = {
+        "alice": Person("alice", "Alice", "bob", {"department": "d"}),
+        "bob": Person("bob", "Bob", "alice"),
+        "carol": Person("carol", "Carol"),
+    }
+    return Directory(
+        people, {"team": ("alice", "bob", "carol"), "me": ("alice",), "carol": ("bob",)}
+    )
+
+
+def test_the_directory_steps_over_the_requester() -> None:
+    org = directory()
+
+    def users(*asks: AskApprover | AskManager) -> list[str | None]:
+        return [a.assignment.user if a.assignment else None for a in org.answer(asks, "alice")]
+
+    assert users(AskApprover("s", "user:alice")) == ["bob"]
+    assert users(AskManager("s", "bob")) == ["bob"]
+    assert users(AskManager("s", "carol")) == [None]
+    assert users(AskApprover("s", "role:me"), AskApprover("s", "role:none")) == [None, None]
+    assert users(AskApprover("s", "user:nobody"), AskApprover("s", "user:carol")) == [None, "carol"]
+    assert users(AskApprover("s", "carol")) == ["bob"]
+    assert users(*[AskApprover("s", "team")] * 3) == ["bob", "carol", "bob"]
+
+
+def test_the_directory_knows_trees_and_candidates() -> None:
+    org = directory()
+    (tree,) = org.answer((AskEmployee(("manager.manager.manager.name",)),), "alice")
+    assert tree.employee is not None
+    assert tree.employee["manager"]["manager"]["manager"] == {"id": "bob", "name": "Bob"}
+    (lone,) = org.answer((AskEmployee(("manager.name", "department")),), "carol")
+    assert lone.employee == {"id": "carol", "name": "Carol"}
+    asks = (AskCandidates("s", ("team", "user:carol", "team")), AskCandidates("s", ("role:me",)))
+    shared, refused = org.answer(asks, "alice")
+    assert shared.assignment is not None
+    assert shared.assignment.candidates == ("role:team", "user:carol")
+    assert refused.refusal is not None
+    assert org.holds("carol", Assignment(candidates=("user:carol",)))
+    assert not org.holds("carol", Assignment(candidates=("role:me", "role:none")))
+    assert org.principals() >= {"role:carol", "user:carol"}
