@@ -1,16 +1,15 @@
 """Reading bodies and parameters, and writing answers: JSON both ways, nothing unknown accepted."""
 
 import binascii
-import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Coroutine
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
@@ -99,8 +98,16 @@ def cursor(values: list[Json]) -> str:
     return urlsafe_b64encode(to_json(values)).decode().rstrip("=")
 
 
+def _utc(moment: datetime) -> datetime:
+    """In UTC: Postgres would not take a year 0. OverflowError is not one that pydantic catches."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
+
+
 _KEYS = {
-    "time": TypeAdapter(datetime | None),
+    "time": TypeAdapter(Annotated[AwareDatetime, AfterValidator(_utc)] | None),
     "uuid": TypeAdapter(UUID),
     "text": TypeAdapter(str),
     "number": TypeAdapter(int),
@@ -110,7 +117,7 @@ _KEYS = {
 def read_cursor(text: str, *kinds: str) -> list[Any]:
     """The values `cursor` put in, as `time` (or None), `uuid`, `text` or `number`. Problem 422."""
     try:
-        values = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        values = from_json(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         if not isinstance(values, list) or len(values) != len(kinds):
             raise ValueError(text)
         found = [

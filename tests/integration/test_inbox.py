@@ -102,7 +102,8 @@ async def test_closed_and_all_in_pages(house: House) -> None:
 
 
 async def test_cursors_of_other_lists_are_refused(house: House) -> None:
-    for cursor in ("zzz", "c.zzz", "c.WzEsMl0", "W251bGwsICJ4Il0", "WyIiXQ", "é"):
+    before_time = "WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwgIjAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwMCJd"
+    for cursor in ("zzz", "c.zzz", "c.WzEsMl0", "W251bGwsICJ4Il0", "WyIiXQ", "é", before_time):
         for state in ("open", "closed", "all"):
             query: dict[str, Json] = {"state": state, "cursor": cursor}
             response = await house.get("/v1/tasks", "bob", params=query)

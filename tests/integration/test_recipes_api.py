@@ -93,6 +93,9 @@ async def test_list_and_show(house: House) -> None:
         (await house.get("/v1/recipes/leave/versions/1", "alice")).json()
     )
     assert (old.version, old.implied, old.steps[0]["id"]) == (1, [], "manager")
+    for cursor in ("Ingi", "WyJcdWQ4MDAiXQ", "WyJcdTAwMDAiXQ"):
+        response = await house.get("/v1/recipes", "alice", params={"cursor": cursor})
+        assert response.status_code == 422
     for absent in ("/v1/recipes/nothing", "/v1/recipes/leave/versions/9"):
         assert (await house.get(absent, "alice")).status_code == 404
 
