@@ -16,6 +16,7 @@ _ACTIONS: dict[str, TimeoutAction] = {
     "reject": "reject",
     "expire": "expire",
 }
+LEVEL_LIMIT = 20
 _LEVELS_FIX = "write escalate, approve, reject, expire, reassign:<somebody>, or a list of these"
 _VERDICTS: dict[str, Verdict] = {"reject": "reject", "approve": "approve"}
 _PERCENT = re.compile(r"([0-9]{1,3})%", re.ASCII)
@@ -79,8 +80,10 @@ def _levels(fields: Fields) -> tuple[Level, ...]:
         return ()
     path = below(fields.path, "on_timeout")
     nodes = node.items if isinstance(node, Items) else (node,)
-    if not nodes:
-        fields.error("on_timeout", "is an empty list", _LEVELS_FIX)
+    if not nodes or len(nodes) > LEVEL_LIMIT:
+        message = f"must list 1 to {LEVEL_LIMIT} levels"
+        fields.error("on_timeout", message, _LEVELS_FIX)
+        return ()
     levels: list[Level] = []
     for index, item in enumerate(nodes):
         place = below(path, index) if isinstance(node, Items) else path

@@ -113,7 +113,7 @@ class Expressions:
         try:
             return split(template.text)
         except TemplateError as error:
-            fix = "write {{ expression }}, with both braces on each side"
+            fix = "write {{ expression }} with both braces on each side, and keep it short"
             self.book.within(template.path, lead + error.offset, str(error), fix)
             return ()
 

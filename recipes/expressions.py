@@ -50,6 +50,7 @@ class Environment:
         self._schema = inputs
         declared = properties(inputs) if inputs is not None else names
         self._names = frozenset(n for n in declared if speakable(n) and n not in RESERVED)
+        self._checkers: dict[bool, cel.Env] = {}
 
     def condition(self, source: str, scope: Scope) -> bool:
         """Whether `source` holds. ExpressionError if it has no value or one that is not a bool."""
@@ -90,7 +91,8 @@ class Environment:
         if banned:
             return banned
         found = findings.member_findings(source, self._schema, steps)
-        env = self._checker(source)
+        dotted = not guards(source)
+        env = self._checkers.get(dotted) or self._checkers.setdefault(dotted, self._checker(dotted))
         try:
             gives = env.compile(source).return_type().name()
         except (RuntimeError, TypeError, ValueError) as error:
@@ -100,16 +102,15 @@ class Environment:
         message = f"gives {gives.lower()} instead of {_WANTED[want]}"
         return (at(source, 0, message, _FIXES[want]),)
 
-    def _checker(self, source: str) -> cel.Env:
-        """An environment with types. `has(inputs.x)` must see `inputs` alone: a declared `inputs.x`
-        would be read by it as a value."""
+    def _checker(self, dotted: bool) -> cel.Env:
+        """An environment with types, with those of `inputs.x` if `dotted`. Not for a source that asks
+        `has(inputs.x)`: a declared `inputs.x` would be read by it as a value."""
         types = dict.fromkeys(self._names, cel.Type.DYN) | {
             "inputs": cel.Type("map<string,dyn>"),
             "employee": cel.Type("map<string,dyn>"),
             "request": cel.Type("map<string,dyn>"),
             "steps": cel.Type("map<string,map<string,dyn>>"),
         }
-        dotted = not guards(source)
         if dotted:
             types |= _REQUEST_TYPES
         for variable in variables(self._schema) if self._schema is not None else ():

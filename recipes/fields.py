@@ -11,6 +11,8 @@ from recipes.source import Book, Entries, Items, Node, Scalar, below
 
 Choice = TypeVar("Choice")
 
+LIST_LIMIT = 100
+
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _LETTER = re.compile(r"[a-z0-9_]", re.ASCII)
 
@@ -74,6 +76,9 @@ class Fields:
             return () if text is None else (text,)
         if not node.items:
             self.error(key, "is an empty list", "list something, or leave the key out")
+        if len(node.items) > LIST_LIMIT:
+            self.error(key, f"lists more than {LIST_LIMIT}", "shorten it, or use a role")
+            return ()
         return tuple(self._item(item, below(path, n)) for n, item in enumerate(node.items))
 
     def _item(self, node: Node, path: str) -> str:

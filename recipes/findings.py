@@ -18,6 +18,9 @@ REQUEST_FIELDS = ("id", "requester", "workflow", "version", "submitted_at")
 RESULT_FIELDS = ("outcome", "decided_by", "comment")
 """What `steps.<id>` has after its step; `decided_by` and `comment` only if somebody decided."""
 
+FINDING_LIMIT = 20
+"""How many of one expression's errors are told."""
+
 FUNCTIONS = [
     "size",
     "contains",
@@ -88,7 +91,7 @@ def compile_findings(source: str, error: str, known: Collection[str]) -> tuple[F
     """What the engine's compile error says, one finding each; `known` are the names there are."""
     found = [
         _finding(source, int(line), int(column), text, known)
-        for line, column, text in _PROBLEM.findall(error)
+        for line, column, text in _PROBLEM.findall(error)[:FINDING_LIMIT]
         if "parsetree" not in text
     ]
     if not found or "ecursion" in error:

@@ -19,6 +19,7 @@ from recipes.problems import Problem, RecipeInvalid
 
 SIZE_LIMIT = 256 * 1024
 DEPTH_LIMIT = 32
+PROBLEM_LIMIT = 500
 
 # libyaml where it is there: ten times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -142,9 +143,15 @@ class Book:
         return any(problem.severity == "error" for problem in self.problems)
 
     def in_order(self) -> tuple[Problem, ...]:
-        """All problems by place, each once."""
+        """The problems by place, each once; of very many the first, and how many more there are."""
         once = dict.fromkeys(self.problems)
-        return tuple(sorted(once, key=lambda problem: (problem.line, problem.column)))
+        found = sorted(once, key=lambda problem: (problem.line, problem.column))
+        if len(found) > PROBLEM_LIMIT:
+            last, more = found[PROBLEM_LIMIT - 1], len(found) - PROBLEM_LIMIT
+            message = f"there are {more} more problems below"
+            rest = Problem(self.file, last.line, last.column, "", message, "correct these first")
+            found = [*found[:PROBLEM_LIMIT], rest]
+        return tuple(found)
 
     def _add(
         self, node: Node, path: str, message: str, fix: str, severity: Literal["error", "warning"]

@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from recipes.mentions import tokens
 
+TEMPLATE_LIMIT = 2_000
+
 
 class TemplateError(Exception):
     """A template that can't be split; `offset` counts characters to what is wrong."""
@@ -29,6 +31,8 @@ def split(template: str) -> tuple[Part, ...]:
 
     A template that is one expression and spaces has just that one part.
     """
+    if len(template) > TEMPLATE_LIMIT:
+        raise TemplateError(f"is longer than {TEMPLATE_LIMIT:,} characters", 0)
     parts: list[Part] = []
     position = 0
     while (opening := template.find("{{", position)) >= 0:

@@ -1,7 +1,7 @@
 """Durations."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes.calendar import LONGEST, DurationError, seconds, text
@@ -56,6 +56,7 @@ def test_what_is_no_duration(written: str, message: str, fix: str) -> None:
     assert fix in caught.value.fix
 
 
+@settings(deadline=None)
 @given(st.integers(1, LONGEST))
 def test_text_and_back(duration: int) -> None:
     assert seconds(text(duration)) == duration

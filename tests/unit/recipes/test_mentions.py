@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes.findings import employee_paths
@@ -51,6 +51,7 @@ def test_employee_paths() -> None:
     assert employee_paths(source) == ("manager.manager.id", "id", "manager")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_can_be_read(text: str) -> None:
     for found in mentions(text):

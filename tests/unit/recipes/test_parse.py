@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes.model import (
@@ -106,6 +106,29 @@ def test_too_many_steps_and_branches() -> None:
     assert "201 steps and branches" in problems_of(steps(many))[0].message
 
 
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (f"approver: '{'{{ tags }}' * 300}'", "is longer than 2,000 characters"),
+        (f"candidates: [{'bob, ' * 101}]", "lists more than 100"),
+        (
+            f"approver: bob, timeout: 1h, on_timeout: [{'escalate, ' * 21}]",
+            "must list 1 to 20 levels",
+        ),
+    ],
+)
+def test_what_is_too_much_of_a_good_thing(step: str, message: str) -> None:
+    (problem,) = problems_of(steps(f"- {{id: a, {step}}}"))
+    assert problem.message == message
+
+
+def test_of_very_many_problems_the_first_are_told() -> None:
+    found = problems_of("".join(f"key{number}: 1\n" for number in range(700)))
+    assert len(found) == 501
+    assert found[-1].message.startswith("there are ")
+
+
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))
 def test_no_text_crashes_the_parser(text: str) -> None:
     with pytest.raises(RecipeInvalid) as caught:
@@ -113,6 +136,7 @@ def test_no_text_crashes_the_parser(text: str) -> None:
     assert caught.value.problems
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_mutation_of_a_recipe_crashes_the_parser(data: st.DataObject) -> None:
     text = LEAVE.read_text()
