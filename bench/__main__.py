@@ -5,10 +5,13 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from bench import lifecycle
+from bench import decide, inbox, lifecycle, memory
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "lifecycle": lifecycle.run,
+    "decide": decide.run,
+    "inbox": inbox.run,
+    "memory": memory.run,
 }
 
 

@@ -176,6 +176,7 @@ async def run_round(arm: Arm, at_once: int, count: int, machine: Stack) -> Round
     finally:
         for task in (crowd, *watching):
             task.cancel()
+        await asyncio.gather(crowd, *watching, return_exceptions=True)
     seconds = time.perf_counter() - began
     used = spent(before, machine.processor())
     return Round(count / seconds, latencies, {name: 1000 * used[name] / count for name in used})
@@ -188,6 +189,7 @@ PARTS = {
     "ours": ("api", "worker", "relay", "temporal", "postgres", "driver"),
     "bare": ("bare", "temporal", "postgres", "driver"),
     "dbos": ("dbos", "postgres", "driver"),
+    "dbos2": ("dbos2_api", "dbos2_worker", "postgres", "driver"),
 }
 """Whose processor time counts for which arm."""
 
@@ -206,35 +208,49 @@ class Series:
         return median(each.processor[part] for each in self.rounds[arm])
 
 
-async def set_up(machine: Stack, *, dbos_processes: int) -> None:
-    """Two databases beside ours, an office in ours and DBOS's, all processes up."""
-    for name in ("bare", "on_dbos", "dbos_system"):
-        await machine.create_database(name)
-    bare_connection = await asyncpg.connect(machine.superuser_url("bare"))
-    await bare_connection.execute(SCHEMA)
-    await bare_connection.close()
-    await migrate(machine.superuser_url("on_dbos"))
-    for name in (stack.DATABASE, "on_dbos"):
-        await office.hire(machine.superuser_url(name), people=30, apart=10)
-    await machine.countersign()
-    await office.publish(machine.client("p30", "admin"), office.LEAVE)
-    await office.copy_recipes(machine.superuser_url(), machine.superuser_url("on_dbos"))
+async def start_bare(machine: Stack) -> None:
+    """The bare workflow's database and worker."""
+    await machine.create_database("bare")
+    connection = await asyncpg.connect(machine.superuser_url("bare"))
+    await connection.execute(SCHEMA)
+    await connection.close()
     machine.module(
         "bare",
         "bench.bare",
         {bare.ADDRESS: machine.temporal_address, bare.DATABASE: machine.superuser_url("bare")},
     )
-    machine.module(
-        "dbos",
-        "bench.on_dbos",
-        {
-            "COUNTERSIGN_API_PORT": str(machine.dbos_port),
-            on_dbos.DATABASE: machine.app_url("on_dbos"),
-            on_dbos.SYSTEM_DATABASE: machine.superuser_url("dbos_system"),
-            on_dbos.PROCESSES: str(dbos_processes),
-        },
-    )
-    await machine.until("dbos", lambda: stack.answers(machine.dbos_port))
+
+
+async def start_dbos(machine: Stack, name: str, layouts: dict[str, str]) -> None:
+    """Its two databases, and a process of each layout by part; publish our recipe before."""
+    port = machine.ports.setdefault(name, stack.free_port())
+    for database in (name, f"{name}_system"):
+        await machine.create_database(database)
+    await migrate(machine.superuser_url(name))
+    await office.hire(machine.superuser_url(name), people=30, apart=10)
+    await office.copy_recipes(machine.superuser_url(), machine.superuser_url(name))
+    for part, layout in layouts.items():
+        extra = {
+            "COUNTERSIGN_API_PORT": str(port),
+            on_dbos.DATABASE: machine.app_url(name),
+            on_dbos.SYSTEM_DATABASE: machine.superuser_url(f"{name}_system"),
+            on_dbos.LAYOUT: layout,
+        }
+        machine.module(part, "bench.on_dbos", extra)
+        if layout == "worker":  # it makes the tables that the other's client looks at
+            await asyncio.sleep(5)
+        else:
+            await machine.until(part, lambda: stack.answers(port))
+
+
+async def set_up(machine: Stack) -> None:
+    """All of them, each with its database and processes."""
+    await office.hire(machine.superuser_url(), people=30, apart=10)
+    await machine.countersign()
+    await office.publish(machine.client("p30", "admin"), office.LEAVE)
+    await start_bare(machine)
+    await start_dbos(machine, "dbos", {"dbos": "one"})
+    await start_dbos(machine, "dbos2", {"dbos2_worker": "worker", "dbos2_api": "api"})
 
 
 async def measure(
@@ -246,11 +262,14 @@ async def measure(
     every: list[Arm] = [
         OverHttp("ours", machine.client("p1"), machine.client("p11"), at_once),
         WithoutHttp(temporal, rows),
-        OverHttp(
-            "dbos",
-            machine.client("p1", port=machine.dbos_port),
-            machine.client("p11", port=machine.dbos_port),
-            at_once,
+        *(
+            OverHttp(
+                name,
+                machine.client("p1", port=machine.ports[name]),
+                machine.client("p11", port=machine.ports[name]),
+                at_once,
+            )
+            for name in ("dbos", "dbos2")
         ),
     ]
     arms = [arm for arm in every if arm.name in only]
@@ -288,10 +307,10 @@ async def check(machine: Stack, database: str) -> None:
 async def run() -> None:
     """Measure, check and write the section of RESULTS.md."""
     async with stack.servers() as machine:
-        await set_up(machine, dbos_processes=1)
+        await set_up(machine)
         one = await measure(machine, 1, rounds=5, count=40)
         many = await measure(machine, 32, rounds=5, count=320)
-        for database in (stack.DATABASE, "on_dbos"):
+        for database in (stack.DATABASE, "dbos", "dbos2"):
             await check(machine, database)
     report.write("lifecycle", _section(one, many))
 

@@ -50,9 +50,11 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.cluster: Cluster = postgres.prepare(folder / "postgres")
+        options = {**postgres.SAFE, "max_connections": "300"}
+        self.cluster: Cluster = postgres.prepare(folder / "postgres", options)
         self.temporal_port, self.ui_port = free_port(), free_port()
-        self.api_port, self.dbos_port = free_port(), free_port()
+        self.api_port = free_port()
+        self.ports: dict[str, int] = {}
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
         self._key = _issuer(folder)
 
@@ -109,6 +111,17 @@ class Stack:
         for name in ("worker", "relay", "api"):
             self._spawn(name, our_command(name), {**self.settings(), **(extra or {})})
         await self.until("api", lambda: answers(self.api_port))
+
+    async def api(self, database: str) -> None:
+        """Start a further API, before another database, on `ports[database]`."""
+        port = self.ports.setdefault(database, free_port())
+        extra = {
+            **self.settings(),
+            "COUNTERSIGN_DATABASE_URL": self.app_url(database),
+            "COUNTERSIGN_API_PORT": str(port),
+        }
+        self._spawn(f"api_{database}", our_command("api"), extra)
+        await self.until(f"api_{database}", lambda: answers(port))
 
     def settings(self) -> dict[str, str]:
         return {
