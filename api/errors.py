@@ -41,7 +41,6 @@ _OVERLOADED: tuple[type[BaseException], ...] = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
-    asyncpg.InternalClientError,  # what asyncpg says when a connection dies between two messages
 )
 
 

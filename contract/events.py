@@ -28,6 +28,9 @@ INCIDENT_RESOLVED = "incident.resolved"
 COMMAND_RECEIVED = "command.received"
 COMMAND_SETTLED = "command.settled"
 RECIPE_PUBLISHED = "recipe.published"
+RECIPE_DISABLED = "recipe.disabled"
+RECIPE_ENABLED = "recipe.enabled"
+ORG_IMPORTED = "org.imported"
 
 
 def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:

@@ -35,7 +35,7 @@ from contract.names import (
 )
 from recipes.state import Commanded
 from storage import outbox
-from storage.errors import UNAVAILABLE
+from storage.errors import FAILED
 from storage.pool import Pool
 
 _log = structlog.get_logger()
@@ -153,7 +153,7 @@ class Delivery:
     async def _tell(self, outbox_id: int, telling: Coroutine[Any, Any, Told]) -> None:
         try:
             told = await telling
-        except (RPCError, RuntimeError, *UNAVAILABLE) as error:
+        except (RPCError, RuntimeError, *FAILED) as error:
             _log.info("left to the relay", outbox_id=outbox_id, error=str(error))
             return
         if told is Told.DONE:
@@ -175,13 +175,13 @@ class Delivery:
             return
         try:
             await outbox.delete(self._pool, told)
-        except UNAVAILABLE as error:
+        except FAILED as error:
             _log.info("told rows are told again by the relay", error=str(error))
 
     async def _watch_admission(self) -> None:
         while True:
             try:
                 self._not_begun = await outbox.not_begun(self._pool, self._admission)
-            except UNAVAILABLE as error:
+            except FAILED as error:
                 _log.info("admission not known", error=str(error))
             await asyncio.sleep(0.5)

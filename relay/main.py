@@ -16,7 +16,7 @@ from relay import delivery
 from relay.delivery import Told
 from settings import Settings
 from storage import audit, outbox
-from storage.errors import UNAVAILABLE
+from storage.errors import FAILED, UNAVAILABLE
 from storage.outbox import Due
 from storage.pool import Pool, patient_pool
 
@@ -101,8 +101,8 @@ async def _repeat(
         again = False
         try:
             again = await work()
-        except UNAVAILABLE as error:
-            _log.warning("Postgres cannot be reached", error=str(error))
+        except FAILED as error:
+            _log.warning("Postgres did not do it", error=str(error))
         if not again:
             try:
                 await asyncio.wait_for(stopping.wait(), pause)

@@ -86,14 +86,15 @@ WITH moved AS (
     SELECT unnest(candidates), coalesce(due_at, 'infinity'), id FROM opened
      WHERE candidates IS NOT NULL
 ), reminded AS (
-    UPDATE tasks SET reminded_at = $3 WHERE id = ANY($13::uuid[]) AND state = 'open'
+    UPDATE tasks SET reminded_at = $3 FROM whole WHERE id = ANY($13::uuid[]) AND state = 'open'
+    RETURNING id
 ), settled AS (
     UPDATE commands c SET applied = s.applied, detail = s.detail, settled_at = $3
       FROM unnest($14::uuid[], $15::boolean[], $16::text[]) AS s(id, applied, detail)
      WHERE c.id = s.id AND c.settled_at IS NULL
 ), appended AS (
     SELECT audit_append(e.id, e.at, m.id, m.workflow, m.version, e.type, e.actor, e.payload, e.snapshot)
-      FROM whole, moved m,
+      FROM whole, moved m, (SELECT count(*) FROM reminded) AS every_task_is_locked,
            unnest($17::uuid[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[])
            AS e(id, at, type, actor, payload, snapshot)
 )

@@ -18,8 +18,12 @@ UNAVAILABLE: tuple[type[BaseException], ...] = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that died between two messages
     ConnectionError,
     TimeoutError,
     OSError,
 )
 """Errors that mean: Postgres cannot be reached now, try again later."""
+
+FAILED: tuple[type[BaseException], ...] = (asyncpg.PostgresError, *UNAVAILABLE)
+"""Whatever can come of asking Postgres: for loops that must outlive it."""

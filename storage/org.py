@@ -11,12 +11,12 @@ from uuid import NAMESPACE_OID, uuid5
 
 import asyncpg
 
+from contract.events import ORG_IMPORTED
 from recipes.model import Json
 from recipes.state import Actor
 from storage import audit
 from storage.pool import Connection, Source
 
-ORG_IMPORTED = "org.imported"
 CHAIN = uuid5(NAMESPACE_OID, "countersign:org")
 """Under which id the audit trail keeps what happened to the directory."""
 

@@ -7,15 +7,12 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import asyncpg
 
-from contract.events import RECIPE_PUBLISHED
+from contract.events import RECIPE_DISABLED, RECIPE_ENABLED, RECIPE_PUBLISHED
 from recipes import model
 from recipes.model import Json, Recipe
 from recipes.state import Actor
 from storage import audit
 from storage.pool import Source
-
-RECIPE_DISABLED = "recipe.disabled"
-RECIPE_ENABLED = "recipe.enabled"
 
 PARSED = "SELECT recipe FROM recipes WHERE workflow = $1 AND version = $2"
 

@@ -92,7 +92,14 @@ async def _decider(people: People, shown: dict[str, Any], request: str) -> str:
 
 async def test_a_purchase_order_by_the_command_line(product: Product, people: People) -> None:
     made = product.cli(
-        "request", "submit", "purchase_order", "amount=7200", "currency=EUR", "item=Laptops", "supplier=Acme Corp", "--json"
+        "request",
+        "submit",
+        "purchase_order",
+        "amount=7200",
+        "currency=EUR",
+        "item=Laptops",
+        "supplier=Acme Corp",
+        "--json",
     )
     assert made.returncode == 0, made.stderr
     request = json.loads(made.stdout)["id"]

@@ -6,7 +6,7 @@ from uuid import uuid4
 from activities.commit import Activities
 from contract.messages import CommitInput, CommitResult
 from recipes import model, progress
-from recipes.model import ApprovalStep, Ballot, Level, Quorum, Recipe
+from recipes.model import ApprovalStep, Ballot, Level, Quorum, Recipe, Reminder
 from recipes.state import Happening, State
 from storage.pool import Pool
 
@@ -22,7 +22,10 @@ RECIPE = Recipe(
             employee_paths=("manager",),
             ballots=(
                 Ballot(
-                    "boss", approver="{{ employee.manager }}", levels=(Level(3600, "escalate"),)
+                    "boss",
+                    approver="{{ employee.manager }}",
+                    levels=(Level(3600, "escalate"),),
+                    remind=(Reminder(1800),),
                 ),
                 Ballot("money", candidates=("role:finance", "user:frank")),
             ),

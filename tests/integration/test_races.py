@@ -71,6 +71,28 @@ async def _race(pool: Pool) -> str:
     return "person"
 
 
+async def test_a_reminder_and_a_decision_at_the_same_instant_do_not_lock_each_other_out(
+    pool: Pool, admin_pool: Pool
+) -> None:
+    """Both lock the task before the head of the audit chain; the other order would deadlock."""
+    await furnish(pool, admin_pool)
+    reminding = NOW + timedelta(minutes=31)
+
+    async def one() -> None:
+        _, pending = await commit(pool, await submitted(pool), Started())
+        boss = next(task for task in pending.tasks if task.seat == "both/boss")
+        made = Decided(boss.id, "approve", Actor("bob"), reminding)
+        decided, (_, after) = await asyncio.gather(
+            tasks.decide(pool, _deciding(pending, made)),
+            commit(pool, pending, Ticked(), reminding),
+        )
+        assert decided is not None
+        assert after.tasks[0].remind_at == ()
+
+    for _ in range(50):
+        await asyncio.gather(*(one() for _ in range(4)))
+
+
 def _deciding(state: State, made: Decided) -> tasks.Deciding:
     return tasks.Deciding(
         decision_id=uuid4(),
