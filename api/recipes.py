@@ -1,5 +1,6 @@
 """Recipes: publish, check, list, show, disable, enable."""
 
+import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -56,7 +57,7 @@ async def publish_recipe(request: Request) -> Response:
     pool = services(request).pool
     source = await request.body()
     try:
-        found = parse.parse(source, _file_name(request), await recipes.principals(pool))
+        found = await _parsed(source, _file_name(request), await recipes.principals(pool))
     except parse.RecipeInvalid as error:
         raise _invalid(error) from None
     text = _text(source)
@@ -77,6 +78,11 @@ async def publish_recipe(request: Request) -> Response:
     return answer({**shown, "warnings": warnings}, status, {"Location": location})
 
 
+async def _parsed(source: bytes, file: str | None, known: frozenset[str]) -> parse.Parsed:
+    """Beside the event loop: judging a hostile file of 256 KiB can take seconds."""
+    return await asyncio.to_thread(parse.parse, source, file, known)
+
+
 @router.post(
     "/check", response_model=schemas.RecipeChecked, summary="Check a recipe", openapi_extra=_YAML
 )
@@ -86,7 +92,7 @@ async def check_recipe(request: Request) -> Response:
     source = await request.body()
     known = await recipes.principals(services(request).pool)
     try:
-        found = parse.parse(source, _file_name(request), known)
+        found = await _parsed(source, _file_name(request), known)
     except parse.RecipeInvalid as error:
         problems = [asdict(problem) for problem in error.problems]
         return answer(

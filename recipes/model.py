@@ -24,7 +24,7 @@ class Level:
     """One level of `on_timeout`: `after` seconds since the task of this level opened, do `action`.
 
     `escalate` hands the task to the manager of its assignee; `reassign` to the reference `to`.
-    The last level repeats while it is `escalate`.
+    A last level `escalate` repeats, up the line; after any other the task waits without a timer.
     """
 
     after: int

@@ -244,19 +244,19 @@ class _Run:
 
     def time_out(self, task: Task) -> None:
         """Cast the vote that the task's level gives for it; an escalation casts none."""
-        action = _level(self.ballot(task.seat), task.level).action
-        vote = _TIMEOUT_VOTES.get(action)
-        if vote is not None:
-            self.close_task(task, "expired", f"timeout: {action}")
+        level = _level(self.ballot(task.seat), task.level)
+        vote = _TIMEOUT_VOTES.get(level.action) if level else None
+        if level and vote:
+            self.close_task(task, "expired", f"timeout: {level.action}")
             self.cast(task.seat, vote, None)
 
     def hand_on(self, task: Task) -> Ask | None:
         """Ask whom an overdue task goes to next. It is not due again before the answer is known."""
         self.put_task(replace(task, due_at=None, remind_at=()))
         level = _level(self.ballot(task.seat), task.level)
-        if level.action == "escalate":
+        if level is None or level.to is None:
             return AskManager(task.seat, task.assignment.user or "")
-        reference = self.reference(level.to or "", task.seat)
+        reference = self.reference(level.to, task.seat)
         return None if reference is None else AskApprover(task.seat, reference)
 
     # --- going on ---
@@ -365,8 +365,7 @@ class _Run:
         level = 0
         if replaced is not None:
             level = replaced.level + 1
-            action = _level(ballot, replaced.level).action
-            self.close_task(replaced, "expired", f"timeout: {action}")
+            self.close_task(replaced, "expired", "timeout: handed on")
         self.open_task(seat, ballot, assignment, level)
 
     def complete(self, step: ApprovalStep) -> bool:
@@ -459,8 +458,8 @@ class _Run:
 
     def open_task(self, seat: str, ballot: Ballot, assignment: Assignment, level: int) -> None:
         number = self.state.tasks_opened + 1
-        after = _level(ballot, level).after if ballot.levels else None
-        due = self.now + timedelta(seconds=after) if after is not None else None
+        timer = _level(ballot, level)
+        due = self.now + timedelta(seconds=timer.after) if timer else None
         task = Task(
             id=_task_id(self.state, number),
             seat=seat,
@@ -572,8 +571,15 @@ def _due(task: Task, now: datetime) -> bool:
     return task.due_at is not None and task.due_at <= now
 
 
-def _level(ballot: Ballot, number: int) -> Level:
-    return ballot.levels[min(number, len(ballot.levels) - 1)]
+def _level(ballot: Ballot, number: int) -> Level | None:
+    """What happens to a task that was handed on `number` times; None once the levels are used up.
+
+    Escalation goes on up the line, so it repeats. The same people are not asked again and again.
+    """
+    if number < len(ballot.levels):
+        return ballot.levels[number]
+    repeats = bool(ballot.levels) and ballot.levels[-1].action == "escalate"
+    return ballot.levels[-1] if repeats else None
 
 
 def _reference(value: Json) -> str:

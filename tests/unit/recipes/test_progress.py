@@ -170,12 +170,14 @@ def test_reassignment_to_a_role_and_to_nobody() -> None:
     assert state.tasks[0].assignment.candidates == ("x", "role:y")
     state, _ = go(made, state, Ticked(), 1)
     assert state.tasks[0].assignment.user == "role:y"
+    assert state.tasks[0].due_at is None
     unclear, _ = go(made, new(made, who=3), Started())
     assert incidents(unclear) == [
         "NoApproverFound: {{ who }}: gives a int instead of a person or a role"
     ]
     assert unclear.tasks == ()
-    state, _ = go(made, replace(state, inputs={"n": 1}), Ticked(), 2)
+    state, _ = go(made, new(made, who="role:y"), Started())
+    state, _ = go(made, replace(state, inputs={"n": 1}), Ticked(), 1)
     assert incidents(state) == [
         "NoApproverFound: {{ who }}: gives nobody instead of a person or a role"
     ]
