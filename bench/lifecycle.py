@@ -308,45 +308,77 @@ async def run() -> None:
     """Measure, check and write the section of RESULTS.md."""
     async with stack.servers() as machine:
         await set_up(machine)
-        one = await measure(machine, 1, rounds=5, count=40)
-        many = await measure(machine, 32, rounds=5, count=320)
+        one = await measure(machine, 1, rounds=3, count=40)
+        many = await measure(machine, 32, rounds=4, count=256)
         for database in (stack.DATABASE, "dbos", "dbos2"):
             await check(machine, database)
     report.write("lifecycle", _section(one, many))
 
 
+TARGETS = {"bare": 0.5, "dbos": 1.2, "dbos2": 1.2}
+"""What ours / theirs should be at 32 at once."""
+NAMES = {
+    "ours": "ours",
+    "bare": "bare Temporal (a)",
+    "dbos": "DBOS (b), one process",
+    "dbos2": "DBOS (b), API beside worker",
+}
+
+
 def _section(one: Series, many: Series) -> str:
-    lines = ["| at once | | ours | bare Temporal (a) | DBOS (b) | ours / (a) | ours / (b) |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = ["| | " + " | ".join(NAMES.values()) + " |", "|---|---|---|---|---|"]
     for series in (one, many):
-        lines.append(_rates(series))
-        lines.append(_latencies(series))
+        rates = [f"{median(series.rates(arm)):.1f}" for arm in PARTS]
+        lines.append(f"| lifecycles/s, {series.at_once} at once | " + " | ".join(rates) + " |")
+        lines.append(f"| ours / theirs, median of rounds | | {_ratios(series, many)} |")
+        lines.append("| ms, p50 / p99 | " + " | ".join(_latencies(series)) + " |")
     lines += [
         "",
-        "Processor time per lifecycle at 32 at once, milliseconds (two cores: 2000 a second):",
+        "Processor time per lifecycle at 32 at once, ms (two cores give 2000 ms a second):",
     ]
-    lines += ["", "| | " + " | ".join(PARTS) + " |", "|---|---|---|---|"]
-    parts = dict.fromkeys(part for parts in PARTS.values() for part in parts)
-    for part in parts:
+    lines += ["", "| | " + " | ".join(PARTS) + " |", "|---|---|---|---|---|"]
+    for part in dict.fromkeys(part for parts in PARTS.values() for part in parts):
         cells = [f"{many.processor(arm, part):.1f}" if part in PARTS[arm] else "" for arm in PARTS]
         lines.append(f"| {part} | " + " | ".join(cells) + " |")
     sums = [sum(many.processor(arm, part) for part in PARTS[arm]) for arm in PARTS]
     lines.append("| together | " + " | ".join(f"{value:.1f}" for value in sums) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _verdict(many), "", WHERE_IT_GOES])
 
 
-def _rates(series: Series) -> str:
-    ours, theirs, dbos = (series.rates(arm) for arm in ("ours", "bare", "dbos"))
-    return (
-        f"| {series.at_once} | lifecycles/s | {median(ours):.1f} | {median(theirs):.1f} "
-        f"| {median(dbos):.1f} | **{median_ratio(ours, theirs):.2f}** (target 0.5) "
-        f"| **{median_ratio(ours, dbos):.2f}** (target 1.2) |"
-    )
-
-
-def _latencies(series: Series) -> str:
+def _ratios(series: Series, many: Series) -> str:
     cells = []
-    for arm in ("ours", "bare", "dbos"):
+    for arm, target in TARGETS.items():
+        ratio = f"**{median_ratio(series.rates('ours'), series.rates(arm)):.2f}**"
+        cells.append(f"{ratio} (target {target})" if series is many else ratio)
+    return " | ".join(cells)
+
+
+def _latencies(series: Series) -> list[str]:
+    cells = []
+    for arm in PARTS:
         spread = Spread.of(value for each in series.rounds[arm] for value in each.latencies)
         cells.append(f"{spread.p50:.0f} / {spread.p99:.0f}")
-    return f"| {series.at_once} | ms, p50 / p99 | " + " | ".join(cells) + " | | |"
+    return cells
+
+
+def _verdict(many: Series) -> str:
+    said = []
+    for arm, target in TARGETS.items():
+        ratio = median_ratio(many.rates("ours"), many.rates(arm))
+        said.append(f"{'met' if ratio >= target else 'MISSED'} against {NAMES[arm]}")
+    return f"Targets: {', '.join(said)}."
+
+
+WHERE_IT_GOES = """\
+Where it goes. The embedded Temporal server takes half: it writes SQLite one transaction after the
+other, each synced, and so gives a bare workflow no more than it does above, whatever runs on the
+second core. Ours costs it some milliseconds more than the bare one: a start input that carries the
+recipe, a timer for the 48 hours, two changes of search attributes and a versioned task queue, about
+one each. The worker's larger half is the SDK (what the bare worker takes); ours is the directory,
+`progress` once in the activity and once in the workflow, and one statement a transition. Postgres
+writes 7 audit rows, each hashed into its chain, beside requests, task, decision, outbox and key.
+
+Against DBOS the limit is Temporal itself: the bare workflow, without HTTP, authorisation or a single
+row of audit, does not reach 1.2 times DBOS on this machine either. DBOS commits into the same
+Postgres in parallel and shares its syncs. It is also given less to do: it sends after its commit
+without an outbox, so a kill between the two leaves a decided task whose workflow is never told."""
