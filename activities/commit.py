@@ -3,6 +3,8 @@
 Runs as a local activity, so it may run again at any time: it is idempotent by (request_id, seq).
 """
 
+from datetime import datetime
+
 from temporalio import activity
 
 from activities import org
@@ -10,9 +12,10 @@ from contract.messages import CommitInput, CommitResult, Committed
 from contract.names import ACTIVITY_COMMIT
 from recipes import progress
 from recipes.model import Recipe
-from recipes.state import Answer
+from recipes.state import Answer, Commanded
 from storage import recipes as published
-from storage.commits import Earlier, Lost, commit
+from storage.commits import Earlier, Lost, commit, flag_failing, standing
+from storage.errors import UNAVAILABLE
 from storage.pool import Pool
 
 
@@ -25,14 +28,31 @@ class Activities:
 
     @activity.defn(name=ACTIVITY_COMMIT)
     async def commit(self, asked: CommitInput) -> CommitResult:
-        """See `CommitResult`. Raises while Postgres cannot be reached; Temporal tries again."""
+        """See `CommitResult`. Raises while it cannot be written; Temporal tries again.
+
+        What another try will not heal is shown as an incident beside the request meanwhile.
+        """
+        try:
+            return await self._commit(asked)
+        except UNAVAILABLE:
+            raise
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"
+            await flag_failing(self._pool, asked.state, detail, asked.now)
+            raise
+
+    async def _commit(self, asked: CommitInput) -> CommitResult:
         recipe = await self._recipe(asked)
         transition = progress.apply(recipe, asked.state, asked.happening, asked.now)
+        if transition.state == asked.state:
+            # Nothing follows from it as far as this workflow knows: has it missed something?
+            missed = await standing(self._pool, asked.state.request_id, asked.state.seq + 1)
+            return CommitResult(earlier=missed)
         rounds: list[tuple[Answer, ...]] = []
         async with self._pool.acquire() as connection:
             while transition.state.asks:
                 answers = await org.answer(
-                    connection, transition.state.asks, asked.state.requester, asked.now
+                    connection, transition.state.asks, asked.state.requester, _as_of(asked)
                 )
                 rounds.append(answers)
                 transition = progress.then(recipe, transition, answers, asked.now)
@@ -52,3 +72,12 @@ class Activities:
         if key not in self._recipes:
             self._recipes[key] = await published.parsed(self._pool, *key)
         return self._recipes[key]
+
+
+def _as_of(asked: CommitInput) -> datetime:
+    """The moment the directory is asked about: not before a command that may follow its repair.
+
+    Commands and the directory have their times from Postgres, transitions from Temporal.
+    """
+    at = asked.happening.at if isinstance(asked.happening, Commanded) else asked.now
+    return max(at, asked.now)

@@ -54,8 +54,9 @@ class CommitResult:
     """What came of a `CommitInput`: one of three.
 
     * written as asked: `answers` are the directory's, a tuple a round;
-    * `earlier`: this `seq` was written before, by an attempt whose result was lost, and maybe for
-      another happening. What stands, stands: the workflow takes that one up and keeps its own;
+    * `earlier`: storage has this `seq` already, written by an attempt whose result was lost, and
+      maybe for another happening; or, if nothing follows from the happening, it has gone on without
+      this workflow. What stands, stands: the workflow takes it up and keeps its own for later;
     * `lost`: decisions that were first to close a task this transition meant to close. Nothing was
       written: the workflow takes them up and tries again.
     """

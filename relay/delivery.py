@@ -45,7 +45,7 @@ _RECIPE = SearchAttributeKey.for_keyword(SEARCH_RECIPE)
 
 orphaned = Counter(
     "countersign_orphaned_requests_total",
-    "Signals for an open request whose workflow Temporal does not know: an operator must look.",
+    "Open requests whose workflow Temporal did not know; each was started again. Find out why.",
 )
 
 
@@ -56,16 +56,18 @@ class Told(Enum):
     NOT_YET = "not yet"
 
 
-async def start(client: Client, start: StartInput) -> Told:
-    """Start a request's workflow. One that runs or has run is as good. Raises RPCError."""
+async def start(client: Client, start: StartInput, *, again: bool = False) -> Told:
+    """Start a request's workflow. One that runs is as good, and so is one that has run, unless
+    it is to be started `again`. Raises RPCError."""
     state, recipe = start.state, start.recipe
+    reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
     with suppress(WorkflowAlreadyStartedError):
         await client.start_workflow(
             WORKFLOW_TYPE,
             start,
             id=state.request_id,
             task_queue=TASK_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_reuse_policy=reuse if again else WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=TypedSearchAttributes(
                 [
@@ -81,8 +83,10 @@ async def start(client: Client, start: StartInput) -> Told:
 async def signal(client: Client, pool: Pool, request_id: UUID, message: Message) -> Told:
     """Signal a request's workflow. Raises RPCError.
 
-    A workflow that Temporal does not know has either not been started yet (NOT_YET), or ended; a
-    command is then refused here. If Postgres shows the request open, that is an alarm.
+    A workflow that Temporal does not know has either not been started yet, or ended; a command is
+    then refused here. If Postgres shows the request open, its history is gone (terminated by hand,
+    restored from an old backup): that is an alarm, and the workflow is started again; from what was
+    committed it finds its way back to the present. NOT_YET: tell it again.
     """
     handle = client.get_workflow_handle(str(request_id))
     try:
@@ -91,12 +95,13 @@ async def signal(client: Client, pool: Pool, request_id: UUID, message: Message)
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
         final, unstarted = await outbox.standing(pool, request_id)
-        if unstarted:
-            return Told.NOT_YET
         if not final:
-            orphaned.inc()
-            _log.error("open request without a workflow", request_id=str(request_id))
-        elif isinstance(message, Commanded):
+            if not unstarted:
+                orphaned.inc()
+                _log.error("open request without a workflow", request_id=str(request_id))
+                await start(client, await outbox.start_input(pool, request_id), again=True)
+            return Told.NOT_YET
+        if isinstance(message, Commanded):
             await outbox.settle_late(pool, UUID(message.command_id))
     return Told.DONE
 

@@ -15,7 +15,7 @@ import temporal_client
 from relay import delivery
 from relay.delivery import Told
 from settings import Settings
-from storage import audit, outbox
+from storage import audit, commits, outbox
 from storage.errors import FAILED, UNAVAILABLE
 from storage.outbox import Due
 from storage.pool import Pool, patient_pool
@@ -27,7 +27,8 @@ LEASE_SECONDS = 30.0
 IDLE_SECONDS = 0.25
 RETRY_SECONDS = 5.0
 ADMISSION = 500
-PREPARE_MONTHS_SECONDS = 3600.0
+HOUSEKEEPING_SECONDS = 3600.0
+REMEMBER_DAYS = 7
 
 waiting = Gauge("countersign_outbox_rows", "Messages that Temporal has still to be told.")
 oldest = Gauge("countersign_outbox_oldest_seconds", "Age of the oldest of them.")
@@ -50,7 +51,7 @@ async def run(settings: Settings) -> None:
     await asyncio.gather(
         _repeat(stopping, lambda: relay_once(client, pool), IDLE_SECONDS),
         _repeat(stopping, lambda: _measure(pool), 1.0),
-        _repeat(stopping, lambda: _prepare_months(pool), PREPARE_MONTHS_SECONDS),
+        _repeat(stopping, lambda: _keep_house(pool), HOUSEKEEPING_SECONDS),
     )
     await pool.close()
 
@@ -66,11 +67,11 @@ async def relay_once(client: Client, pool: Pool) -> bool:
 
 async def _tell(client: Client, pool: Pool, row: Due) -> bool:
     try:
-        if row.message is None:
+        if row.kind == "start":
             start = await outbox.start_input(pool, row.request_id)
             result = await delivery.start(client, start)
         else:
-            result = await delivery.signal(client, pool, row.request_id, row.message)
+            result = await delivery.signal(client, pool, row.request_id, row.message())
     except UNAVAILABLE:
         raise
     except Exception as error:  # noqa: BLE001 - one bad row must not stop the others; it stays, and is seen
@@ -78,7 +79,7 @@ async def _tell(client: Client, pool: Pool, row: Due) -> bool:
         await outbox.postpone(pool, row.id, RETRY_SECONDS, str(error))
         return False
     if result is Told.NOT_YET:
-        await outbox.postpone(pool, row.id, RETRY_SECONDS, "its workflow has not been started yet")
+        await outbox.postpone(pool, row.id, RETRY_SECONDS, "its workflow was not there yet")
     return result is Told.DONE
 
 
@@ -89,8 +90,9 @@ async def _measure(pool: Pool) -> bool:
     return False
 
 
-async def _prepare_months(pool: Pool) -> bool:
+async def _keep_house(pool: Pool) -> bool:
     await audit.prepare_months(pool)
+    await commits.forget(pool, REMEMBER_DAYS)
     return False
 
 

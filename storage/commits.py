@@ -13,21 +13,23 @@ from uuid import UUID, uuid5
 import asyncpg
 from pydantic import TypeAdapter
 
-from contract.events import describe, hops
+from contract.events import INCIDENT_RAISED, describe, hops
 from contract.messages import Committed
 from recipes import progress
 from recipes.model import Json, Recipe
 from recipes.state import (
+    ENGINE,
     Actor,
     CloseTask,
     Decided,
     OpenTask,
     RemindTask,
     SettleCommand,
+    State,
     Transition,
 )
 from storage import audit
-from storage.errors import OutOfSequence
+from storage.errors import OutOfSequence, TaskClosedOtherwise
 from storage.pool import Source
 
 _COMMITTED: TypeAdapter[Committed] = TypeAdapter(Committed)
@@ -58,7 +60,7 @@ class Lost:
 COMMIT = """
 WITH moved AS (
     UPDATE requests
-       SET seq = seq + 1, state = $4, step = $5, incidents = $6, reason = $8, last_commit = $9,
+       SET seq = seq + 1, state = $4, step = $5, incidents = $6, reason = $8,
            finalized_at = CASE WHEN $7 THEN coalesce(finalized_at, $3) END
      WHERE id = $1 AND seq = $2
     RETURNING id, workflow, version
@@ -69,6 +71,8 @@ WITH moved AS (
     RETURNING t.id
 ), whole AS (
     SELECT 1 FROM moved WHERE (SELECT count(*) FROM closed) = cardinality($10::uuid[])
+), kept AS (
+    INSERT INTO commits (request_id, seq, committed) SELECT id, $2 + 1, $9 FROM moved
 ), emptied AS (
     DELETE FROM task_candidates WHERE task_id = ANY($10::uuid[])
 ), opened AS (
@@ -110,17 +114,23 @@ _DECIDED_FIRST = "CS002"
 async def commit(
     source: Source, recipe: Recipe, committed: Committed, transition: Transition
 ) -> Written | Earlier | Lost:
-    """Write `transition`, which `committed` led to. OutOfSequence if it is not the next one."""
+    """Write `transition`, which `committed` led to.
+
+    OutOfSequence if it is not the next one, TaskClosedOtherwise if a task it closes is closed without
+    a decision: neither happens while requests have one writer.
+    """
     state = transition.state
-    request_id = UUID(state.request_id)
     closings = [effect for effect in transition.effects if isinstance(effect, CloseTask)]
     try:
         await source.execute(COMMIT, *_arguments(recipe, committed, transition, closings))
     except asyncpg.PostgresError as error:
         if error.sqlstate == _OUT_OF_SEQUENCE:
-            return Earlier(await _earlier(source, request_id, state.seq))
+            return await _standing(source, state)
         if error.sqlstate == _DECIDED_FIRST:
-            return Lost(await decisions_on(source, [UUID(item.task_id) for item in closings]))
+            decisions = await decisions_on(source, [UUID(item.task_id) for item in closings])
+            if not decisions:
+                raise TaskClosedOtherwise(f"request {state.request_id} at {state.seq}") from error
+            return Lost(decisions)
         raise
     return Written()
 
@@ -188,15 +198,52 @@ def _events(recipe: Recipe, transition: Transition, moment: datetime) -> list[au
     return events
 
 
-EARLIER = "SELECT seq, last_commit FROM requests WHERE id = $1"
+STANDING = "SELECT committed FROM commits WHERE request_id = $1 AND seq = $2"
 
 
-async def _earlier(source: Source, request_id: UUID, seq: int) -> Committed:
-    row = await source.fetchrow(EARLIER, request_id)
-    if row is None or row["seq"] != seq:
-        stands = "is not there" if row is None else f"stands at {row['seq']}"
-        raise OutOfSequence(f"transition {seq} of request {request_id}, which {stands}")
-    return _COMMITTED.validate_python(row["last_commit"])
+async def standing(source: Source, request_id: str, seq: int) -> Committed | None:
+    """What was carried out as the request's transition `seq`; None if it has not got there."""
+    committed = await source.fetchval(STANDING, UUID(request_id), seq)
+    return None if committed is None else _COMMITTED.validate_python(committed)
+
+
+async def _standing(source: Source, state: State) -> Earlier:
+    committed = await standing(source, state.request_id, state.seq)
+    if committed is None:
+        raise OutOfSequence(f"transition {state.seq} of request {state.request_id}")
+    return Earlier(committed)
+
+
+# Beside the state, because the transition that would say so is the one that cannot be written.
+FLAG = """
+WITH flagged AS (
+    UPDATE requests SET incidents = incidents || jsonb_build_array($2::jsonb)
+     WHERE id = $1 AND finalized_at IS NULL AND NOT incidents @> '[{"kind": "CommitFailed"}]'
+    RETURNING id, workflow, version)
+SELECT audit_append($3, $4, id, workflow, version, $5, $6, $7, $8) FROM flagged
+"""
+
+
+async def flag_failing(source: Source, state: State, detail: str, at: datetime) -> None:
+    """Show that a request's transition cannot be written, until one is."""
+    incident: dict[str, Json] = {"kind": "CommitFailed", "detail": detail[:300], "at": at}
+    event = audit.event(INCIDENT_RAISED, at, incident, {"state": state.state}, ENGINE)
+    [event_id], _, _, [actor], [payload], [snapshot] = audit.columns([event])
+    shown = incident | {"step": None, "seat": None}
+    await source.execute(
+        FLAG, UUID(state.request_id), shown, event_id, at, event.type, actor, payload, snapshot
+    )
+
+
+FORGET = """
+DELETE FROM commits c USING requests r
+ WHERE r.id = c.request_id AND r.finalized_at < now() - make_interval(days => $1)
+"""
+
+
+async def forget(source: Source, days: int) -> None:
+    """Forget how requests that ended so long ago were carried out; the audit trail keeps what was."""
+    await source.execute(FORGET, days)
 
 
 DECISIONS_ON = """

@@ -11,6 +11,10 @@ class OutOfSequence(StorageError):
     """A transition came for a request that is not at the transition before it."""
 
 
+class TaskClosedOtherwise(StorageError):
+    """A transition meant to close a task that is closed, and nobody decided it."""
+
+
 UNAVAILABLE: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,

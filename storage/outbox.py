@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from contract.messages import Message, StartInput
 from contract.names import ENGINE_VERSION
 from recipes import model, progress
+from recipes.model import Json
 from storage.pool import Source
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
@@ -17,13 +18,17 @@ _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A row to tell now; `message` is set for a signal."""
+    """A row to tell now. `text` is a signal's message as it was written, see `message`."""
 
     id: int
     request_id: UUID
     kind: Literal["start", "signal"]
-    message: Message | None
+    text: Json
     attempts: int
+
+    def message(self) -> Message:
+        """The signal's message. ValueError if this version does not know its kind."""
+        return _MESSAGE.validate_python(self.text)
 
 
 # Leased, not locked: whoever takes a row has $2 seconds to tell it before another relay does. Only
@@ -43,16 +48,8 @@ RETURNING o.id, o.request_id, o.kind, o.message, o.attempts
 
 async def take(source: Source, *, most: int, lease_seconds: float, starts: bool) -> list[Due]:
     """Up to `most` rows that are due, leased; without `starts`, signals only."""
-    return [
-        Due(
-            row["id"],
-            row["request_id"],
-            row["kind"],
-            None if row["message"] is None else _MESSAGE.validate_python(row["message"]),
-            row["attempts"],
-        )
-        for row in await source.fetch(TAKE, most, lease_seconds, starts)
-    ]
+    rows = await source.fetch(TAKE, most, lease_seconds, starts)
+    return [Due(r["id"], r["request_id"], r["kind"], r["message"], r["attempts"]) for r in rows]
 
 
 async def delete(source: Source, ids: Sequence[int]) -> None:
@@ -123,11 +120,12 @@ async def settle_late(source: Source, command_id: UUID) -> None:
     await source.execute(SETTLE_LATE, command_id)
 
 
-# Bounded, so that the count costs the same however long the queue is.
+# Bounded, so that the count costs the same however long the queue is; and recent ones only, so that
+# what is stuck for another reason (an alarm says so) does not keep everybody out.
 NOT_BEGUN = """
 SELECT count(*) FROM (
     SELECT 1 FROM requests r
-     WHERE r.seq = 0
+     WHERE r.seq = 0 AND r.created_at > now() - interval '2 minutes'
        AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.request_id = r.id AND o.kind = 'start')
      LIMIT $1) AS started
 """

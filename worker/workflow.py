@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
+from temporalio.exceptions import ActivityError
 
 from contract.messages import CommitInput, CommitResult, Message, Outcome, StartInput
 from contract.names import (
@@ -24,7 +25,9 @@ from contract.names import (
 from recipes import progress
 from recipes.state import Commanded, Decided, Happening, Started, State, Ticked, Transition
 
-_PATIENCE = RetryPolicy(
+_PATIENCE = timedelta(minutes=10)
+"""How long one commit is tried before the loop looks around: each slow try adds to the history."""
+_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30)
 )
 _STATE = SearchAttributeKey.for_keyword(SEARCH_STATE)
@@ -78,7 +81,6 @@ class ApprovalWorkflow:
         self.recipe = start.recipe
         self.state = start.state
         self.inbox: deque[Message] = deque(start.inbox)
-        self.ahead: list[Message] = []
         self.alarm = Alarm()
         self.shown: tuple[str, str | None, str | None] | None = None
 
@@ -90,10 +92,11 @@ class ApprovalWorkflow:
     @workflow.run
     async def run(self, start: StartInput) -> Outcome:  # noqa: ARG002 - read in __init__, see @workflow.init
         """Carry the request to a final state, then answer what is still in the inbox."""
-        if self.state.seq == 0:
-            await self.advance(Started())
         while self.inbox or not self.state.final:
             self.continue_as_new_when_long()
+            if self.state.seq == 0:
+                await self.advance(Started())
+                continue
             self.alarm.set(progress.next_wakeup(self.state))
             await workflow.wait_condition(lambda: bool(self.inbox) or self.alarm.rung)
             if self.inbox:
@@ -107,10 +110,15 @@ class ApprovalWorkflow:
         """Take one transition, as storage says it stands. See `CommitResult`."""
         now = workflow.now()
         transition = progress.apply(self.recipe, self.state, happening, now)
-        if transition.state == self.state:
-            self.keep_if_ahead(happening)
+        if transition.state == self.state and not self.behind(happening):
             return
-        result = await self.commit(self.state, happening, now)
+        try:
+            result = await self.commit(self.state, happening, now)
+        except ActivityError:
+            # Not written for all of its patience. Round the loop: it is tried again, on a fresh
+            # history if this one has grown long.
+            self.put_back(happening)
+            return
         if result.lost:
             # Whoever was first, was: their decisions count before what we were about to do.
             self.put_back(happening)
@@ -126,18 +134,17 @@ class ApprovalWorkflow:
             transition = progress.then(self.recipe, transition, round_of_answers, now)
         self.believe(transition)
 
+    def behind(self, happening: Happening) -> bool:
+        """Whether this is a decision on a task that this run has yet to learn of: storage has gone
+        on without it, in an attempt that was lost or before its history was."""
+        return isinstance(happening, Decided) and not progress.has_opened(
+            self.state, happening.task_id
+        )
+
     def put_back(self, happening: Happening) -> None:
         """Keep a message for later. A tick comes again by itself; so does the start."""
         if isinstance(happening, Decided | Commanded):
             self.inbox.appendleft(happening)
-
-    def keep_if_ahead(self, happening: Happening) -> None:
-        """Keep a decision on a task that this run has yet to learn of: the attempt that opened it
-        wrote it and died, and the decision came before that transition was tried again."""
-        if isinstance(happening, Decided) and not progress.has_opened(
-            self.state, happening.task_id
-        ):
-            self.ahead.append(happening)
 
     async def commit(self, state: State, happening: Happening, now: datetime) -> CommitResult:
         return await workflow.execute_local_activity(
@@ -150,15 +157,14 @@ class ApprovalWorkflow:
                 now=now,
             ),
             result_type=CommitResult,
+            schedule_to_close_timeout=_PATIENCE,
             start_to_close_timeout=timedelta(seconds=30),
-            retry_policy=_PATIENCE,
+            retry_policy=_RETRY,
             local_retry_threshold=timedelta(seconds=1),
         )
 
     def believe(self, transition: Transition) -> None:
         self.state = transition.state
-        self.inbox.extendleft(reversed(self.ahead))
-        self.ahead.clear()
         step = None if self.state.final else progress.step_of(self.recipe, self.state)
         incident = self.state.incidents[0].kind if self.state.incidents else None
         show = self.state.state, step.id if step else None, incident
@@ -181,6 +187,6 @@ class ApprovalWorkflow:
                     recipe=self.recipe,
                     recipe_sha256=self.start.recipe_sha256,
                     state=self.state,
-                    inbox=(*self.ahead, *self.inbox),
+                    inbox=tuple(self.inbox),
                 )
             )

@@ -99,7 +99,6 @@ CREATE TABLE requests (
     reason        text,                 -- why it ended
     deadline_at   timestamptz,
     seq           int         NOT NULL DEFAULT 0,   -- the last transition carried out
-    last_commit   jsonb,                -- contract.messages.Committed: that transition, as carried out
     created_at    timestamptz NOT NULL DEFAULT now(),
     finalized_at  timestamptz,
     FOREIGN KEY (workflow, version) REFERENCES recipes,
@@ -115,6 +114,16 @@ CREATE INDEX requests_open ON requests (created_at DESC, id DESC) WHERE finalize
 -- Submitted, not yet taken up by a worker: what admission looks at.
 CREATE INDEX requests_not_begun ON requests (id) WHERE seq = 0;
 CREATE INDEX requests_in_need ON requests (created_at DESC, id DESC) WHERE incidents <> '[]';
+
+-- Each transition of a request as it was carried out: what befell, when, and what the directory
+-- answered. An attempt whose result was lost finds here what it did; a workflow that lost its history
+-- finds its way back to the present. Forgotten some days after the request ended.
+CREATE TABLE commits (
+    request_id  uuid  NOT NULL REFERENCES requests,
+    seq         int   NOT NULL CHECK (seq > 0),
+    committed   jsonb NOT NULL,                     -- contract.messages.Committed
+    PRIMARY KEY (request_id, seq)
+);
 
 CREATE FUNCTION a_final_state_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -360,5 +369,6 @@ GRANT INSERT, DELETE ON recipe_switches TO countersign_app;
 GRANT INSERT, UPDATE, DELETE ON people, manager_lines, roles, role_members TO countersign_app;
 GRANT INSERT, UPDATE ON requests, tasks, commands TO countersign_app;
 GRANT INSERT ON decisions TO countersign_app;
+GRANT INSERT, DELETE ON commits TO countersign_app;
 GRANT INSERT, DELETE ON task_candidates, idempotency_keys TO countersign_app;
 GRANT INSERT, UPDATE, DELETE ON outbox TO countersign_app;

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from temporalio.client import Client
 
 from tests.acceptance.product import People, Person, Product, chain_holds, until
 
@@ -195,6 +196,22 @@ async def test_without_temporal_or_workers_it_is_accepted_and_arrives_later(
     assert await alice.final(waiting) == "approved"
     assert await bob.decide(await bob.task_of(late)) == 200
     assert await alice.final(late) == "approved"
+
+
+async def test_a_history_that_is_lost_is_found_again_from_what_was_committed(
+    product: Product, people: People
+) -> None:
+    """Somebody terminates the workflow in the Web UI; the decision that follows counts all the same."""
+    await _publish(people, 1, "3h", "escalate")
+    alice = people("alice")
+    request = await alice.submit("quick", {})
+    manager = await _decider(people, {}, request)
+    client = await Client.connect(f"127.0.0.1:{product.ports[1]}")
+    await client.get_workflow_handle(request).terminate()
+    bob = people(manager)
+    assert await bob.decide(await bob.task_of(request)) == 200
+    assert await alice.final(request) == "approved"
+    await _evidence(product, [request])
 
 
 async def test_a_request_stays_on_the_version_it_began_with(

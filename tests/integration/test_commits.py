@@ -8,9 +8,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from contract.messages import CommitResult
 from recipes.model import Json
 from recipes.state import Actor, Commanded, Decided, Started, State, Ticked
-from storage.errors import OutOfSequence
+from storage import commits
+from storage.errors import OutOfSequence, TaskClosedOtherwise
 from storage.pool import Pool
 from tests.integration.approvals import NOW, commit, furnish, submitted
 
@@ -94,6 +96,62 @@ async def test_another_happening_at_a_written_seq_gets_what_stands(
     assert (await row(pool, after))["state"] == "pending"
 
 
+async def test_an_attempt_several_transitions_behind_learns_of_each(
+    pool: Pool, start: State
+) -> None:
+    """One workflow task may carry several transitions; if it is lost, all of them are tried again."""
+    _, pending = await commit(pool, start, Started())
+    late = NOW + timedelta(hours=2)
+    _, escalated = await commit(pool, pending, Ticked(), late)
+    cancel = Commanded(str(uuid4()), "cancel", Actor("alice"), late)
+    _, cancelled = await commit(pool, escalated, cancel, late)
+    state = start
+    for _ in range(3):
+        result, state = await commit(pool, state, Started() if state.seq == 0 else Ticked())
+        assert result.earlier is not None
+    assert state == cancelled
+
+
+async def test_a_happening_that_changes_nothing_tells_what_was_missed(
+    pool: Pool, start: State
+) -> None:
+    _, pending = await commit(pool, start, Started())
+    assert await commit(pool, pending, Ticked()) == (CommitResult(), pending)
+    await commit(pool, pending, Ticked(), NOW + timedelta(hours=2))
+    stranger = Decided(str(uuid4()), "approve", Actor("grace"), NOW)
+    result, _ = await commit(pool, pending, stranger)
+    assert result.earlier is not None
+    assert result.earlier.happening == Ticked()
+
+
+async def test_a_task_closed_by_a_stranger_is_an_error_and_an_incident(
+    pool: Pool, start: State
+) -> None:
+    """Nobody but its workflow and deciders closes a task. If somebody did, it is not believed."""
+    _, pending = await commit(pool, start, Started())
+    await pool.execute("UPDATE tasks SET state = 'cancelled', closed_at = now()")
+    for _ in range(2):
+        with pytest.raises(TaskClosedOtherwise):
+            await commit(pool, pending, Ticked(), NOW + timedelta(hours=2))
+    incidents: list[Json] = (await row(pool, pending))["incidents"]
+    assert [item["kind"] for item in incidents] == ["CommitFailed"]
+    assert (await types(pool, pending))[-1] == "incident.raised"
+
+
+async def test_commits_are_forgotten_some_days_after_the_end(
+    pool: Pool, admin_pool: Pool, start: State
+) -> None:
+    _, pending = await commit(pool, start, Started())
+    cancel = Commanded(str(uuid4()), "cancel", Actor("alice"), NOW)
+    await commit(pool, pending, cancel)
+    running = await submitted(pool)
+    await commit(pool, running, Started())
+    await commits.forget(pool, 10_000)
+    assert await pool.fetchval("SELECT count(*) FROM commits") == 3
+    await commits.forget(pool, -1_000)
+    assert await pool.fetchval("SELECT count(*) FROM commits") == 1
+
+
 async def test_a_closing_that_loses_writes_nothing_and_tells_who_won(
     pool: Pool, start: State
 ) -> None:
@@ -127,7 +185,7 @@ async def test_an_escalation_replaces_the_task_of_its_seat(pool: Pool, start: St
 async def test_a_transition_out_of_order_is_refused(pool: Pool, start: State) -> None:
     _, pending = await commit(pool, start, Started())
     ahead = replace(pending, seq=7)
-    with pytest.raises(OutOfSequence, match="stands at 1"):
+    with pytest.raises(OutOfSequence, match="transition 8 of"):
         await commit(pool, ahead, Ticked(), NOW + timedelta(hours=2))
 
 

@@ -71,6 +71,8 @@ class Ledger:
             stands, _ = written[asked.state.seq]
             return CommitResult(earlier=stands)
         transition = progress.apply(self.recipe, asked.state, asked.happening, asked.now)
+        if transition.state == asked.state:
+            return CommitResult()
         rounds: list[tuple[Answer, ...]] = []
         while transition.state.asks:
             rounds.append(tuple(self.answer(ask) for ask in transition.state.asks))

@@ -182,3 +182,47 @@ async def test_a_decision_on_a_task_this_run_has_yet_to_learn_of_is_kept(
         run.ledger.closed.add(before.tasks[0].id)
         await run.decide("grace")
         assert await run.handle.result() == Outcome("approved", 3)
+
+
+async def test_two_transitions_of_a_lost_attempt_are_both_taken_up(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    """One workflow task carried two decisions and was lost; the next attempt reads them the other
+    way round."""
+    async with running(time_skipping, TWO_OF_THREE) as run:
+        await run.begun()
+        now = await time_skipping.get_current_time()
+        recipe, state = run.ledger.recipe, run.ledger.state(run.id)
+        made = [
+            run.ledger.decide(run.task("ann"), "ann", "approve", now),
+            run.ledger.decide(run.task("cy"), "cy", "reject", now),
+        ]
+        for decision in made:
+            stands = progress.apply(recipe, state, decision, now)
+            run.ledger.commits[run.id].append((Committed(decision, now), stands))
+            state = stands.state
+        for decision in reversed(made):
+            await run.handle.signal(SIGNAL_TELL, decision)
+        await run.decide("ben")
+        assert await run.handle.result() == Outcome("approved", 4)
+    assert run.seen() == [("ann", "approve"), ("ben", "approve"), ("cy", "reject")]
+
+
+async def test_a_commit_that_keeps_failing_does_not_fill_one_history(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    """Ten minutes of trying, then the loop looks around and tries again; nothing is lost."""
+    since = await time_skipping.get_current_time()
+
+    def fail(_: CommitInput) -> None:
+        if patience[0] > 0:
+            patience[0] -= 1
+            raise ValueError("cannot be written")
+
+    patience = [40]
+    ledger = Ledger(parse.parse(LEAVE).recipe, before=fail)
+    async with running(time_skipping, LEAVE, ledger) as run:
+        await run.begun()
+        assert await time_skipping.get_current_time() - since > timedelta(minutes=10)
+        await run.decide("bob")
+        assert await run.handle.result() == Outcome("approved", 2)
