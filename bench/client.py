@@ -5,12 +5,16 @@ once and keeps them.
 """
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass
 
 from pydantic_core import from_json, to_json
 
 from recipes.model import Json
+
+KEPT = 3.0
+"""Seconds an idle connection is used again; servers close theirs after five."""
 
 
 class UnexpectedAnswer(Exception):
@@ -41,7 +45,7 @@ class Client:
         self._host = host
         self._port = port
         self._head = f"Host: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
-        self._idle: deque[_Connection] = deque()
+        self._idle: deque[tuple[float, _Connection]] = deque()
 
     async def get(self, path: str) -> Answer:
         return await self._call(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
@@ -56,7 +60,7 @@ class Client:
         return await self._call(head.encode() + content)
 
     async def close(self) -> None:
-        for _, writer in self._idle:
+        for _, (_, writer) in self._idle:
             writer.close()
         self._idle.clear()
 
@@ -69,13 +73,13 @@ class Client:
         except BaseException:
             writer.close()
             raise
-        self._idle.append((reader, writer))
+        self._idle.append((time.monotonic(), (reader, writer)))
         return Answer(int(head[9:12]), from_json(body) if body else None)
 
     async def _connection(self) -> _Connection:
         while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():  # servers close what has been idle for some seconds
+            since, (reader, writer) = self._idle.pop()
+            if not reader.at_eof() and time.monotonic() - since < KEPT:
                 return reader, writer
             writer.close()
         return await asyncio.open_connection(self._host, self._port, limit=2**22)

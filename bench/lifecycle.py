@@ -253,6 +253,20 @@ async def set_up(machine: Stack) -> None:
     await start_dbos(machine, "dbos2", {"dbos2_worker": "worker", "dbos2_api": "api"})
 
 
+POLLING = {"dbos": ("dbos",), "dbos2": ("dbos2_api", "dbos2_worker")}
+"""Parts that look at the database all the time; the others wait quietly for Temporal."""
+
+
+async def _alone(arm: Arm, at_once: int, count: int, machine: Stack) -> Round:
+    """A round, while what polls for other arms stands still."""
+    others = [part for name, parts in POLLING.items() if name != arm.name for part in parts]
+    machine.hold(*others)
+    try:
+        return await run_round(arm, at_once, count, machine)
+    finally:
+        machine.go_on(*others)
+
+
 async def measure(
     machine: Stack, at_once: int, *, rounds: int, count: int, only: tuple[str, ...] = tuple(PARTS)
 ) -> Series:
@@ -274,11 +288,11 @@ async def measure(
     ]
     arms = [arm for arm in every if arm.name in only]
     for arm in arms:
-        await run_round(arm, at_once, max(4, at_once), machine)
+        await _alone(arm, at_once, max(4, at_once), machine)
     series = Series(at_once)
     for number in range(rounds):
         for arm in arms:
-            result = await run_round(arm, at_once, count, machine)
+            result = await _alone(arm, at_once, count, machine)
             series.rounds.setdefault(arm.name, []).append(result)
             print(f"{at_once:3} at once, round {number + 1}: {arm.name:5} {result.rate:6.1f}/s")
     await rows.close()
