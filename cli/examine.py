@@ -103,9 +103,11 @@ def _role(seen: Inspection) -> Finding:
 
 
 def _partitions(seen: Inspection) -> Finding:
-    part, fix = "audit partitions", "run the relay: it prepares them"
+    part, fix = "audit partitions", "run countersign migrate, or the relay: they make them"
     if seen.astray:
-        return Finding(part, "problem", "rows in audit_rest, which have no month", fix)
+        what = "rows in audit_rest: a month had no partition when they were written"
+        stay = f"{fix} for the months to come; the rows are good where they are"
+        return Finding(part, "problem", what, stay)
     if not (seen.this_month and seen.next_month):
         return Finding(part, "problem", "this month's or the next's is missing", fix)
     return Finding(part, "ok", "this month and the next are there")

@@ -90,5 +90,8 @@ async def events_of(
 
 
 async def prepare_months(source: Source) -> None:
-    """Make the partitions of the months to come; safe at any time."""
+    """Make the partitions of this month and the next three; safe at any time, by anybody.
+
+    One that cannot be made is a warning of Postgres; `countersign doctor` looks for those missing.
+    """
     await source.execute("SELECT audit_prepare_months()")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
+from storage import audit
 from storage.errors import StorageError
 from storage.pool import Connection
 
@@ -88,6 +89,7 @@ async def migrate(url: str, folder: Path = FOLDER) -> list[str]:
         pending = [migration for migration in migrations if migration.number not in applied]
         for migration in pending:
             await _apply(connection, migration)
+        await _prepare_months(connection)
         return [migration.name for migration in pending]
     finally:
         await connection.close()  # and with it the advisory lock
@@ -186,6 +188,16 @@ async def _apply(connection: Connection, migration: Migration) -> None:
             migration.name,
             migration.sha256,
         )
+
+
+async def _prepare_months(connection: Connection) -> None:
+    """The audit's partitions do not wait for a relay; what cannot be made now, it makes later."""
+    function = "public.audit_prepare_months(int)"
+    if await connection.fetchval("SELECT to_regprocedure($1)", function) is None:
+        return
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL ROLE {OWNER}")
+        await audit.prepare_months(connection)
 
 
 _WHO_AM_I = """

@@ -217,6 +217,8 @@ CREATE TABLE idempotency_keys (
     created_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (actor, key)
 );
+-- Old keys are forgotten. They stand in the order of their making: a few pages say where to look.
+CREATE INDEX idempotency_keys_by_time ON idempotency_keys USING brin (created_at);
 
 -- What Temporal must still hear. A row is deleted when it was told; order is by id per request.
 -- Never polled by "id > last": taken with FOR UPDATE SKIP LOCKED.
@@ -283,22 +285,32 @@ ALTER TABLE audit ENABLE ALWAYS TRIGGER audit_truncate;
 SELECT audit_protect('audit_rest');
 
 -- Partitions from this month to `ahead` months from now. Safe to call at any time, by anybody.
+-- A month of which rows are in audit_rest already cannot have a partition any more: its rows stay
+-- there, where they are as good as anywhere, and the months after it are made all the same. A lock
+-- is waited for 5 s, since whoever reads the audit waits behind us; the next call tries again.
 CREATE FUNCTION audit_prepare_months(ahead int DEFAULT 3) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '5s' AS $$
 DECLARE
     month date;
     name  text;
 BEGIN
+    IF (ahead BETWEEN 0 AND 24) IS NOT TRUE THEN
+        RAISE EXCEPTION 'audit_prepare_months: % is not between 0 and 24', ahead
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtext('audit_prepare_months'));
     FOR i IN 0..ahead LOOP
         month := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => i))::date;
         name := 'audit_' || to_char(month, 'YYYY_MM');
-        IF to_regclass('public.' || name) IS NULL THEN
+        CONTINUE WHEN to_regclass('public.' || name) IS NOT NULL;
+        BEGIN
             EXECUTE format('CREATE TABLE public.%I PARTITION OF public.audit FOR VALUES FROM (%L) TO (%L)',
                 name, month::timestamp AT TIME ZONE 'UTC',
                 (month + interval '1 month')::timestamp AT TIME ZONE 'UTC');
             PERFORM public.audit_protect(('public.' || name)::regclass);
-        END IF;
+        EXCEPTION WHEN check_violation OR lock_not_available THEN
+            RAISE WARNING 'audit_prepare_months: % was not made: %', name, SQLERRM;
+        END;
     END LOOP;
 END $$;
 SELECT audit_prepare_months();
@@ -315,9 +327,12 @@ BEGIN
     RETURN true;
 END $$;
 
--- Append one event to its request's chain. actor, payload and snapshot are canonical JSON text
--- (ASCII, keys sorted, no spaces, no floats); this function adds the rest and so makes the body,
--- the exact canonical bytes that the hash covers.
+-- Append one event to its request's chain. actor, payload and snapshot are canonical JSON objects
+-- (UTF-8, keys sorted, no spaces, no floats); this function adds the rest and so makes the body,
+-- the exact bytes that the hash covers. It makes sure that each of the three is one object and
+-- nothing around it, so that none can say anything in the name of the rest. Whether it is spelled
+-- canonically (order of keys, a key twice) is not looked at here, where everybody waits: a verifier
+-- refuses a body that is not the canonical spelling of what it says.
 CREATE FUNCTION audit_append(
     p_event_id uuid, p_occurred_at timestamptz, p_request_id uuid, p_workflow_id text,
     p_workflow_version int, p_event_type text, p_actor text, p_payload text, p_snapshot text
@@ -331,6 +346,11 @@ DECLARE
 BEGIN
     IF p_workflow_id !~ '^[a-z][a-z0-9_]*$' OR p_event_type !~ '^[a-z_]+[.][a-z_]+$' THEN
         RAISE EXCEPTION 'audit_append: % % is not a name', p_workflow_id, p_event_type
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- With the casts to jsonb below: JSON that begins with one brace and ends with the other.
+    IF (p_actor LIKE '{%}' AND p_payload LIKE '{%}' AND p_snapshot LIKE '{%}') IS NOT TRUE THEN
+        RAISE EXCEPTION 'audit_append: actor, payload and snapshot are objects, with nothing around them'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     INSERT INTO public.audit_heads VALUES (p_request_id, 0, decode(repeat('00', 32), 'hex'))
