@@ -7,10 +7,13 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from contract.events import describe
 from contract.messages import Message, StartInput
 from contract.names import ENGINE_VERSION
 from recipes import model, progress
 from recipes.model import Json
+from recipes.state import SettleCommand
+from storage import audit
 from storage.pool import Source
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
@@ -104,20 +107,40 @@ async def standing(source: Source, request_id: UUID) -> tuple[bool, bool]:
     return bool(row["final"]), bool(row["unstarted"])
 
 
+LATE = """
+SELECT c.command, r.state, r.seq, clock_timestamp() AS now
+  FROM commands c JOIN requests r ON r.id = c.request_id
+ WHERE c.id = $1 AND r.finalized_at IS NOT NULL AND c.settled_at IS NULL
+"""
+
+# What is final stays so, but the command may be settled meanwhile: then nothing is written.
+# Locks in the order every writer keeps: request, command, audit head.
 SETTLE_LATE = """
-WITH late AS (
-    UPDATE commands c SET applied = false, settled_at = now(),
-           detail = 'the request is already ' || r.state
-      FROM requests r
-     WHERE c.id = $1 AND r.id = c.request_id AND r.finalized_at IS NOT NULL AND c.settled_at IS NULL
-    RETURNING c.id)
-SELECT count(*) FROM late
+WITH held AS (
+    SELECT r.id, r.workflow, r.version FROM commands c JOIN requests r ON r.id = c.request_id
+     WHERE c.id = $1 FOR NO KEY UPDATE OF r
+), late AS (
+    UPDATE commands c SET applied = false, settled_at = $2, detail = $3 FROM held
+     WHERE c.id = $1 AND c.request_id = held.id AND c.settled_at IS NULL
+    RETURNING held.id, held.workflow, held.version
+)
+SELECT audit_append($4, $2, id, workflow, version, $5, $6, $7, $8) FROM late
 """
 
 
 async def settle_late(source: Source, command_id: UUID) -> None:
     """Refuse a command that reached its request's workflow after the end."""
-    await source.execute(SETTLE_LATE, command_id)
+    row = await source.fetchrow(LATE, command_id)
+    if row is None:
+        return
+    detail = f"the request is already {row['state']}"
+    name, payload, actor = describe(SettleCommand(str(command_id), row["command"], False, detail))
+    snapshot: dict[str, Json] = {"state": row["state"], "seq": row["seq"], "step": None}
+    event = audit.event(name, row["now"], payload, snapshot, actor)
+    [event_id], [at], [kind], [actor_text], [said], [after] = audit.columns([event])
+    await source.execute(
+        SETTLE_LATE, command_id, at, detail, event_id, kind, actor_text, said, after
+    )
 
 
 # Bounded, so that the count costs the same however long the queue is; and recent ones only, so that
