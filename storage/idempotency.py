@@ -5,6 +5,8 @@ from uuid import UUID
 
 from storage.pool import Source
 
+_AT_ONCE = 10_000
+
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
     """What must be the same when a key comes again."""
@@ -18,3 +20,20 @@ async def known(source: Source, actor: str, key: str) -> tuple[str, UUID] | None
     """The fingerprint under which a key was used, and the request it made."""
     row = await source.fetchrow(KNOWN, actor, key)
     return None if row is None else (row["fingerprint"], row["request_id"])
+
+
+FORGET = """
+DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM idempotency_keys WHERE created_at < now() - make_interval(days => $1) LIMIT $2))
+"""
+
+
+async def forget(source: Source, days: int) -> int:
+    """Forget the keys older than `days`; how many. What they made stays."""
+    forgotten = 0
+    while True:
+        status = await source.execute(FORGET, days, _AT_ONCE)
+        count = int(status.rpartition(" ")[2])
+        forgotten += count
+        if count < _AT_ONCE:
+            return forgotten
