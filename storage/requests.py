@@ -116,7 +116,8 @@ async def submit(source: Source, item: Submission) -> int | None:
 
 LOAD = f"""
 SELECT {_COLUMNS}, r.inputs, r.digest, r.seq, p.recipe->>'owner' AS owner,
-       ARRAY(SELECT m.role FROM role_members m WHERE m.person = $2 AND m.valid @> now()) AS held
+       ARRAY(SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
+              WHERE m.person = $2 AND m.valid @> now() AND e.employed @> now()) AS held
   FROM requests r JOIN recipes p ON p.workflow = r.workflow AND p.version = r.version
  WHERE r.id = $1
 """
@@ -159,7 +160,8 @@ EVERYTHING = (
 # open), and those of recipes that a role of theirs owns. Each part is found by its own index.
 VISIBLE = f"""
 WITH held AS MATERIALIZED (
-    SELECT m.role FROM role_members m WHERE m.person = $1 AND m.valid @> now()
+    SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
+     WHERE m.person = $1 AND m.valid @> now() AND e.employed @> now()
 ), asked AS (
     SELECT t.request_id FROM tasks t WHERE t.assignee = $1 AND t.state = 'open'
     UNION SELECT t.request_id FROM tasks t WHERE t.assignee = $1 AND t.state <> 'open'

@@ -27,7 +27,8 @@ LOAD = f"""
 SELECT {_COLUMNS}, {_DECISION}, r.inputs, r.state AS request_state, r.seq, r.step AS request_step,
        p.recipe->>'owner' AS owner, clock_timestamp() AS now,
        EXISTS (SELECT 1 FROM people e WHERE e.id = $2 AND e.employed @> now()) AS employed,
-       ARRAY(SELECT m.role FROM role_members m WHERE m.person = $2 AND m.valid @> now()) AS held
+       ARRAY(SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
+              WHERE m.person = $2 AND m.valid @> now() AND e.employed @> now()) AS held
   FROM tasks t
   JOIN requests r ON r.id = t.request_id
   JOIN recipes p ON p.workflow = r.workflow AND p.version = r.version
@@ -146,8 +147,8 @@ WITH found AS (
     UNION
     SELECT c.task_id, c.due
       FROM (SELECT 'user:' || $1 AS principal UNION ALL
-            SELECT 'role:' || m.role FROM role_members m
-             WHERE m.person = $1 AND m.valid @> now()) me,
+            SELECT 'role:' || m.role FROM role_members m JOIN people e ON e.id = m.person
+             WHERE m.person = $1 AND m.valid @> now() AND e.employed @> now()) me,
            LATERAL (SELECT s.task_id, s.due FROM task_candidates s
                      WHERE s.principal = me.principal
                        AND (s.due, s.task_id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid)

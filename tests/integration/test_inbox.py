@@ -115,6 +115,7 @@ async def test_many_tasks_are_read_by_index(house: House, admin_pool: Pool) -> N
     await house.begun()
     await admin_pool.execute(
         """
+        INSERT INTO people (id, name) SELECT 'p' || i, 'P' FROM generate_series(0, 5000) i;
         INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, state, seq)
         SELECT md5('r' || i)::uuid, 'leave', 1, 'p' || i % 500, 't', '{}', 'd', 'pending', 1
           FROM generate_series(1, 30000) i;
