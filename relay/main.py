@@ -15,7 +15,7 @@ import temporal_client
 from relay import delivery
 from relay.delivery import Told
 from settings import Settings
-from storage import audit, commits, outbox
+from storage import audit, commits, idempotency, outbox
 from storage.errors import FAILED, UNAVAILABLE
 from storage.outbox import Due
 from storage.pool import Pool, patient_pool
@@ -93,6 +93,7 @@ async def _measure(pool: Pool) -> bool:
 async def _keep_house(pool: Pool) -> bool:
     await audit.prepare_months(pool)
     await commits.forget(pool, REMEMBER_DAYS)
+    await idempotency.forget(pool, REMEMBER_DAYS)
     return False
 
 
