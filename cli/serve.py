@@ -5,7 +5,6 @@ import gc
 from collections.abc import Callable, Coroutine
 
 import settings
-from cli import logs
 from cli.output import Exit, Failure, say
 from settings import Settings
 
@@ -15,6 +14,7 @@ def api() -> None:
     import uvicorn
 
     from api.app import create_app
+    from cli import logs
 
     loaded = settings.load()
     logs.set_up(loaded, "api")
@@ -40,6 +40,7 @@ def api() -> None:
 def worker() -> None:
     """Run a worker: it carries requests through, until SIGTERM or Ctrl-C."""
     import worker.main
+    from cli import logs
 
     loaded = settings.load()
     logs.set_up(loaded, "worker")
@@ -49,6 +50,7 @@ def worker() -> None:
 def relay() -> None:
     """Run a relay: it tells Temporal what the API could not, until SIGTERM or Ctrl-C."""
     import relay.main
+    from cli import logs
 
     loaded = settings.load()
     logs.set_up(loaded, "relay")
