@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from unicodedata import category
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -19,7 +20,7 @@ from recipes import inputs as recipe_inputs
 from recipes.expressions import ExpressionError
 from recipes.model import Json, Recipe
 from recipes.state import State
-from storage import idempotency, requests
+from storage import idempotency, jsonb, requests
 
 _LONGEST_TITLE = 200
 _log = structlog.get_logger(__name__)
@@ -47,15 +48,17 @@ async def submit(
         _check_recipe(body, found)
         sha256: str = found["sha256"]
         recipe = await house.catalogue.recipe(connection, body.workflow, found["version"], sha256)
-        _check_inputs(recipe, body.inputs)
-        state = _initial(recipe, caller, body.inputs, sha256, found["now"])
+        # As the relay will read them if it is to start the workflow: both must start the same one.
+        inputs: dict[str, Json] = jsonb.kept(body.inputs)
+        _check_inputs(recipe, inputs)
+        state = _initial(recipe, caller, inputs, sha256, found["now"])
         item = requests.Submission(
             id=UUID(state.request_id),
             workflow=recipe.workflow,
             version=recipe.version,
             requester=caller.id,
             title=title(recipe, state, found),
-            inputs=body.inputs,
+            inputs=inputs,
             digest=state.digest,
             at=state.submitted_at,
             deadline_at=state.deadline_at,
@@ -117,17 +120,13 @@ def _check_inputs(recipe: Recipe, inputs: dict[str, Json]) -> None:
 def _initial(
     recipe: Recipe, caller: Caller, inputs: dict[str, Json], sha256: str, now: datetime
 ) -> State:
-    try:
-        digest = canonical.digest(sha256, inputs)
-    except ValueError as error:
-        raise errors.invalid_at("/inputs", str(error)) from None
     return progress.initial(
         recipe,
         request_id=str(uuid4()),
         requester=caller.id,
         inputs=inputs,
         submitted_at=now,
-        digest=digest,
+        digest=canonical.digest(sha256, inputs),
     )
 
 
@@ -144,7 +143,9 @@ def title(recipe: Recipe, state: State, person: Any) -> str:
     except ExpressionError as error:
         _log.warning("title not rendered", workflow=recipe.workflow, error=str(error))
         return plain
-    rendered = " ".join(str(text).split())
+    # A recipe can make what no text in Postgres holds (NUL, half characters): left out, as line ends.
+    rendered = "".join(" " if category(c) in ("Cc", "Cs") else c for c in str(text))
+    rendered = " ".join(rendered.split())
     if len(rendered) > _LONGEST_TITLE:
         rendered = rendered[: _LONGEST_TITLE - 1] + "…"
     return rendered or plain
