@@ -53,6 +53,10 @@ async def import_org(request: Request) -> Response:
             for pointer, person in named
             if person in unknown
         ]
+        problems += [
+            {"pointer": pointer, "message": f"these would manage each other: {circle}"}
+            for pointer, circle in org_file.cycles(found, await org.managers(connection, at))
+        ]
         if problems:
             raise errors.invalid(f"{problems[0]['pointer']}: {problems[0]['message']}", problems)
         people = [person.row() for person in found.people]

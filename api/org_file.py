@@ -7,6 +7,8 @@ roles:
   finance: [grace]
 """
 
+from collections.abc import Mapping
+from math import isfinite
 from typing import Annotated, Any, Self
 
 import yaml
@@ -14,11 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from api import errors
 from api.bodies import Inputs, Text
+from recipes.inputs import DEPTH_LIMIT
 from recipes.model import Json
 from storage.org import PersonRow, RoleRow
 
 PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+_MOST_NAMES = 20
 _STRICT = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
@@ -94,12 +98,47 @@ def read(source: bytes) -> DirectoryFile:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise errors.Problem(400, "not_yaml", f"the body is not YAML: {said}") from None
+    _check_json(tree)
     try:
         found = DirectoryFile.model_validate({} if tree is None else tree)
     except ValidationError as error:
         raise errors.body_errors(error.errors(include_url=False, include_input=False)) from None
     _check_names(found)
     return found
+
+
+def _check_json(tree: Json) -> None:
+    """YAML can say more than JSON: dates, sets, bytes, infinity. Problem 422 with every place."""
+    problems: list[dict[str, Json]] = []
+    todo: list[tuple[str, int, Json]] = [("", 0, tree)]
+    while todo:
+        where, depth, value = todo.pop()
+        match value:
+            case dict() | list() if depth > DEPTH_LIMIT:
+                message = f"is nested deeper than {DEPTH_LIMIT} levels"
+                problems.append({"pointer": where, "message": message})
+            case dict():
+                names = [name for name in value if isinstance(name, str | int)]
+                if len(names) < len(value):
+                    problems.append({"pointer": where, "message": "has a name that is not text"})
+                todo += [(where + errors.pointer(name), depth + 1, value[name]) for name in names]
+            case list():
+                items = enumerate(value)
+                todo += [(where + errors.pointer(at), depth + 1, item) for at, item in items]
+            case None | str() | bool():
+                pass
+            case int() if abs(value) < 2**63:
+                pass
+            case float() if isfinite(value):
+                pass
+            case int() | float():
+                problems.append({"pointer": where, "message": "is no number that can be kept"})
+            case _:
+                what = f"is a {type(value).__name__}, which JSON does not have; quote it"
+                problems.append({"pointer": where, "message": what})
+    if problems:
+        problems.reverse()
+        raise errors.invalid(f"{problems[0]['pointer']}: {problems[0]['message']}", problems)
 
 
 def _check_names(found: DirectoryFile) -> None:
@@ -140,3 +179,41 @@ def references(found: DirectoryFile) -> list[tuple[str, str]]:
             named.append((errors.pointer("people", number, "left"), person.id))
             given.discard(person.id)
     return [(pointer, person) for pointer, person in named if person not in given]
+
+
+def cycles(found: DirectoryFile, lines: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Circles in the lines of managers as they would be after this file: pointer and who is in it.
+
+    `lines` are the managers of everybody so far. Each circle is told once, at its first person here.
+    """
+    places = {person.id: number for number, person in enumerate(found.people)}
+    after = {**lines, **{person.id: person.manager for person in found.people}}
+    known: set[str] = set()
+    circles: list[tuple[str, str]] = []
+    for person in places:
+        circle = _circle(after, person, known)
+        here = [at for at, name in enumerate(circle) if name in places]
+        if here:
+            first = min(here, key=lambda at: places[circle[at]])
+            names = [*circle[first:], *circle[:first]]
+            more = ["…"] if len(names) > _MOST_NAMES else []
+            said = " -> ".join([*names[:_MOST_NAMES], *more, names[0]])
+            circles.append((errors.pointer("people", places[names[0]], "manager"), said))
+    return circles
+
+
+def _circle(managers: Mapping[str, str | None], person: str, known: set[str]) -> list[str]:
+    """The circle into which the line above `person` runs, unless it meets somebody `known` before.
+
+    Everybody on the line is known afterwards: no line is walked twice.
+    """
+    line: dict[str, None] = {}
+    above: str | None = person
+    while above is not None and above not in known:
+        known.add(above)
+        line[above] = None
+        above = managers.get(above)
+    if above not in line:
+        return []
+    names = list(line)
+    return names[names.index(above) :]

@@ -62,6 +62,14 @@ async def unknown_people(source: Source, ids: Sequence[str]) -> set[str]:
     return set(ids) - {row["id"] for row in rows}
 
 
+LINES = "SELECT person, manager FROM manager_lines WHERE valid @> $1::timestamptz"
+
+
+async def managers(source: Source, at: datetime) -> dict[str, str]:
+    """Everybody's manager at a moment, by id."""
+    return {row["person"]: row["manager"] for row in await source.fetch(LINES, at)}
+
+
 # One import at a time, and each at a later instant than the one before it.
 MOMENT = "SELECT pg_advisory_xact_lock(hashtext('org_import'))"
 

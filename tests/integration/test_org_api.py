@@ -1,6 +1,8 @@
 """The directory over HTTP: all or nothing, and what was so stays known."""
 
 import asyncio
+import time
+from typing import Any
 
 import pytest
 
@@ -109,6 +111,36 @@ async def test_leaving_and_coming_back(bare_house: House) -> None:
         ("people: [{id: 'a b', name: Ann}]", 422, "/people/0/id"),
         ("people: [{id: ann, name: Ann, colour: red}]", 422, "/people/0/colour"),
         ("roles: {finance: [zoe]}", 422, "/roles/finance/members/0"),
+        ("people: [{id: ann, name: Ann, attributes: {x: .inf}}]", 422, "/people/0/attributes/x"),
+        (
+            "people: [{id: ann, name: Ann, attributes: {x: [.nan]}}]",
+            422,
+            "/people/0/attributes/x/0",
+        ),
+        (
+            "people: [{id: a, name: A, attributes: {x: !!binary '/w=='}}]",
+            422,
+            "/people/0/attributes/x",
+        ),
+        ("people: [{id: a, name: A, attributes: {x: !!set {a}}}]", 422, "/people/0/attributes/x"),
+        ("people: [{id: a, name: A, attributes: {x: 2026-01-01}}]", 422, "/people/0/attributes/x"),
+        ("people: [{id: a, name: A, attributes: {x: {.inf: 1}}}]", 422, "/people/0/attributes/x"),
+        (
+            "people: [{id: a, name: A, attributes: {x: 0xfffffffffffffffff}}]",
+            422,
+            "/people/0/attri",
+        ),
+        (
+            f"people: [{{id: a, name: A, attributes: {{x: {'[' * 40}{']' * 40}}}}}]",
+            422,
+            "/people/0/attri",
+        ),
+        (
+            f"people: [{{id: a, name: A, attributes: {{x: 0x{'f' * 5000}}}}}]",
+            422,
+            "/people/0/attri",
+        ),
+        ('people: [{id: a, name: A, attributes: {x: "a\\0b"}}]', 422, "/people/0/attributes"),
         ("robots: []", 422, "/robots"),
         ("[1, 2]", 422, ""),
     ],
@@ -130,6 +162,43 @@ async def test_files_that_are_refused(
 async def test_files_that_are_no_yaml(bare_house: House, source: bytes) -> None:
     response = await bare_house.post("/v1/org/import", "root", "admin", content=source)
     assert response.status_code in (400, 422), response.text
+
+
+async def test_nobody_manages_whoever_manages_them(bare_house: House) -> None:
+    async def post(source: str) -> Any:
+        return await bare_house.post("/v1/org/import", "root", "admin", content=source)
+
+    at_once = await post(
+        "people: [{id: x, name: X, manager: a}, {id: b, name: B, manager: c},"
+        " {id: c, name: C, manager: a}, {id: a, name: A, manager: b}]"
+    )
+    assert at_once.status_code == 422
+    assert at_once.json()["errors"] == [
+        {
+            "pointer": "/people/1/manager",
+            "message": "these would manage each other: b -> c -> a -> b",
+        }
+    ]
+    await _import(bare_house, FILE)
+    # With what is there already; ann reports to ben.
+    later = await post("people: [{id: cid, name: Cid}, {id: ben, name: Ben, manager: ann}]")
+    assert later.status_code == 422
+    [error] = later.json()["errors"]
+    assert error["pointer"] == "/people/1/manager"
+    assert error["message"].endswith("ben -> ann -> ben")
+    assert (await post("people: [{id: ben, name: Ben}]")).status_code == 200
+    turned = "people: [{id: ann, name: Ann}, {id: ben, name: Ben, manager: ann}]"
+    assert (await post(turned)).status_code == 200
+
+
+async def test_a_long_line_of_managers_is_judged_quickly(bare_house: House) -> None:
+    people: list[Json] = [{"id": f"p{n}", "name": "P", "manager": f"p{n + 1}"} for n in range(5000)]
+    file: Json = {"people": [*people, {"id": "p5000", "name": "P", "manager": "p0"}]}
+    begun = time.perf_counter()
+    response = await bare_house.post("/v1/org/import", "root", "admin", json=file)
+    assert response.status_code == 422
+    assert time.perf_counter() - begun < 5
+    assert len(response.text) < 2000
 
 
 async def test_only_administrators_import(bare_house: House) -> None:
