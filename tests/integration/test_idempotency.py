@@ -2,6 +2,7 @@
 
 import pytest
 
+from recipes.model import Json
 from storage import idempotency
 from storage.pool import Pool
 from tests.integration.house import House
@@ -23,13 +24,13 @@ async def test_old_keys_are_forgotten(pool: Pool, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_forgotten_key_makes_a_new_request(house: House) -> None:
-    body = {"workflow": "leave", "inputs": {"days": 5}}
+    body: dict[str, Json] = {"workflow": "leave", "inputs": {"days": 5}}
     first, second = [await _after_forgetting(house, body) for _ in range(2)]
     assert first != second
     assert await house.pool.fetchval("SELECT count(*) FROM requests") == 2
 
 
-async def _after_forgetting(house: House, body: dict[str, object]) -> str:
+async def _after_forgetting(house: House, body: dict[str, Json]) -> str:
     await idempotency.forget(house.pool, 0)
     response = await house.post(
         "/v1/requests", "alice", json=body, headers={"Idempotency-Key": "k"}
