@@ -5,6 +5,7 @@ requester is stepped over: in a role, by the others; as a person or a manager, u
 no answer is a `Refusal`, with the reason, never an exception.
 """
 
+import re
 from datetime import datetime
 
 from recipes.model import Json
@@ -23,6 +24,10 @@ from storage import directory
 from storage.directory import Person
 from storage.pool import Source
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+_LONGEST_DETAIL = 300
+_LONGEST_NAME = 80
+_MOST_SHOWN = 3
 LINE_LIMIT = 25
 """How far up a line is followed: more than any organisation has, less than a cycle."""
 
@@ -76,10 +81,19 @@ async def _principal(source: Source, reference: str) -> tuple[str, str]:
     kind, colon, name = reference.partition(":")
     if colon and kind in ("user", "role"):
         return kind, name.strip()
-    return ("role" if await directory.role_exists(source, reference) else "user"), reference
+    role = _is_name(reference) and await directory.role_exists(source, reference)
+    return ("role" if role else "user"), reference
+
+
+def _is_name(text: str) -> bool:
+    """Whether the directory can have it. What comes out of a template may be anything, even what
+    Postgres takes for no text."""
+    return _NAME.fullmatch(text) is not None
 
 
 async def _member(source: Source, role: str, requester: str, at: datetime) -> Answer:
+    if not _is_name(role):
+        return _refused(f"there is no role named {_shown(role)}")
     people = [person for person in await directory.members(source, role, at) if person != requester]
     if not people:
         return _refused(f"role {role} has no member other than the requester")
@@ -92,9 +106,9 @@ async def _person(source: Source, user: str, requester: str, at: datetime) -> An
     if user == requester:
         stepped = Hop("not_the_requester", user)
         return await _manager(source, user, requester, at, (stepped,))
-    line = await directory.line(source, user, at, 0)
+    line = await directory.line(source, user, at, 0) if _is_name(user) else []
     if not line:
-        return _refused(f"there is no role and no person named {user}")
+        return _refused(f"there is no role and no person named {_shown(user)}")
     if not line[0].employed:
         return _refused(f"{user} has left")
     return _assigned(user, (Hop("person", user),))
@@ -104,16 +118,19 @@ async def _manager(
     source: Source, user: str, requester: str, at: datetime, before: tuple[Hop, ...] = ()
 ) -> Answer:
     """The nearest manager above `user` who is still here and is not the requester."""
-    line = await directory.line(source, user, at, LINE_LIMIT)
-    chain = before
+    line = await directory.line(source, user, at, LINE_LIMIT) if _is_name(user) else []
+    chain, seen = before, {user}
     for person in line[1:]:
+        if person.id in seen:
+            break  # the line is a circle: nobody new comes
+        seen.add(person.id)
         if person.id == requester:
             chain = (*chain, Hop("not_the_requester", person.id))
         elif not person.employed:
             chain = (*chain, Hop("has_left", person.id))
         else:
             return _assigned(person.id, (*chain, Hop("manager", person.id)))
-    return _refused(f"{user} has no manager to ask")
+    return _refused(f"{_shown(user)} has no manager to ask")
 
 
 async def _candidates(
@@ -123,6 +140,13 @@ async def _candidates(
     people = [name for kind, name in principals if kind == "user"]
     roles = [name for kind, name in principals if kind == "role"]
     named = tuple(dict.fromkeys(f"{kind}:{name}" for kind, name in principals))
+    unknown = [f"{kind}:{name}" for kind, name in principals if not _is_name(name)]
+    if not unknown:
+        never = await directory.unknown(source, people, roles)
+        unknown = [principal for principal in named if principal in never]
+    if unknown:
+        listed = ", ".join(_shown(principal) for principal in unknown[:_MOST_SHOWN])
+        return _refused(f"the directory does not have {listed}")
     if not await directory.anybody_else(source, at, requester, people, roles):
         return _refused(f"none of {', '.join(named)} can decide but the requester")
     chain = tuple(
@@ -137,4 +161,10 @@ def _assigned(user: str, chain: tuple[Hop, ...], role: str | None = None) -> Ans
 
 
 def _refused(detail: str) -> Answer:
-    return Answer(refusal=Refusal("NoApproverFound", detail))
+    return Answer(refusal=Refusal("NoApproverFound", detail[:_LONGEST_DETAIL]))
+
+
+def _shown(name: str) -> str:
+    """A name as a refusal tells it, short and readable whatever it is."""
+    readable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    return readable if len(readable) <= _LONGEST_NAME else readable[: _LONGEST_NAME - 1] + "…"

@@ -63,6 +63,19 @@ async def members(source: Source, role: str, at: datetime) -> list[str]:
     return [row["person"] for row in await source.fetch(MEMBERS, role, at)]
 
 
+UNKNOWN = """
+SELECT 'user:' || n AS principal FROM unnest($1::text[]) n
+ WHERE NOT EXISTS (SELECT 1 FROM people WHERE id = n)
+UNION ALL
+SELECT 'role:' || n FROM unnest($2::text[]) n WHERE NOT EXISTS (SELECT 1 FROM roles WHERE name = n)
+"""
+
+
+async def unknown(source: Source, people: list[str], roles: list[str]) -> set[str]:
+    """Those of them that the directory has never had, as `user:x` and `role:y`."""
+    return {row["principal"] for row in await source.fetch(UNKNOWN, people, roles)}
+
+
 TAKE_TURN = "UPDATE roles SET turn = turn + 1 WHERE name = $1 RETURNING turn - 1"
 
 
