@@ -387,8 +387,8 @@ WHERE_IT_GOES = """\
 Where it goes. The embedded Temporal server takes half: it writes SQLite one transaction after the
 other, each synced, and so gives a bare workflow no more than it does above, whatever runs on the
 second core. Ours costs it some milliseconds more than the bare one: a start input that carries the
-recipe, a timer for the 48 hours, two changes of search attributes and a versioned task queue, about
-one each. The worker's larger half is the SDK (what the bare worker takes); ours is the directory,
+recipe, larger signals and results, and a timer, two changes of search attributes and a versioned
+task queue (a run without these three saves it 0 to 2). The worker's larger half is the SDK (what the bare worker takes); ours is the directory,
 `progress` once in the activity and once in the workflow, and one statement a transition. Postgres
 writes 7 audit rows, each hashed into its chain, beside requests, task, decision, outbox and key.
 
