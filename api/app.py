@@ -1,8 +1,10 @@
 """The application: its parts, made by the lifespan, and its pages."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import structlog
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
@@ -19,6 +21,8 @@ from api.services import Delivery, Services
 from recipes.model import Json
 from relay import delivery
 from settings import Settings
+from storage import audit
+from storage.errors import FAILED
 from storage.pool import Pool, create_pool
 from temporal_client import connect
 
@@ -31,6 +35,9 @@ Send `Authorization: Bearer <token>`; `countersign token USER` prints one for de
 `cursor` for the next page. Times are RFC 3339 in UTC.
 """
 
+_PREPARE_SECONDS = 3
+_log = structlog.get_logger(__name__)
+
 MakeDelivery = Callable[[Settings, Pool], Awaitable[Delivery]]
 
 
@@ -38,6 +45,15 @@ async def _delivery(settings: Settings, pool: Pool) -> Delivery:
     """Temporal may be away: the client connects at its first call."""
     client = await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
     return delivery.Delivery(client, pool)
+
+
+async def _prepare_months(pool: Pool) -> None:
+    """The audit's partitions do not wait for a relay. Whatever stands against it can wait for one."""
+    try:
+        async with asyncio.timeout(_PREPARE_SECONDS):
+            await audit.prepare_months(pool)
+    except FAILED as error:
+        _log.warning("the audit's months were not prepared", error=type(error).__name__)
 
 
 def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> FastAPI:
@@ -49,6 +65,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         pool = await create_pool(
             settings.database_url, min_size=0, max_size=settings.database_pool_size
         )
+        await _prepare_months(pool)
         told = await make_delivery(settings, pool)
         app.state.services = Services(
             settings, pool, told, tokens(settings), Catalogue(), figures, Counts(pool)

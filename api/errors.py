@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recipes.model import Json
-from storage.errors import UNAVAILABLE
+from storage.errors import BAD_ARGUMENT, UNAVAILABLE
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
@@ -127,6 +127,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(BAD_ARGUMENT, _unexpected)
     for kind in _OVERLOADED:
         assert issubclass(kind, Exception)
         app.add_exception_handler(kind, _unavailable)

@@ -11,14 +11,14 @@ from difflib import get_close_matches
 
 from recipes.draft import Draft, Placed, Template, templates
 from recipes.expressions import Environment, ExpressionError, Want
-from recipes.findings import Finding, employee_paths
+from recipes.findings import Finding, employee_paths, short
 from recipes.mentions import Mention, mentions
 from recipes.model import Recipe, Step
 from recipes.schema import RESERVED, variables
 from recipes.source import Book, Scalar, below
 from recipes.templates import Part, TemplateError, split
 
-_REFERENCE = re.compile(r"(?:(?:role|user):)?[A-Za-z0-9][A-Za-z0-9_.@+-]*", re.ASCII)
+_REFERENCE = re.compile(r"(?:(?:role|user):)?[A-Za-z0-9][A-Za-z0-9_.@+-]{0,127}", re.ASCII)
 _BARE_ACTION = re.compile(r"\s*(?:==|!=|in\b)")
 _BARE_BEFORE = re.compile(r"(?:==|!=)\s*$")
 
@@ -136,7 +136,18 @@ class Expressions:
     ) -> None:
         for finding in self.environment.check(source, want, earlier):
             place = offset + _offset(source, finding)
-            self.book.within(path, place, f"`{_short(source)}`: {finding.message}", finding.fix)
+            self.book.within(path, place, f"`{short(source)}`: {finding.message}", finding.fix)
+        for mention in mentions(source):
+            # Alone it is the requester, and that is all there is to it; else it may be read in a way
+            # that tells nobody what to ask the directory for.
+            if mention.root == "employee" and not mention.path and source.strip() != "employee":
+                self.book.within(
+                    path,
+                    offset + mention.offsets[0],
+                    "what is read from `employee` here can't be told: managers will be missing",
+                    "write the whole path, as in `employee.manager.id`",
+                    "warning",
+                )
         if want != "text":
             for mention in self._unguarded(source):
                 name = ".".join((mention.root, *mention.path))
@@ -204,11 +215,6 @@ def _offset(source: str, finding: Finding) -> int:
     """Characters from the beginning of `source` to the finding."""
     lines = source.split("\n")[: finding.line - 1]
     return min(sum(len(line) + 1 for line in lines) + finding.column - 1, len(source))
-
-
-def _short(source: str) -> str:
-    flat = " ".join(source.split())
-    return flat if len(flat) <= 60 else f"{flat[:57]}..."
 
 
 def _input_name(mention: Mention) -> str:

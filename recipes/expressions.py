@@ -59,7 +59,8 @@ class Environment:
             if not isinstance(value, bool):
                 raise ExpressionError(f"gives {_kind(value)} instead of true or false")
         except ExpressionError as error:
-            raise ExpressionError(f"`{source}` {error}{self._types(source, scope)}") from error
+            shown = findings.short(source, 120)
+            raise ExpressionError(f"`{shown}` {error}{self._types(source, scope)}") from error
         return value
 
     def render(self, template: str, scope: Scope) -> Json:
@@ -69,7 +70,8 @@ class Environment:
         except TemplateError as error:
             raise ExpressionError(str(error)) from error
         values = [
-            self._evaluate(part.text, scope) if part.expression else part.text for part in parts
+            self._evaluate(part.text, scope) if part.expression else _json(part.text)
+            for part in parts
         ]
         if len(parts) == 1:
             return values[0]
@@ -87,7 +89,7 @@ class Environment:
         if len(source) > SOURCE_LIMIT:
             fix = "split it over several steps"
             return (at(source, 0, f"is longer than {SOURCE_LIMIT:,} characters", fix),)
-        banned = _banned(source)
+        banned = _banned(source) or findings.nul_findings(source)
         if banned:
             return banned
         found = findings.member_findings(source, self._schema, steps)
@@ -245,6 +247,7 @@ _PHRASES = (
     "double out of int64 range",
     "Iteration budget exceeded",
 )
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NO_OVERLOAD = re.compile(r"No matching overloads found : (.*)", re.DOTALL)
 _NO_KEY = re.compile(r'Key not found in map : "(.*)"', re.DOTALL)
 
@@ -310,7 +313,11 @@ def _kind(value: Json) -> str:
 def _json(value: Json) -> Json:
     """An engine's value as JSON: times as RFC 3339, durations in seconds. ExpressionError if it has none."""
     match value:
-        case None | bool() | int() | str():
+        case None | bool() | int():
+            return value
+        case str():
+            if _UNSTORABLE.search(value):
+                raise ExpressionError("gives text with a character that no database takes")
             return value
         case float() if isfinite(value):
             return value
@@ -322,7 +329,7 @@ def _json(value: Json) -> Json:
             return [_json(item) for item in value]
         case dict():
             # The engine's maps have no order of their own; a replay must see the same text.
-            return {name: _json(value[name]) for name in sorted(value, key=_key)}
+            return {_json(name): _json(value[name]) for name in sorted(value, key=_key)}
         case _:
             raise ExpressionError(f"gives a {_kind(value)}, which is no JSON value")
 

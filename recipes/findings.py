@@ -55,6 +55,8 @@ _UNDECLARED = re.compile(r"undeclared reference to '(.*)' \(in container")
 _OVERLOAD = re.compile(r"found no matching overload for '(.*)' applied to '(.*)'")
 _EXPECTING = re.compile(r"Syntax error: (.*?)(?: expecting .*)?$")
 _WRAPPER = re.compile(r"wrapper\((\w+)\)")
+_RAW = re.compile(r"[bB]?[rR]")
+_ESCAPE = re.compile(r"\\(?:(?P<nul>[xX]00|u0000|U0{8}|000)|.)", re.DOTALL)
 _ENGLISH = {"and": "&&", "or": "||", "not": "!", "AND": "&&", "OR": "||", "NOT": "!", "is": "=="}
 
 
@@ -79,6 +81,12 @@ def excerpt(source: str, finding: Finding) -> str:
     """The line of the source that the finding is about, and a caret below its place."""
     text = source.split("\n")[finding.line - 1]
     return f"{text}\n{' ' * (finding.column - 1)}^"
+
+
+def short(text: str, most: int = 60) -> str:
+    """The text in one line of at most so many characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else f"{flat[: most - 3]}..."
 
 
 def undeclared(error: str) -> tuple[str, ...]:
@@ -163,6 +171,17 @@ def _syntax_fix(source: str, detail: str) -> str:
 def _suggest(name: str, known: Collection[str], otherwise: str) -> str:
     close = get_close_matches(name, list(dict.fromkeys(known)), n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else otherwise
+
+
+def nul_findings(source: str) -> tuple[Finding, ...]:
+    """String literals that spell the character NUL, which no database takes."""
+    return tuple(
+        at(source, token.offset + escape.start(), "spells the character NUL", "leave it out")
+        for token in tokens(source)
+        if token.kind == "string" and not _RAW.match(token.text)
+        for escape in _ESCAPE.finditer(token.text)
+        if escape["nul"]
+    )
 
 
 # --- members -------------------------------------------------------------------------------------

@@ -12,7 +12,11 @@ The rules
   anybody rejected, else `expired`. Either way the tasks still open are superseded.
 * Who decides is asked of the directory: `state.asks` holds the questions, and until an `Answered`
   brings the answers nothing else is applied. A refusal raises an incident on the seat; the request
-  waits, other seats go on, and the command `retry` asks again.
+  waits, other seats go on, and the command `retry` asks again. A seat has one incident at most.
+* What expressions see as `employee` is asked afresh in every transition that reads it; seats that
+  wait for it are `state.unasked` meanwhile.
+* Several approvals are several people's: where a step needs more than one, a seat whose task would
+  go to somebody who has another of its seats, by a task or by a vote, gets an incident instead.
 * A task that is due does what its level says. An escalation replaces the task by one for the
   manager; where there is none the old task stays, and an incident says so.
 * The first decision on a task counts. Storage arbitrates who was first, so a `Decided` is never
@@ -24,15 +28,17 @@ The rules
                             '--cancel--> cancelled
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
-from uuid import UUID, uuid5
 
 from recipes import expressions
+from recipes.changes import Changes, level_of, numbered
 from recipes.expressions import ExpressionError
-from recipes.model import ActionStep, ApprovalStep, Ballot, Json, Level, Recipe, Step, TimeoutAction
+from recipes.findings import short
+from recipes.model import ActionStep, ApprovalStep, Ballot, Json, Recipe, Step, TimeoutAction
+from recipes.references import kind, once, reference
 from recipes.state import (
     ENGINE,
     Actor,
@@ -44,20 +50,14 @@ from recipes.state import (
     AskEmployee,
     AskManager,
     Assignment,
-    CloseTask,
     Closing,
     Commanded,
     Decided,
-    Effect,
     FinalState,
     Happening,
-    Incident,
-    IncidentKind,
-    OpenTask,
     Record,
     RemindTask,
     Seat,
-    SettleCommand,
     Started,
     State,
     Task,
@@ -65,6 +65,9 @@ from recipes.state import (
     Transition,
     Vote,
 )
+
+APPROVERS_LIMIT = 100
+"""How many people an `approvers` list may give."""
 
 
 def initial(
@@ -142,7 +145,7 @@ def next_wakeup(state: State) -> datetime | None:
 
 def has_opened(state: State, task_id: str) -> bool:
     """Whether the request, up to this state, opened that task; it may be closed by now."""
-    return any(task_id == _task_id(state, n) for n in range(state.tasks_opened, 0, -1))
+    return any(task_id == numbered(state, n) for n in range(state.tasks_opened, 0, -1))
 
 
 def step_of(recipe: Recipe, state: State) -> Step | None:
@@ -163,17 +166,17 @@ def snapshot(recipe: Recipe, state: State) -> dict[str, Json]:
     }
 
 
-class _Run:
-    """One application in progress: a mutable copy of what changes, and the effects so far."""
+class _Run(Changes):
+    """One application in progress: what happens to the request, step by step, by the rules above."""
 
     def __init__(self, recipe: Recipe, state: State, now: datetime) -> None:
-        self.recipe = recipe
-        self.state = state
-        self.now = now
-        self.effects: list[Effect] = []
+        super().__init__(recipe, state, now)
         self.environment = expressions.environment(recipe)
 
     def transition(self) -> Transition:
+        # Facts of the directory are true now; a later transition asks again.
+        if not self.state.asks:
+            self.state = replace(self.state, employee=None)
         return Transition(self.state, tuple(self.effects))
 
     # --- happenings ---
@@ -229,11 +232,12 @@ class _Run:
             elif task.remind_at and task.remind_at[0] <= self.now:
                 self.remind(task)
         self.advance()
-        # What the votes above have not closed goes on to somebody else.
+        # What the votes above have not closed goes on to somebody else, and is not due again before
+        # it is known to whom.
         overdue = [task for task in self.state.tasks if _due(task, self.now)]
-        asks = [ask for task in overdue if (ask := self.hand_on(task)) is not None]
-        if asks:
-            self.state = replace(self.state, asks=tuple(asks))
+        for task in overdue:
+            self.put_task(replace(task, due_at=None, remind_at=()))
+        self.ask_for([task.seat for task in overdue])
 
     # --- time ---
 
@@ -244,20 +248,11 @@ class _Run:
 
     def time_out(self, task: Task) -> None:
         """Cast the vote that the task's level gives for it; an escalation casts none."""
-        level = _level(self.ballot(task.seat), task.level)
+        level = level_of(self.ballot(task.seat), task.level)
         vote = _TIMEOUT_VOTES.get(level.action) if level else None
         if level and vote:
             self.close_task(task, "expired", f"timeout: {level.action}")
             self.cast(task.seat, vote, None)
-
-    def hand_on(self, task: Task) -> Ask | None:
-        """Ask whom an overdue task goes to next. It is not due again before the answer is known."""
-        self.put_task(replace(task, due_at=None, remind_at=()))
-        level = _level(self.ballot(task.seat), task.level)
-        if level is None or level.to is None:
-            return AskManager(task.seat, task.assignment.user or "")
-        reference = self.reference(level.to, task.seat)
-        return None if reference is None else AskApprover(task.seat, reference)
 
     # --- going on ---
 
@@ -311,7 +306,7 @@ class _Run:
             self.raise_incident("NoApproverFound", detail, None)
             return False
         self.state = replace(self.state, entered=True, seats=tuple(seats))
-        self.ask_for(seats)
+        self.ask_for([seat.key for seat in seats])
         return True
 
     def seats_of(self, step: ApprovalStep, ballot: Ballot) -> list[Seat]:
@@ -320,53 +315,94 @@ class _Run:
             return [Seat(own, ballot.id)]
         people = self.environment.render(ballot.approvers, self.scope())
         if not isinstance(people, list) or not people:
-            raise ExpressionError(f"approvers must give a list of people, not {_kind(people)}")
-        references = dict.fromkeys(_reference(person) for person in people)
+            raise ExpressionError(f"approvers must give a list of people, not {kind(people)}")
+        if len(people) > APPROVERS_LIMIT:
+            raise ExpressionError(f"approvers gives {len(people)}, more than {APPROVERS_LIMIT}")
+        references = once([reference(person) for person in people])
         return [Seat(f"{own}/{n}", ballot.id, ref) for n, ref in enumerate(references, 1)]
 
-    def ask_for(self, seats: list[Seat]) -> None:
-        asks = [ask for seat in seats if (ask := self.ask_seat(seat)) is not None]
-        self.state = replace(self.state, asks=tuple(asks))
+    # --- whom to ask ---
 
-    def ask_seat(self, seat: Seat) -> Ask | None:
-        ballot = self.ballot(seat.key)
-        if ballot.candidates:
-            references = [self.reference(item, seat.key) for item in ballot.candidates]
-            known = tuple(item for item in references if item is not None)
-            return AskCandidates(seat.key, known) if len(known) == len(references) else None
-        reference = seat.reference or self.reference(ballot.approver or "", seat.key)
-        return None if reference is None else AskApprover(seat.key, reference)
+    def ask_for(self, seats: Sequence[str]) -> None:
+        """Ask who decides for these seats; those that read `employee` wait until it is known."""
+        if not seats:
+            return
+        asks: list[Ask] = []
+        unasked: list[str] = []
+        paths = self.step().employee_paths
+        unknown = paths and self.state.employee is None
+        for key in seats:
+            if unknown and any(map(_reads_employee, self.templates(key))):
+                unasked.append(key)
+            elif (ask := self.ask_seat(key)) is not None:
+                asks.append(ask)
+        if unasked:
+            asks.insert(0, AskEmployee(paths))
+        if asks:
+            self.state = replace(self.state, asks=tuple(asks), unasked=tuple(unasked))
 
-    def reference(self, template: str, seat: str) -> str | None:
-        """The reference a template gives; None after raising an incident on the seat."""
-        try:
-            return _reference(self.environment.render(template, self.scope()))
-        except ExpressionError as error:
-            self.raise_incident("NoApproverFound", f"{template}: {error}", seat)
-            return None
+    def templates(self, key: str) -> tuple[str, ...]:
+        """The texts that say whom to ask for a seat: at first, or whom its overdue task goes on to.
+        None of them where it goes to the manager of its assignee."""
+        ballot, task = self.ballot(key), self.task_of(key)
+        if task is not None:
+            level = level_of(ballot, task.level)
+            return () if level is None or level.to is None else (level.to,)
+        return ballot.candidates or (self.seat(key).reference or ballot.approver or "",)
+
+    def ask_seat(self, key: str) -> Ask | None:
+        """The question that is open for a seat; None after raising an incident on it."""
+        task = self.task_of(key)
+        found: list[str] = []
+        for template in self.templates(key):
+            try:
+                found.append(reference(self.environment.render(template, self.scope())))
+            except ExpressionError as error:
+                self.raise_incident("NoApproverFound", f"{short(template)}: {error}", key)
+                return None
+        if task is None and self.ballot(key).candidates:
+            return AskCandidates(key, tuple(found))
+        if task is not None and not found:
+            return AskManager(key, task.assignment.user or "")
+        return AskApprover(key, found[0])
 
     def answered(self, answers: tuple[Answer, ...]) -> None:
-        asks, self.state = self.state.asks, replace(self.state, asks=())
+        asks, unasked = self.state.asks, self.state.unasked
+        self.state = replace(self.state, asks=(), unasked=())
         for ask, answer in zip(asks, answers, strict=True):
             if answer.refusal is not None:
-                seat = None if isinstance(ask, AskEmployee) else ask.seat
-                self.raise_incident(answer.refusal.kind, answer.refusal.detail, seat)
+                # Without seats that wait for the employee, it is the step that cannot be entered.
+                waiting = unasked or (None,)
+                for seat in waiting if isinstance(ask, AskEmployee) else (ask.seat,):
+                    self.raise_incident(answer.refusal.kind, answer.refusal.detail, seat)
             elif isinstance(ask, AskEmployee):
                 self.state = replace(self.state, employee=answer.employee or {})
             elif answer.assignment is not None:
                 self.assign(ask.seat, answer.assignment)
-        # A refused employee leaves the step unentered: only `retry` may ask again.
-        if self.state.entered or self.state.employee is not None:
-            self.advance()
+        if self.state.employee is not None:
+            self.ask_for(unasked)
+        self.advance()
 
     def assign(self, seat: str, assignment: Assignment) -> None:
-        ballot = self.ballot(seat)
-        replaced = next((task for task in self.state.tasks if task.seat == seat), None)
-        level = 0
+        if assignment.user is not None and self.has_another_seat(assignment.user, seat):
+            detail = f"{assignment.user} already has a seat in step {self.step().id}"
+            self.raise_incident("NoApproverFound", detail, seat)
+            return
+        replaced, level = self.task_of(seat), 0
         if replaced is not None:
             level = replaced.level + 1
             self.close_task(replaced, "expired", "timeout: handed on")
-        self.open_task(seat, ballot, assignment, level)
+        self.open_task(seat, self.ballot(seat), assignment, level)
+
+    def has_another_seat(self, user: str, seat: str) -> bool:
+        """Whether `user` would count twice among several people needed. With one needed, nobody does."""
+        step = self.step()
+        assert isinstance(step, ApprovalStep)
+        if step.quorum.needed(len(self.state.seats)) == 1:
+            return False
+        holders = {task.seat: task.assignment.user for task in self.state.tasks}
+        holders |= {other.key: other.by.user for other in self.state.seats if other.by}
+        return any(holder == user and other != seat for other, holder in holders.items())
 
     def complete(self, step: ApprovalStep) -> bool:
         """Close the step if its result can no longer change."""
@@ -419,134 +455,11 @@ class _Run:
 
     def retry(self, actor: Actor) -> None:
         """Ask again whatever the directory refused, and evaluate again whatever failed."""
-        incidents, seats = self.state.incidents, {seat.key: seat for seat in self.state.seats}
-        asks: list[Ask] = []
-        for incident in incidents:
-            self.clear_incident(incident.seat, actor)
-        for incident in incidents:
-            if incident.seat is None:
-                continue
-            task = next((task for task in self.state.tasks if task.seat == incident.seat), None)
-            ask = self.ask_seat(seats[incident.seat]) if task is None else self.hand_on(task)
-            if ask is not None:
-                asks.append(ask)
-        if not self.state.entered:
-            self.state = replace(self.state, employee=None)
-        self.state = replace(self.state, asks=tuple(asks))
+        troubled = dict.fromkeys(incident.seat for incident in self.state.incidents)
+        for seat in troubled:
+            self.clear_incident(seat, actor)
+        self.ask_for([seat for seat in troubled if seat is not None])
         self.advance()
-
-    def raise_incident(self, kind: IncidentKind, detail: str, seat: str | None) -> None:
-        step = self.step().id
-        incident = Incident(kind, detail, step, seat, self.now)
-        self.state = replace(self.state, incidents=(*self.state.incidents, incident))
-        payload: dict[str, Json] = {"kind": kind, "detail": detail, "step": step, "seat": seat}
-        self.effects.append(Record("incident.raised", payload))
-
-    def clear_incident(self, seat: str | None, actor: Actor = ENGINE) -> None:
-        for incident in self.state.incidents:
-            if incident.seat == seat:
-                payload: dict[str, Json] = {
-                    "kind": incident.kind,
-                    "step": incident.step,
-                    "seat": seat,
-                }
-                self.effects.append(Record("incident.resolved", payload, actor))
-        rest = tuple(incident for incident in self.state.incidents if incident.seat != seat)
-        self.state = replace(self.state, incidents=rest)
-
-    # --- tasks and seats ---
-
-    def open_task(self, seat: str, ballot: Ballot, assignment: Assignment, level: int) -> None:
-        number = self.state.tasks_opened + 1
-        timer = _level(ballot, level)
-        due = self.now + timedelta(seconds=timer.after) if timer else None
-        task = Task(
-            id=_task_id(self.state, number),
-            seat=seat,
-            assignment=assignment,
-            level=level,
-            opened_at=self.now,
-            due_at=due,
-            remind_at=self.reminders(ballot, due),
-        )
-        self.state = replace(
-            self.state, state="pending", tasks_opened=number, tasks=(*self.state.tasks, task)
-        )
-        step = self.step()
-        branch = ballot.id if isinstance(step, ApprovalStep) and step.type == "parallel" else None
-        self.effects.append(
-            OpenTask(task, step.id, branch, ballot.require_comment, self.state.digest)
-        )
-
-    def reminders(self, ballot: Ballot, due: datetime | None) -> tuple[datetime, ...]:
-        moments: set[datetime] = set()
-        for reminder in ballot.remind:
-            if not reminder.before_due:
-                moments.add(self.now + timedelta(seconds=reminder.seconds))
-            elif due is not None:
-                moments.add(due - timedelta(seconds=reminder.seconds))
-        return tuple(sorted(m for m in moments if m > self.now and (due is None or m < due)))
-
-    def close_task(self, task: Task, to: Closing, why: str) -> None:
-        self.drop_task(task)
-        self.effects.append(CloseTask(task.id, self.step().id, to, why))
-
-    def drop_task(self, task: Task) -> None:
-        rest = tuple(other for other in self.state.tasks if other.id != task.id)
-        self.state = replace(self.state, tasks=rest)
-
-    def put_task(self, task: Task) -> None:
-        tasks = tuple(task if other.id == task.id else other for other in self.state.tasks)
-        self.state = replace(self.state, tasks=tasks)
-
-    def cast(self, key: str, vote: Vote, by: Actor | None) -> None:
-        seats = (
-            replace(seat, vote=vote, by=by) if seat.key == key else seat
-            for seat in self.state.seats
-        )
-        self.state = replace(self.state, seats=tuple(seats))
-
-    def note_result(self, decision: Decided) -> None:
-        """What later expressions see of this decision as `steps.<id>`."""
-        step = self.step().id
-        result = self.state.results.get(step, {})
-        people = [*result.get("decided_by", []), decision.actor.user]
-        result = {**result, "decided_by": people, "comment": decision.comment}
-        self.state = replace(self.state, results={**self.state.results, step: result})
-
-    def settle_command(self, command: Commanded, refusal: str | None = None) -> None:
-        detail = refusal or ("cancelled" if command.command == "cancel" else "tried again")
-        self.effects.append(
-            SettleCommand(command.command_id, command.command, refusal is None, detail)
-        )
-
-    # --- looking up ---
-
-    def step(self) -> Step:
-        return self.recipe.steps[self.state.position]
-
-    def ballot(self, seat_key: str) -> Ballot:
-        step = self.step()
-        assert isinstance(step, ApprovalStep)
-        seat = next(seat for seat in self.state.seats if seat.key == seat_key)
-        return next(ballot for ballot in step.ballots if ballot.id == seat.ballot)
-
-    def scope(self) -> dict[str, Json]:
-        """What an expression can name."""
-        request: dict[str, Json] = {
-            "id": self.state.request_id,
-            "requester": self.state.requester,
-            "workflow": self.recipe.workflow,
-            "version": self.recipe.version,
-            "submitted_at": self.state.submitted_at,
-        }
-        return {
-            **self.state.inputs,
-            "inputs": self.state.inputs,
-            "employee": self.state.employee or {},
-            "request": request,
-            "steps": self.state.results,
-        }
 
 
 _CLOSINGS: dict[FinalState, Closing] = {
@@ -562,36 +475,10 @@ _TIMEOUT_VOTES: dict[TimeoutAction, Vote] = {
 }
 
 
-def _task_id(state: State, number: int) -> str:
-    """Ids follow from the request and the order of opening, so that a second try opens the same."""
-    return str(uuid5(UUID(state.request_id), f"task:{number}"))
-
-
 def _due(task: Task, now: datetime) -> bool:
     return task.due_at is not None and task.due_at <= now
 
 
-def _level(ballot: Ballot, number: int) -> Level | None:
-    """What happens to a task that was handed on `number` times; None once the levels are used up.
-
-    Escalation goes on up the line, so it repeats. The same people are not asked again and again.
-    """
-    if number < len(ballot.levels):
-        return ballot.levels[number]
-    repeats = bool(ballot.levels) and ballot.levels[-1].action == "escalate"
-    return ballot.levels[-1] if repeats else None
-
-
-def _reference(value: Json) -> str:
-    """A reference from what a template gave: text as it stands, or a person of the directory."""
-    if isinstance(value, dict) and isinstance(value.get("id"), str):
-        return f"user:{value['id']}"
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    raise ExpressionError(f"gives {_kind(value)} instead of a person or a role")
-
-
-def _kind(value: Json) -> str:
-    if value is None:
-        return "nobody"
-    return "an empty text" if value == "" else f"a {type(value).__name__}"
+def _reads_employee(template: str) -> bool:
+    """Whether it may: one that only looks so costs a question."""
+    return "{{" in template and "employee" in template

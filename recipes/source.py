@@ -25,7 +25,8 @@ PROBLEM_LIMIT = 500
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _FORBIDDEN = re.compile(
-    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x84\\x86-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ufffe\\uffff]"
+    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x84\\x86-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ufffe\\uffff"
+    "\\ud800-\\udfff]"
 )
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)", re.ASCII)
 _FLOAT = re.compile(
@@ -318,7 +319,8 @@ class _Composer:
         return Scalar("?", None, place.line, place.column, place.line)
 
     def scalar(self, event: yaml.ScalarEvent, path: str, line: int, column: int) -> Scalar:
-        text, value = event.value, event.value
+        text = self.visible(event, path)
+        value: Json = text
         scalar = Scalar(text, value, line, column, _last_line(event))
         if event.style or not event.implicit[0]:
             return scalar
@@ -330,6 +332,18 @@ class _Composer:
         elif _INTEGER.fullmatch(text) or _FLOAT.fullmatch(text):
             value = self.number(text, scalar, path)
         return Scalar(text, value, line, column, scalar.last_line)
+
+    def visible(self, event: yaml.ScalarEvent, path: str) -> str:
+        """The text of a scalar; what escapes (`\\0`) bring in is refused as in the file itself."""
+        match = _FORBIDDEN.search(event.value)
+        if match is None:
+            return str(event.value)
+        line, column = _place(event)
+        text = _FORBIDDEN.sub("", event.value)
+        code = f"U+{ord(match.group()):04X}"
+        place = Scalar(text, text, line, column, _last_line(event))
+        self.book.error_at(place, path, f"holds the invisible character {code}", "leave it out")
+        return text
 
     def number(self, text: str, scalar: Scalar, path: str) -> Json:
         if _INTEGER.fullmatch(text) and len(text) < 19:

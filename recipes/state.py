@@ -214,8 +214,10 @@ class State:
     """Everything that is so of a request, as far as its recipe is concerned.
 
     `position` is the index of the current step; `entered` tells whether its seats are made;
-    `asks` are the questions that must be answered before anything else can happen; `results` is
-    what expressions see as `steps`; `reason` says why it ended. `seq` counts transitions: storage accepts each once.
+    `asks` are the questions that must be answered before anything else can happen; `unasked` are the
+    seats to ask for once the employee is known; `employee` is known only while there are asks;
+    `results` is what expressions see as `steps`; `reason` says why it ended. `seq` counts transitions:
+    storage accepts each once.
     """
 
     request_id: str
@@ -230,6 +232,7 @@ class State:
     seats: tuple[Seat, ...] = ()
     tasks: tuple[Task, ...] = ()
     asks: tuple[Ask, ...] = ()
+    unasked: tuple[str, ...] = ()
     incidents: tuple[Incident, ...] = ()
     employee: dict[str, Json] | None = None
     results: dict[str, dict[str, Json]] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """What storage raises beyond Postgres's own errors."""
 
 import asyncpg
+from asyncpg.exceptions._base import DataError
 
 
 class StorageError(Exception):
@@ -14,6 +15,10 @@ class OutOfSequence(StorageError):
 class TaskClosedOtherwise(StorageError):
     """A transition meant to close a task that is closed, and nobody decided it."""
 
+
+BAD_ARGUMENT: type[Exception] = DataError
+"""An argument that asyncpg could not encode. It is an InterfaceError, so among `UNAVAILABLE`, but no
+waiting makes it right: whoever can, tells it from those first."""
 
 UNAVAILABLE: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,

@@ -95,8 +95,9 @@ class Requests(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 50), verdict=st.sampled_from(("approve", "approve", "reject")))
     def decide(self, pick: int, verdict: str) -> None:
         task_id = sorted(self.open)[pick % len(self.open)]
+        who = self.open[task_id].task.assignment.user or "somebody"
         self.decided_in_storage(task_id)
-        decision = Decided(task_id, verdict, Actor("bob"), self.now, "because")  # type: ignore[arg-type]
+        decision = Decided(task_id, verdict, Actor(who), self.now, "because")  # type: ignore[arg-type]
         self.befall(decision)
         self.nothing_from(decision)
 
@@ -246,6 +247,24 @@ class Requests(RuleBasedStateMachine):
             else:
                 assert seat.key not in tasks
                 assert seat.key not in troubled
+
+    @invariant()
+    def several_approvals_are_several_peoples(self) -> None:
+        if not hasattr(self, "state") or not self.state.entered or self.state.final:
+            return
+        step = progress.step_of(self.recipe, self.state)
+        assert isinstance(step, ApprovalStep)
+        voted = {seat.key: seat.by.user for seat in self.state.seats if seat.by}
+        asked = {task.seat: task.assignment.user for task in self.state.tasks}
+        people = [who for who in {**voted, **asked}.values() if who not in (None, "somebody")]
+        alone = step.quorum.needed(len(self.state.seats)) == 1
+        assert alone or len(people) == len(set(people))
+
+    @invariant()
+    def facts_of_the_directory_are_not_kept(self) -> None:
+        if hasattr(self, "state"):
+            assert self.state.employee is None
+            assert self.state.unasked == ()
 
     @invariant()
     def the_vote_is_open(self) -> None:

@@ -44,7 +44,11 @@ def _of_postgres(secret: str) -> None:
 
 
 def _of_asyncpg(secret: str) -> None:
-    raise DataError(f"invalid input for query argument $6: {secret!r} (a number is required)")
+    raise asyncpg.DataError(f"invalid input for query argument $6: {secret!r} (no number)")
+
+
+def _of_asyncpg_too(secret: str) -> None:
+    raise DataError(f"invalid input for query argument $6: {secret!r} (no number)")
 
 
 def _of_pydantic(secret: str) -> None:
@@ -64,6 +68,7 @@ def _as_a_cause(secret: str) -> None:
         (_in_a_local, "RuntimeError: 1 inputs"),
         (_of_postgres, "CheckViolationError: SQLSTATE 23514 the_check"),
         (_of_asyncpg, "DataError: invalid input for query argument $6"),
+        (_of_asyncpg_too, "DataError: invalid input for query argument $6"),
         (_of_pydantic, "ValidationError: ('salary',): int_parsing"),
         (_as_a_cause, "LookupError: not there"),
     ],

@@ -236,3 +236,26 @@ def test_environment_of_a_recipe() -> None:
     assert typed.condition("days == 5", SCOPE)
     untyped = environment(Recipe("w", 1, (), implied=("days",)))
     assert untyped.condition("days == 5.0", {"days": 5, "inputs": {}})
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'a\\x00' }}",
+        "{{ ['a\\x00'] }}",
+        "{{ {'a\\x00': 1} }}",
+        "{{ string(b'\\x00') }} b",
+        "a\0 {{ 1 }}",
+        "\ud800",
+    ],
+)
+def test_text_that_no_database_takes(template: str) -> None:
+    with pytest.raises(ExpressionError, match="a character that no database takes"):
+        Environment(None, ()).render(template, {"inputs": {}})
+
+
+def test_a_long_condition_is_told_in_short() -> None:
+    with pytest.raises(ExpressionError) as caught:
+        Environment(None, ["n"]).condition("n > 1 || " * 100 + "n > 'x'", {"inputs": {}, "n": None})
+    assert len(str(caught.value)) < 250
+    assert "[n: null]" in str(caught.value)

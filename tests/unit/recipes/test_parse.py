@@ -318,3 +318,15 @@ def test_scalars() -> None:
         "deprecated": False,
         "maximum": 1500.0,
     }
+
+
+def test_an_employee_who_is_read_in_a_roundabout_way() -> None:
+    text = steps(
+        "- {id: a, approver: '{{ [employee].exists(e, e.manager.id == note) ? \"bob\" : employee.id }}'}\n"
+        "- {id: b, approver: '{{ employee }}'}\n"
+        "- {id: c, when: 'has(employee.manager)', approver: '{{ employee[\"manager\"] }}'}\n"
+        "- {id: d, approver: '{{ (days > 1 ? employee : employee.manager).manager }}'}"
+    )
+    told = "what is read from `employee` here can't be told: managers will be missing"
+    found = [warning for warning in warnings_of(text) if "told" in warning]
+    assert found == [f"steps[0].approver: {told}", f"steps[3].approver: {told}"]

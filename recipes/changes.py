@@ -1,0 +1,182 @@
+"""A request's state while a happening is applied to it: the ways it may change, each with its effects.
+
+What changes when, and why, is `progress`; here nothing is decided. A change that storage must know
+of leaves its effect, so that the state and what is written can't come apart.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID, uuid5
+
+from recipes.findings import short
+from recipes.model import ApprovalStep, Ballot, Json, Level, Recipe, Step
+from recipes.state import (
+    ENGINE,
+    Actor,
+    Assignment,
+    CloseTask,
+    Closing,
+    Commanded,
+    Decided,
+    Effect,
+    Incident,
+    IncidentKind,
+    OpenTask,
+    Record,
+    Seat,
+    SettleCommand,
+    State,
+    Task,
+    Vote,
+)
+
+DETAIL_LIMIT = 300
+"""How many characters an incident says at most: it goes into the audit and to people."""
+
+
+class Changes:
+    """The state as changed so far, and the effects of that. `now` is one moment for all of it."""
+
+    def __init__(self, recipe: Recipe, state: State, now: datetime) -> None:
+        self.recipe = recipe
+        self.state = state
+        self.now = now
+        self.effects: list[Effect] = []
+
+    # --- incidents ---
+
+    def raise_incident(self, kind: IncidentKind, detail: str, seat: str | None) -> None:
+        step, detail = self.step().id, short(detail, DETAIL_LIMIT)
+        incident = Incident(kind, detail, step, seat, self.now)
+        self.state = replace(self.state, incidents=(*self.state.incidents, incident))
+        payload: dict[str, Json] = {"kind": kind, "detail": detail, "step": step, "seat": seat}
+        self.effects.append(Record("incident.raised", payload))
+
+    def clear_incident(self, seat: str | None, actor: Actor = ENGINE) -> None:
+        for incident in self.state.incidents:
+            if incident.seat == seat:
+                payload: dict[str, Json] = {
+                    "kind": incident.kind,
+                    "step": incident.step,
+                    "seat": seat,
+                }
+                self.effects.append(Record("incident.resolved", payload, actor))
+        rest = tuple(incident for incident in self.state.incidents if incident.seat != seat)
+        self.state = replace(self.state, incidents=rest)
+
+    # --- tasks and seats ---
+
+    def open_task(self, seat: str, ballot: Ballot, assignment: Assignment, level: int) -> None:
+        number = self.state.tasks_opened + 1
+        timer = level_of(ballot, level)
+        due = self.now + timedelta(seconds=timer.after) if timer else None
+        task = Task(
+            id=numbered(self.state, number),
+            seat=seat,
+            assignment=assignment,
+            level=level,
+            opened_at=self.now,
+            due_at=due,
+            remind_at=self.reminders(ballot, due),
+        )
+        self.state = replace(
+            self.state, state="pending", tasks_opened=number, tasks=(*self.state.tasks, task)
+        )
+        step = self.step()
+        branch = ballot.id if isinstance(step, ApprovalStep) and step.type == "parallel" else None
+        self.effects.append(
+            OpenTask(task, step.id, branch, ballot.require_comment, self.state.digest)
+        )
+
+    def reminders(self, ballot: Ballot, due: datetime | None) -> tuple[datetime, ...]:
+        moments: set[datetime] = set()
+        for reminder in ballot.remind:
+            if not reminder.before_due:
+                moments.add(self.now + timedelta(seconds=reminder.seconds))
+            elif due is not None:
+                moments.add(due - timedelta(seconds=reminder.seconds))
+        return tuple(sorted(m for m in moments if m > self.now and (due is None or m < due)))
+
+    def close_task(self, task: Task, to: Closing, why: str) -> None:
+        self.drop_task(task)
+        self.effects.append(CloseTask(task.id, self.step().id, to, why))
+
+    def drop_task(self, task: Task) -> None:
+        rest = tuple(other for other in self.state.tasks if other.id != task.id)
+        self.state = replace(self.state, tasks=rest)
+
+    def put_task(self, task: Task) -> None:
+        tasks = tuple(task if other.id == task.id else other for other in self.state.tasks)
+        self.state = replace(self.state, tasks=tasks)
+
+    def cast(self, key: str, vote: Vote, by: Actor | None) -> None:
+        seats = (
+            replace(seat, vote=vote, by=by) if seat.key == key else seat
+            for seat in self.state.seats
+        )
+        self.state = replace(self.state, seats=tuple(seats))
+
+    def note_result(self, decision: Decided) -> None:
+        """What later expressions see of this decision as `steps.<id>`."""
+        step = self.step().id
+        result = self.state.results.get(step, {})
+        people = [*result.get("decided_by", []), decision.actor.user]
+        result = {**result, "decided_by": people, "comment": decision.comment}
+        self.state = replace(self.state, results={**self.state.results, step: result})
+
+    def settle_command(self, command: Commanded, refusal: str | None = None) -> None:
+        detail = refusal or ("cancelled" if command.command == "cancel" else "tried again")
+        self.effects.append(
+            SettleCommand(command.command_id, command.command, refusal is None, detail)
+        )
+
+    # --- looking up ---
+
+    def step(self) -> Step:
+        return self.recipe.steps[self.state.position]
+
+    def ballot(self, seat_key: str) -> Ballot:
+        step = self.step()
+        assert isinstance(step, ApprovalStep)
+        name = self.seat(seat_key).ballot
+        return next(ballot for ballot in step.ballots if ballot.id == name)
+
+    def seat(self, key: str) -> Seat:
+        return next(seat for seat in self.state.seats if seat.key == key)
+
+    def task_of(self, seat: str) -> Task | None:
+        """The seat's open task."""
+        return next((task for task in self.state.tasks if task.seat == seat), None)
+
+    def scope(self) -> dict[str, Json]:
+        """What an expression can name."""
+        request: dict[str, Json] = {
+            "id": self.state.request_id,
+            "requester": self.state.requester,
+            "workflow": self.recipe.workflow,
+            "version": self.recipe.version,
+            "submitted_at": self.state.submitted_at,
+        }
+        return {
+            **self.state.inputs,
+            "inputs": self.state.inputs,
+            "employee": self.state.employee or {},
+            "request": request,
+            "steps": self.state.results,
+        }
+
+
+def numbered(state: State, number: int) -> str:
+    """Ids follow from the request and the order of opening, so that a second try opens the same."""
+    return str(uuid5(UUID(state.request_id), f"task:{number}"))
+
+
+def level_of(ballot: Ballot, number: int) -> Level | None:
+    """What happens to a task that was handed on `number` times; None once the levels are used up.
+
+    Escalation goes on up the line, so it repeats. The same people are not asked again and again.
+    """
+    if number < len(ballot.levels):
+        return ballot.levels[number]
+    repeats = bool(ballot.levels) and ballot.levels[-1].action == "escalate"
+    return ballot.levels[-1] if repeats else None
