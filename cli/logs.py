@@ -19,6 +19,7 @@ from structlog.typing import Processor
 from settings import Settings
 from storage.errors import BAD_ARGUMENT
 
+_BAD_ARGUMENT = "invalid input for query argument "  # asyncpg's own, before Postgres hears of it
 _MOST_CAUSES = 5
 _MOST_FRAMES = 40
 _LONGEST_MESSAGE = 300
@@ -99,6 +100,8 @@ def _told(errors: list[BaseException]) -> Iterator[str]:
 def _message(error: BaseException) -> str:
     """What an exception says, without what may be somebody's input."""
     match error:
+        case asyncpg.DataError() if str(error).startswith(_BAD_ARGUMENT):
+            return str(error).partition(":")[0]
         case asyncpg.PostgresError():
             # Detail and context repeat rows and parameters; the message proper may, too.
             names = (error.table_name, error.column_name, error.constraint_name)
