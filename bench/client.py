@@ -47,6 +47,12 @@ class Client:
         self._head = f"Host: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
         self._idle: deque[tuple[float, _Connection]] = deque()
 
+    def bearing(self, token: str) -> "Client":
+        """The same connections with somebody else's token."""
+        other = Client(self._host, self._port, token)
+        other._idle = self._idle
+        return other
+
     async def get(self, path: str) -> Answer:
         return await self._call(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
 
