@@ -51,7 +51,8 @@ async def run(settings: Settings) -> None:
     await asyncio.gather(
         _repeat(stopping, lambda: relay_once(client, pool), IDLE_SECONDS),
         _repeat(stopping, lambda: _measure(pool), 1.0),
-        _repeat(stopping, lambda: _keep_house(pool), HOUSEKEEPING_SECONDS),
+        _repeat(stopping, lambda: _prepare_months(pool), HOUSEKEEPING_SECONDS),
+        _repeat(stopping, lambda: _forget(pool), HOUSEKEEPING_SECONDS),
     )
     await pool.close()
 
@@ -90,8 +91,12 @@ async def _measure(pool: Pool) -> bool:
     return False
 
 
-async def _keep_house(pool: Pool) -> bool:
+async def _prepare_months(pool: Pool) -> bool:
     await audit.prepare_months(pool)
+    return False
+
+
+async def _forget(pool: Pool) -> bool:
     await commits.forget(pool, REMEMBER_DAYS)
     await idempotency.forget(pool, REMEMBER_DAYS)
     return False
