@@ -37,18 +37,12 @@ def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
     """The audit event an effect leaves: its type, payload and actor."""
     match effect:
         case OpenTask(task, step, branch, _, digest):
-            given = task.assignment
             payload: dict[str, Json] = {
                 "task_id": task.id,
                 "step": step,
                 "branch": branch,
                 "seat": task.seat,
-                "assignee": given.user,
-                "candidates": list(given.candidates) or None,
-                "role": given.role,
-                "on_behalf_of": given.on_behalf_of,
-                "via": list(given.via),
-                "chain": hops(given),
+                **assigned(task.assignment),
                 "level": task.level,
                 "due_at": task.due_at,
                 "digest": digest,
@@ -72,6 +66,13 @@ def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
             assert_never(effect)
 
 
-def hops(assignment: Assignment) -> list[dict[str, Json]]:
-    """The chain that led to an assignee, as JSON."""
-    return [asdict(hop) for hop in assignment.chain]
+def assigned(given: Assignment) -> dict[str, Json]:
+    """Who is to decide and how that was found, as JSON; the names of the columns of `tasks`."""
+    return {
+        "assignee": given.user,
+        "candidates": list(given.candidates) or None,
+        "role": given.role,
+        "on_behalf_of": given.on_behalf_of,
+        "via": list(given.via),
+        "chain": [asdict(hop) for hop in given.chain],
+    }

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 import asyncpg
 from pydantic import TypeAdapter
 
-from contract.events import INCIDENT_RAISED, describe, hops
+from contract.events import INCIDENT_RAISED, assigned, describe
 from contract.messages import Committed
 from recipes import progress
 from recipes.model import Json, Recipe
@@ -167,18 +167,13 @@ def _arguments(
 
 
 def _row(opened: OpenTask) -> dict[str, Json]:
-    task, given = opened.task, opened.task.assignment
+    task = opened.task
     return {
         "id": task.id,
         "step": opened.step,
         "branch": opened.branch,
         "seat": task.seat,
-        "assignee": given.user,
-        "candidates": list(given.candidates) or None,
-        "role": given.role,
-        "on_behalf_of": given.on_behalf_of,
-        "via": list(given.via),
-        "chain": hops(given),
+        **assigned(task.assignment),
         "level": task.level,
         "require_comment": list(opened.require_comment),
         "digest": opened.digest,
