@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from cli.processes import tool
 from contract.names import ENGINE_VERSION
 from recipes import parse
-from recipes.state import Actor, Answer, Ask, AskManager, Commanded, Refusal
+from recipes.state import Actor, Answer, Ask, AskApprover, AskManager, Commanded, Refusal
 from tests.workflow.ledger import Ledger, answer
 from tests.workflow.running import LEAVE, TWO_OF_THREE, Running, running
 
@@ -49,6 +49,13 @@ async def incident_retried(run: Running) -> None:
     await run.decide("grace")
 
 
+async def nobody_then_retried(run: Running) -> None:
+    run.ledger.answer = answer
+    await run.command("retry")
+    await run.written(2)
+    await run.decide("bob")
+
+
 async def two_of_three(run: Running) -> None:
     await run.decide("ann")
     await run.decide("ben")
@@ -73,6 +80,12 @@ def _no_manager(ask: Ask) -> Answer:
     return answer(ask)
 
 
+def _nobody(ask: Ask) -> Answer:
+    if isinstance(ask, AskApprover):
+        return Answer(refusal=Refusal("NoApproverFound", f"{ask.reference} has left"))
+    return answer(ask)
+
+
 Scenario = tuple[str, str, Callable[[Ask], Answer], Callable[[Running], Awaitable[None]]]
 SCENARIOS: tuple[Scenario, ...] = (
     ("approved", LEAVE, answer, approved),
@@ -80,6 +93,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("deadline", LEAVE, answer, deadline),
     ("cancelled", LEAVE, answer, cancelled),
     ("incident_retried", LEAVE, _no_manager, incident_retried),
+    ("nobody_then_retried", LEAVE, _nobody, nobody_then_retried),
     ("two_of_three", TWO_OF_THREE, answer, two_of_three),
     ("decided_before_the_timer", TWO_OF_THREE, answer, decided_before_the_timer),
     ("cancelled_behind_a_decision", TWO_OF_THREE, answer, cancelled_behind_a_decision),
