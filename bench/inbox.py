@@ -231,8 +231,8 @@ def _section(rounds: dict[str, list[Spread]]) -> str:
         f"| {middle(size, lambda s: s.p95):.1f} | **{middle(size, lambda s: s.p99):.1f}** |"
         for size in (SMALL, LARGE)
     ]
-    lines += [
-        "",
-        f"Ratio of the p99s: **{median_ratio(*p99):.2f}** (target 1.5; and p99 below 50).",
-    ]
+    large, small = (", ".join(f"{value:.1f}" for value in each) for each in p99)
+    ratio = f"**{median_ratio(*p99):.2f}** (target 1.5; and p99 below 50)"
+    lines += ["", f"p99 by round: {small} with 2,000 open; {large} with 200,000."]
+    lines += [f"Ratio, median of the rounds: {ratio}."]
     return "\n".join(lines)
