@@ -384,15 +384,16 @@ def _verdict(many: Series) -> str:
 
 
 WHERE_IT_GOES = """\
-Where it goes. The embedded Temporal server takes half: it writes SQLite one transaction after the
-other, each synced, and so gives a bare workflow no more than it does above, whatever runs on the
-second core. Ours costs it some milliseconds more than the bare one: a start input that carries the
-recipe, larger signals and results, and a timer, two changes of search attributes and a versioned
-task queue (a run without these three saves it 0 to 2). The worker's larger half is the SDK (what the bare worker takes); ours is the directory,
-`progress` once in the activity and once in the workflow, and one statement a transition. Postgres
-writes 7 audit rows, each hashed into its chain, beside requests, task, decision, outbox and key.
+Where it goes. Half of ours is the embedded Temporal server. That it writes one SQLite transaction
+after the other, each synced, is our reading of why a bare workflow leaves a core partly idle and
+slows down when others sync; it was not traced. Ours costs it some milliseconds more than the bare
+one: larger inputs, signals and results, a timer, search attributes and a versioned task queue (two
+runs without these last three: no difference beyond the noise). Of the worker, what the bare worker
+takes is the SDK; the rest is the directory, `progress` once in the activity and once in the
+workflow, and one statement a transition. Postgres writes 7 audit rows, each hashed into its chain,
+beside requests, task, decision, outbox and key.
 
-Against DBOS the limit is Temporal itself: the bare workflow, without HTTP, authorisation or a single
-row of audit, does not reach 1.2 times DBOS on this machine either. DBOS commits into the same
-Postgres in parallel and shares its syncs. It is also given less to do: it sends after its commit
-without an outbox, so a kill between the two leaves a decided task whose workflow is never told."""
+Against DBOS: in these runs the bare workflow, without HTTP, authorisation or a row of audit, stays
+below 1.2 times DBOS too, so no change on our side of the embedded server would reach the target.
+The DBOS variant is lenient: it sends after its commit without an outbox, so a kill between the two
+leaves a decided task whose workflow is never told; DBOS has a transactional send that would mend it."""

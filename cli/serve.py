@@ -82,7 +82,7 @@ def _run(part: Callable[[Settings], Coroutine[None, None, None]], loaded: Settin
     """Run a part's coroutine on uvloop. Ctrl-C is an orderly end, which the part sees to itself."""
     import uvloop
 
-    # What start-up made is here to stay: a full collection that looks at all of it stops us 100 ms.
+    # What start-up made is here to stay: a full collection that looks at all of it stops us 20 ms.
     gc.collect()
     gc.freeze()
     try:
