@@ -45,6 +45,11 @@ class Api:
     """Calls as one person. Every method raises Failure for whatever is not a 2xx."""
 
     def __init__(self, url: str, bearer: str, transport: httpx.BaseTransport | None = None) -> None:
+        if not url.startswith(("http://", "https://")):
+            fix = "such as --url http://127.0.0.1:8080"
+            raise Failure(f"{url!r} is not an http or https URL", code=Exit.USAGE, fix=fix)
+        if not (bearer.isascii() and bearer.isprintable()):
+            raise Failure("COUNTERSIGN_TOKEN is not a token", code=Exit.USAGE)
         self.url = url
         self._client = httpx.Client(
             base_url=url,

@@ -2,12 +2,13 @@
 
 import os
 import sys
-from typing import NoReturn
+from importlib import metadata
+from typing import Annotated, NoReturn
 
 import typer
 
 from cli import dev, doctor, org, recipes, requests, serve, tasks, token
-from cli.output import Exit, Failure, fail
+from cli.output import Exit, Failure, fail, write
 from settings import SettingsInvalid
 
 app = typer.Typer(
@@ -31,6 +32,21 @@ app.command()(tasks.reject)
 app.add_typer(requests.app, name="request")
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(org.app, name="org")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        write(metadata.version("countersign"))
+        raise typer.Exit
+
+
+@app.callback()
+def countersign(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")
+    ] = False,
+) -> None:
+    del version
 
 
 def run(arguments: list[str]) -> int:

@@ -22,11 +22,21 @@ def import_file(
     role: Role = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import a file as the organisation is from now on: all of it or nothing (role admin)."""
+    """Import people and roles, all of the file or nothing (role admin).
+
+    People and roles that it does not name stay as they are; `left: true` ends somebody's
+    employment; a role's members are those it lists.
+    """
     try:
         source = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise Failure(f"{file} cannot be read: {error.strerror}", code=Exit.USAGE) from None
+    if not source.strip():
+        raise Failure(
+            f"{file} is empty: it names nobody",
+            code=Exit.USAGE,
+            fix="give people or roles, as workflows_yaml/sample_org.yaml does",
+        )
     api = connect(url, as_person, role)
     changes = api.post_yaml("/v1/org/import", source, file.name)
     if as_json:

@@ -1,6 +1,8 @@
 """`countersign request ...`: submit, show, list, events, cancel, retry."""
 
 import json
+import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -26,6 +28,7 @@ from cli.output import (
     write_ids,
     write_json,
 )
+from recipes.state import RequestState
 
 app = typer.Typer(no_args_is_help=True, help="Submit requests and look after them.")
 
@@ -73,7 +76,11 @@ def submit(
         body["version"] = version
     api = connect(url, as_person, role)
     key = idempotency_key or str(uuid4())
-    request = api.post("/v1/requests", body, **{"Idempotency-Key": key})
+    try:
+        request = api.post("/v1/requests", body, **{"Idempotency-Key": key})
+    except Failure as failure:
+        failure.fix = failure.fix or _as_texts(failure, values or [])
+        raise
     if as_json:
         write_json(request)
         return
@@ -99,7 +106,7 @@ def show(
 
 @app.command("list")
 def list_requests(
-    state: Annotated[str | None, typer.Option(help="Such as pending or approved.")] = None,
+    state: Annotated[RequestState | None, typer.Option(help="Those in one state.")] = None,
     workflow: Annotated[str | None, typer.Option(help="One workflow's alone.")] = None,
     requester: Annotated[str | None, typer.Option(help="One person's alone.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
@@ -207,12 +214,16 @@ def _command(command: str, request: str, comment: str | None, api: Api, as_json:
 def _taken_up(api: Api, request: dict[str, Any]) -> dict[str, Any]:
     """The request once its first tasks are there, or as it is after a moment of waiting."""
     until = time.monotonic() + _SETTLE_SECONDS
-    while request["state"] == "created" and time.monotonic() < until:
+    while _untouched(request) and time.monotonic() < until:
         time.sleep(0.1)
         request = api.get(f"/v1/requests/{request['id']}")
-    if request["state"] == "created":
+    if _untouched(request):
         say("no worker has taken it up yet; it is recorded and will be")
     return request
+
+
+def _untouched(request: dict[str, Any]) -> bool:
+    return request["state"] == "created" and not request["incidents"]
 
 
 def _show(request: dict[str, Any]) -> None:
@@ -234,7 +245,11 @@ def _show(request: dict[str, Any]) -> None:
         }
     )
     for incident in request["incidents"]:
-        say(f"incident at {incident['step']}: {incident['kind']}: {incident['detail']}")
+        say(
+            f"it stopped at an incident, step {incident['step']}: {incident['kind']}:"
+            f" {incident['detail']}; an administrator or the owner puts it right, then:"
+            f" countersign request retry {request['id']}"
+        )
     if request["tasks"]:
         write("")
         table(("task", "step", "who", "state", "due", "decision", "comment"), _task_rows(request))
@@ -282,6 +297,14 @@ def _pair(text: str, *, literal: bool) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+def _as_texts(failure: Failure, values: list[str]) -> str | None:
+    """How to send as text what was taken as JSON and refused for not being text."""
+    said = "\n".join((failure.message, *failure.details))
+    refused = set(re.findall(r'/inputs/(\w+): .*not of type "string"', said))
+    texts = [value for value in values if value.partition("=")[0] in refused]
+    return " ".join(f"--input {shlex.quote(value)}" for value in texts) or None
 
 
 def _from_file(path: Path) -> dict[str, Any]:

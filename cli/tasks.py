@@ -17,7 +17,8 @@ _SHORTEST = 4
 
 def inbox(
     state: Annotated[
-        Literal["open", "decided"], typer.Option(help="Those to decide, or those decided.")
+        Literal["open", "closed", "all"],
+        typer.Option(help="Those to decide, those closed, or both."),
     ] = "open",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
@@ -35,7 +36,7 @@ def inbox(
         write_ids(found)
         return
     if not found:
-        say("nothing waits for you" if state == "open" else "nothing decided yet")
+        say("nothing waits for you" if state == "open" else "there is nothing")
         return
     table(
         ("task", "title", "requester", "step", "due", "since", "by"),

@@ -265,3 +265,57 @@ def test_roles_go_with_a_minted_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_TOKEN", "t")
     with pytest.raises(Failure, match="--role goes with --as"):
         client.connect(None, None, ["admin"])
+
+
+def test_an_incident_is_no_missing_worker(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    incident = {"step": "s", "kind": "NoApproverFound", "detail": "nobody holds it"}
+    api.answers["POST /v1/requests"] = _json(201, _request("created") | {"incidents": [incident]})
+    assert main.run(["request", "submit", "leave_request"]) == 0
+    err = capsys.readouterr().err
+    assert "no worker" not in err
+    assert "it stopped at an incident, step s: NoApproverFound: nobody holds it" in err
+    assert f"countersign request retry {REQUEST}" in err
+
+
+@pytest.mark.parametrize("state", ["open", "closed", "all"])
+def test_states_of_the_inbox(api: FakeApi, state: str) -> None:
+    api.answers["GET /v1/tasks"] = _page(_task())
+    assert main.run(["inbox", "--state", state]) == 0
+    assert api.asked[0].url.params["state"] == state
+
+
+def test_what_was_to_be_text_is_said_how_to_send(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = [{"pointer": "/inputs/booking", "message": 'the value is not of type "string"'}]
+    api.answers["POST /v1/requests"] = _problem(422, "not valid", errors=errors)
+    assert main.run(["request", "submit", "trip", "booking=1234", "days=5"]) == Exit.FAILED
+    assert "fix: --input booking=1234\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inbox", "--state", "decided"],
+        ["request", "list", "--state", "lost"],
+        ["inbox", "--as", "bob", "--url", "ftp://x"],
+    ],
+)
+def test_mistakes_of_ones_own_are_usage(arguments: list[str]) -> None:
+    assert main.run(arguments) == Exit.USAGE
+
+
+def test_a_token_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_TOKEN", "tökén")
+    assert main.run(["inbox"]) == Exit.USAGE
+
+
+def test_an_empty_organisation_is_refused(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "org.yaml").write_text("\n")
+    assert main.run(["org", "import", str(tmp_path / "org.yaml")]) == Exit.USAGE
+    assert api.asked == []
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["--version"]) == 0
+    assert capsys.readouterr().out.strip()

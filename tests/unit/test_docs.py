@@ -16,7 +16,16 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 COMMAND_LINE = README.partition("### Command line")[2].partition("### HTTP")[0]
 # Said once for all commands, above the table.
-EVERYWHERE = {"--help", "--url", "--as", "--json", "--ids", "--samples", "--no-samples"}
+EVERYWHERE = {
+    "--help",
+    "--url",
+    "--as",
+    "--json",
+    "--ids",
+    "--samples",
+    "--no-samples",
+    "--version",
+}
 
 
 def _commands(command: Any, path: str = "countersign") -> Iterator[tuple[str, set[str]]]:
