@@ -57,7 +57,7 @@ async def publish_recipe(request: Request) -> Response:
     pool = services(request).pool
     source = await request.body()
     try:
-        found = await _parsed(source, _file_name(request), await recipes.principals(pool))
+        found = await _parsed(source, _file_name(request), await recipes.principals(pool, source))
     except parse.RecipeInvalid as error:
         raise _invalid(error) from None
     text = _text(source)
@@ -90,7 +90,7 @@ async def check_recipe(request: Request) -> Response:
     """What publication would say, for anybody, changing nothing."""
     await caller_of(request)
     source = await request.body()
-    known = await recipes.principals(services(request).pool)
+    known = await recipes.principals(services(request).pool, source)
     try:
         found = await _parsed(source, _file_name(request), known)
     except parse.RecipeInvalid as error:

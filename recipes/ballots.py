@@ -72,23 +72,25 @@ def _levels(fields: Fields) -> tuple[Level, ...]:
     if fields.node("timeout") is None:
         if node is not None:
             fields.error("on_timeout", "never happens: there is no `timeout`", "add `timeout: 48h`")
-        return ()
-    if node is None:
+    elif node is None:
         fields.error(
             "timeout", "has no effect: `on_timeout` is missing", "add `on_timeout: escalate`"
         )
-        return ()
+    if node is None:
+        return () if timeout is None else (Level(timeout, "reassign", None),)
     path = below(fields.path, "on_timeout")
     nodes = node.items if isinstance(node, Items) else (node,)
     if not nodes or len(nodes) > LEVEL_LIMIT:
         message = f"must list 1 to {LEVEL_LIMIT} levels"
         fields.error("on_timeout", message, _LEVELS_FIX)
-        return ()
+        nodes = ()
     levels: list[Level] = []
     for index, item in enumerate(nodes):
         place = below(path, index) if isinstance(node, Items) else path
         effect = _effect(fields, item, place, first=index == 0)
-        if effect is not None and timeout is not None:
+        # What can't be read keeps its place: times are judged all the same.
+        effect = effect or _Effect("reassign", None, None)
+        if timeout is not None:
             levels.append(Level(effect.after or timeout, effect.action, effect.to))
     return tuple(levels)
 
@@ -109,13 +111,13 @@ def _effect(fields: Fields, node: Node, path: str, *, first: bool) -> _Effect | 
 
 
 def _action(fields: Fields, text: str, path: str, after: int | None) -> _Effect | None:
-    if text.startswith("reassign:"):
-        to = text.removeprefix("reassign:").strip()
+    verb, _, to = (part.strip() for part in text.partition(":"))
+    if verb == "reassign":
         if to:
             return _Effect("reassign", to, after)
         fields.book.error(path, "does not say to whom", "write reassign:role:hr or reassign:bob")
         return None
-    action = fields.chosen(text, _ACTIONS, path)
+    action = fields.chosen(text, _ACTIONS, path, "reassign:<somebody>")
     return None if action is None else _Effect(action, None, after)
 
 

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from recipes.check_expressions import Expressions
-from recipes.draft import Draft, Placed
+from recipes.draft import Draft, Placed, templates
 from recipes.inputs import schema_problems
 from recipes.model import ActionStep, ApprovalStep, Ballot, Json, Level, Recipe
 from recipes.schema import RESERVED, properties, speakable
 from recipes.source import Book, below
+from recipes.templates import literal_length
 
 _ENDINGS = {"approve", "reject", "expire"}
-_BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]*", re.ASCII)
+_PLAIN = re.compile(r"(?:(?:role|user):)?[A-Za-z0-9][A-Za-z0-9_.@+-]*", re.ASCII)
 _DRAFT_2020 = "https://json-schema.org/draft/2020-12/schema"
 _KEYWORDS = frozenset(
     [
@@ -90,23 +91,24 @@ _SCHEMAS = (
     "additionalProperties",
     "propertyNames",
 )
+_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
 _SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "dependentSchemas")
 
 
-def check(draft: Draft, book: Book, principals: frozenset[str]) -> Recipe:
+def check(draft: Draft, book: Book, principals: frozenset[str] | None) -> Recipe:
     """Write all that is wrong into the book, and complete the recipe with what its expressions tell.
 
-    `principals` are the roles and people there are, `role:x` and `user:y`; may be empty.
+    `principals` are the roles and people there are, `role:x` and `user:y`; None if unknown.
     """
     recipe = draft.recipe
     if recipe.inputs is not None:
         _schema(recipe.inputs, book)
-    sound = recipe.inputs is not None and not schema_problems(recipe.inputs)
+    sound = None if recipe.inputs is None else _mended(recipe.inputs)
     if recipe.owner is None and not book.has("owner"):
         fix = "add `owner: some-role`"
         book.warning("", "nobody is told of incidents: `owner` is missing", fix)
-    expressions = Expressions(draft, book, schema_sound=sound)
+    expressions = Expressions(draft, book, sound)
     complete = expressions.complete()
     _unique_steps(draft, book)
     _reachable(draft, expressions, book)
@@ -117,7 +119,10 @@ def check(draft: Draft, book: Book, principals: frozenset[str]) -> Recipe:
         _quorum(placed, book)
         if isinstance(placed.step, ApprovalStep) and placed.step.type == "parallel":
             _branches(placed, book)
-        _two_of_a_name(placed, principals, book)
+        if principals is not None:
+            _there(placed, principals, book)
+    if principals is not None and recipe.owner is not None:
+        _owner(recipe.owner, principals, book)
     return complete
 
 
@@ -129,6 +134,13 @@ def _schema(schema: dict[str, Json], book: Book) -> None:
         path = "inputs"
         for part in parts:
             path = below(path, part)
+        spelled = parts[-1:] == ("type",) and parts[-2:-1] != ("properties",)
+        named = _at(schema, parts) if spelled else None
+        if isinstance(named, str):
+            close = get_close_matches(named.lower(), _TYPES, n=1)
+            fix = f"did you mean `{close[0]}`?" if close else f"types are {', '.join(_TYPES)}"
+            book.error(path, f"`{named}` is no type of JSON Schema", fix)
+            continue
         outside = "retriev" in message.lower()
         fix = "put it under `$defs` here" if outside else "see JSON Schema 2020-12"
         book.error(path, f"is no JSON Schema: {message}", fix)
@@ -151,6 +163,32 @@ def _schema(schema: dict[str, Json], book: Book) -> None:
         elif not speakable(name):
             fix = f'in expressions write inputs["{name}"]'
             book.warning(path, f"`{name}` is no name that an expression can use", fix)
+
+
+def _mended(schema: dict[str, Json]) -> dict[str, Json] | None:
+    """The schema with whatever is wrong in it left open; None if little would be left.
+
+    A mistake in one input must not hide what is wrong with the expressions.
+    """
+    sound = dict(schema)
+    for parts, _ in schema_problems(schema):
+        key = str(parts[0]) if parts else ""
+        part = sound.get(key)
+        if len(parts) > 1 and isinstance(part, dict) and key in _SCHEMA_MAPS:
+            sound[key] = {**part, str(parts[1]): {}}
+        elif key == "required":
+            sound["required"] = list(properties(schema))
+        elif key not in {"", "properties"}:
+            sound.pop(key, None)
+        else:
+            return None
+    return None if schema_problems(sound) else sound
+
+
+def _at(schema: Json, parts: tuple[str | int, ...]) -> Json:
+    for part in parts:
+        schema = schema[part]
+    return schema
 
 
 def _unknown_keywords(schema: Json, path: str) -> Iterator[tuple[str, str]]:
@@ -243,6 +281,12 @@ def _quorum(placed: Placed, book: Book) -> None:
     step = placed.step
     if isinstance(step, ActionStep) or step.quorum.kind != "count":
         return
+    listed = step.ballots[0].approvers if step.type == "approval" else None
+    most = None if listed is None else literal_length(listed)
+    if most is not None and step.quorum.value > most:
+        message = f"{step.quorum.value} of {most} approvers can never approve"
+        fix = f"write a number up to {most}, any, or all" if most else "list approvers"
+        book.error(below(placed.path, "quorum"), message, fix)
     if step.type == "parallel" and step.quorum.value > len(step.ballots):
         message = f"{step.quorum.value} of {len(step.ballots)} branches can never approve"
         fix = f"write a number up to {len(step.ballots)}, any, or all"
@@ -268,15 +312,33 @@ def _name(reference: str | None) -> str | None:
     return None if reference is None else "".join(reference.split())
 
 
-def _two_of_a_name(placed: Placed, principals: frozenset[str], book: Book) -> None:
-    for ballot, path in placed.placed_ballots():
-        for key, texts in (("approver", (ballot.approver,)), ("candidates", ballot.candidates)):
-            for text in texts:
-                bare = text is not None and _BARE.fullmatch(text)
-                if bare and {f"role:{text}", f"user:{text}"} <= principals:
-                    message = f"`{text}` is a role and a person; the role is taken"
-                    fix = f"write role:{text} or user:{text}"
-                    book.warning(below(path, key), message, fix)
+def _there(placed: Placed, principals: frozenset[str], book: Book) -> None:
+    """Warn of references to nobody, and of a bare name that two have."""
+    for template in templates(placed):
+        text = "".join(template.text.split())
+        if not _PLAIN.fullmatch(text):
+            continue
+        meant = {text} if ":" in text else {f"role:{text}", f"user:{text}"}
+        if not meant & principals:
+            fix = _nearest(text, principals)
+            book.warning(template.path, f"`{text}` is nobody in the directory", fix)
+        elif ":" not in text and meant <= principals:
+            message = f"`{text}` is a role and a person; the role is taken"
+            book.warning(template.path, message, f"write role:{text} or user:{text}")
+
+
+def _owner(owner: str, principals: frozenset[str], book: Book) -> None:
+    role = owner.strip().removeprefix("role:")
+    if f"role:{role}" not in principals:
+        message = f"`{owner}` is no role of the directory: nobody is told of incidents"
+        book.warning("owner", message, _nearest(f"role:{role}", principals))
+
+
+def _nearest(text: str, principals: frozenset[str]) -> str:
+    bare = text.rpartition(":")[2]
+    known = sorted(principals if ":" in text else {name.partition(":")[2] for name in principals})
+    close = get_close_matches(text, known, n=1, cutoff=0.75)
+    return f"did you mean `{close[0]}`?" if close else f"import `{bare}` first, or correct it"
 
 
 # --- times ----------------------------------------------------------------------------------------

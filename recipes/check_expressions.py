@@ -14,7 +14,7 @@ from recipes.expressions import Environment, ExpressionError, Want
 from recipes.findings import Finding, employee_paths, short
 from recipes.mentions import Mention, mentions
 from recipes.model import Recipe, Step
-from recipes.schema import RESERVED, variables
+from recipes.schema import RESERVED, Schema, variables
 from recipes.source import Book, Scalar, below
 from recipes.templates import Part, TemplateError, split
 
@@ -26,11 +26,10 @@ _BARE_BEFORE = re.compile(r"(?:==|!=)\s*$")
 class Expressions:
     """The expressions of one draft, with the environment that its inputs make."""
 
-    def __init__(self, draft: Draft, book: Book, *, schema_sound: bool) -> None:
+    def __init__(self, draft: Draft, book: Book, schema: Schema | None) -> None:
         self.draft = draft
         self.book = book
         self.typed = draft.recipe.inputs is not None
-        schema = draft.recipe.inputs if schema_sound else None
         self.schema = schema
         self.implied = () if schema is not None else self._implied()
         self.environment = Environment(schema, self.implied)
@@ -113,8 +112,7 @@ class Expressions:
         try:
             return split(template.text)
         except TemplateError as error:
-            fix = "write {{ expression }} with both braces on each side, and keep it short"
-            self.book.within(template.path, lead + error.offset, str(error), fix)
+            self.book.within(template.path, lead + error.offset, str(error), error.fix)
             return ()
 
     def _reference(self, template: Template, parts: tuple[Part, ...]) -> None:

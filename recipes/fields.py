@@ -135,12 +135,14 @@ class Fields:
         text = self.text(key)
         return None if text is None else self.chosen(text, choices, below(self.path, key))
 
-    def chosen(self, text: str, choices: Mapping[str, Choice], path: str) -> Choice | None:
-        """What `text` stands for among the choices."""
+    def chosen(
+        self, text: str, choices: Mapping[str, Choice], path: str, *more: str
+    ) -> Choice | None:
+        """What `text` stands for among the choices; `more` is what else is possible there."""
         if text in choices:
             return choices[text]
         close = get_close_matches(text, choices, n=1)
-        fix = f"did you mean `{close[0]}`?" if close else f"write {' or '.join(choices)}"
+        fix = f"did you mean `{close[0]}`?" if close else f"write {' or '.join((*choices, *more))}"
         self.book.error(path, f"`{text}` is not possible here", fix)
         return None
 

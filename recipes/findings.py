@@ -57,6 +57,7 @@ _EXPECTING = re.compile(r"Syntax error: (.*?)(?: expecting .*)?$")
 _WRAPPER = re.compile(r"wrapper\((\w+)\)")
 _RAW = re.compile(r"[bB]?[rR]")
 _ESCAPE = re.compile(r"\\(?:(?P<nul>[xX]00|u0000|U0{8}|000)|.)", re.DOTALL)
+_RECKONING = frozenset("+-*/%<>")
 _ENGLISH = {"and": "&&", "or": "||", "not": "!", "AND": "&&", "OR": "||", "NOT": "!", "is": "=="}
 
 
@@ -220,11 +221,31 @@ def _members(
 
 
 def _employee(source: str, mention: Mention) -> Iterator[Finding]:
+    if not mention.path or mention.path[-1] in {"manager", "attributes"}:
+        yield from _reckoned(source, mention)
     for place, name in enumerate(mention.path):
         if name not in EMPLOYEE_FIELDS:
             yield _absent(source, mention, place, EMPLOYEE_FIELDS)
         if name != "manager":
             return
+
+
+def _reckoned(source: str, mention: Mention) -> Iterator[Finding]:
+    """A person, or a map, right beside an operator that takes numbers or texts."""
+    words = list(tokens(source))
+    places = [word.offset for word in words]
+    first, last = places.index(mention.offsets[0]), places.index(mention.offsets[-1])
+    after = last + (2 if words[last].kind == "string" else 1)
+    beside = [*words[max(first - 1, 0) : first], *words[after : after + 1]]
+    for word in beside:
+        if word.text in _RECKONING:
+            name = ".".join(_spoken(mention, len(mention.path)))
+            message = f"`{word.text}` does not take `{name}`: it is {_whole_thing(mention)}"
+            yield at(source, word.offset, message, f"read a member of it, as in `{name}.id`")
+
+
+def _whole_thing(mention: Mention) -> str:
+    return "a map" if mention.path[-1:] == ("attributes",) else "a person"
 
 
 def _inputs(

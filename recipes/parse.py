@@ -62,14 +62,14 @@ def parse(
 ) -> Parsed:
     """The recipe that `text` spells. RecipeInvalid with all problems if it has any error.
 
-    `roles` are the principals there are, `role:finance` and `user:alice`: a bare name that is both
-    a role's and a person's is warned of.
+    `roles` are the principals there are, `role:finance` and `user:alice`: names of nobody and names
+    of two are warned of. None if nobody knows who there is.
     """
     root, book = read(text, file)
     if not isinstance(root, Entries):
         book.error("", "is no recipe", "write `workflow`, `version` and `steps`")
         raise RecipeInvalid(book.in_order())
-    recipe = check.check(_draft(root, book), book, roles or frozenset())
+    recipe = check.check(_draft(root, book), book, roles)
     problems = book.in_order()
     if book.failed:
         raise RecipeInvalid(problems)

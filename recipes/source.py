@@ -223,6 +223,10 @@ def _yaml_fix(problem: str) -> str:
         return "indent with spaces, not tabs, and put text that begins with a sign in double quotes"
     if "alphabetic or numeric" in problem:
         return "write the value out, in quotes if it begins with & or *"
+    if "expected key" in problem or "block" in problem or "indicator" in problem:
+        return (
+            "indent the keys of one step, and the items of one list, by the same number of spaces"
+        )
     return "put the value in double quotes, and check the indentation"
 
 
@@ -328,7 +332,10 @@ class _Composer:
             value = _CONSTANTS[text]
         elif not path.endswith("?") and _AMBIGUOUS.fullmatch(text):
             message = f"`{text}` is read differently by different YAML versions"
-            self.book.error_at(scalar, path, message, f'write "{text}" for text, {_meant(text)}')
+            fix = f'write "{text}" for text, {_meant(text)}'
+            if path.endswith(".decide"):
+                fix = "write approve or reject"
+            self.book.error_at(scalar, path, message, fix)
         elif _INTEGER.fullmatch(text) or _FLOAT.fullmatch(text):
             value = self.number(text, scalar, path)
         return Scalar(text, value, line, column, scalar.last_line)

@@ -6,14 +6,17 @@ from functools import lru_cache
 from recipes.mentions import tokens
 
 TEMPLATE_LIMIT = 2_000
+_OPENING = frozenset("([{")
+_CLOSING = frozenset(")]}")
 
 
 class TemplateError(Exception):
     """A template that can't be split; `offset` counts characters to what is wrong."""
 
-    def __init__(self, message: str, offset: int) -> None:
+    def __init__(self, message: str, offset: int, fix: str) -> None:
         super().__init__(message)
         self.offset = offset
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ def split(template: str) -> tuple[Part, ...]:
     A template that is one expression and spaces has just that one part.
     """
     if len(template) > TEMPLATE_LIMIT:
-        raise TemplateError(f"is longer than {TEMPLATE_LIMIT:,} characters", 0)
+        raise TemplateError(f"is longer than {TEMPLATE_LIMIT:,} characters", 0, "keep it short")
     parts: list[Part] = []
     position = 0
     while (opening := template.find("{{", position)) >= 0:
@@ -40,7 +43,9 @@ def split(template: str) -> tuple[Part, ...]:
         closing = _closing(template, opening + 2)
         source = template[opening + 2 : closing]
         if not source.strip():
-            raise TemplateError("`{{ }}` holds no expression", opening)
+            raise TemplateError(
+                "`{{ }}` holds no expression", opening, "write one between the braces"
+            )
         lead = len(source) - len(source.lstrip())
         parts.append(Part(source.strip(), opening + 2 + lead, True))
         position = closing + 2
@@ -54,7 +59,9 @@ def split(template: str) -> tuple[Part, ...]:
 def _text(template: str, start: int, end: int) -> list[Part]:
     stray = template.find("}}", start, end)
     if stray >= 0:
-        raise TemplateError("`}}` without `{{` before it", stray)
+        raise TemplateError(
+            "`}}` without `{{` before it", stray, "write `{{` before the expression"
+        )
     return [Part(template[start:end], start, False)] if start < end else []
 
 
@@ -68,4 +75,22 @@ def _closing(template: str, start: int) -> int:
             depth -= 1
         elif token.text == "}" and template.startswith("}}", token.offset):
             return token.offset
-    raise TemplateError("`{{` is not closed by `}}`", start - 2)
+    raise TemplateError("`{{` is not closed by `}}`", start - 2, "write `}}` behind it")
+
+
+def literal_length(template: str) -> int | None:
+    """How many items a template's one list literal has; None if it is something else."""
+    opened = template.strip().removeprefix("{{").removesuffix("}}")
+    words = [token.text for token in tokens(opened)]
+    if words[:1] != ["["]:
+        return None
+    depth, items, filled = 0, 0, False
+    for place, word in enumerate(words):
+        if word in _CLOSING and depth == 1:
+            return items + filled if place == len(words) - 1 else None
+        depth += (word in _OPENING) - (word in _CLOSING)
+        if word == "," and depth == 1:
+            items, filled = items + filled, False
+        else:
+            filled = filled or place > 0
+    return None

@@ -1,5 +1,6 @@
 """Recipes: published once, never changed; switched off and on beside."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -176,13 +177,15 @@ async def enable(
     )
 
 
-# People only as far as a role has the same name: that is all that publication asks about.
 NAMES = """
 SELECT 'role:' || name AS name FROM roles
-UNION ALL SELECT 'user:' || id FROM people WHERE id IN (SELECT name FROM roles)
+UNION ALL SELECT 'user:' || id FROM people WHERE id = ANY($1)
 """
+_WORD = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 
 
-async def principals(source: Source) -> frozenset[str]:
-    """Roles, and people of the same names: publication warns of bare names that may mean either."""
-    return frozenset(row["name"] for row in await source.fetch(NAMES))
+async def principals(source: Source, text: bytes) -> frozenset[str]:
+    """All roles, and the people whose ids the recipe `text` holds: publication warns of references
+    to nobody, and of bare names that may mean two."""
+    words = sorted({word.decode() for word in _WORD.findall(text)})
+    return frozenset(row["name"] for row in await source.fetch(NAMES, words))

@@ -301,3 +301,9 @@ def test_the_directory_knows_trees_and_candidates() -> None:
     assert org.holds("carol", Assignment(candidates=("user:carol",)))
     assert not org.holds("carol", Assignment(candidates=("role:me", "role:none")))
     assert org.principals() >= {"role:carol", "user:carol"}
+
+
+def test_a_verdict_that_yaml_reads_as_a_boolean() -> None:
+    with pytest.raises(RecipeInvalid) as caught:
+        run(b"cases: [{events: [{at: 1h, who: bob, decide: yes}]}]", lambda _: b"")
+    assert "write approve or reject" in [problem.fix for problem in caught.value.problems]

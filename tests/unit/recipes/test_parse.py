@@ -50,7 +50,7 @@ def problems_of(text: str | bytes, file: str | None = None) -> tuple[Problem, ..
     return caught.value.problems
 
 
-def warnings_of(text: str, principals: frozenset[str] = frozenset()) -> list[str]:
+def warnings_of(text: str, principals: frozenset[str] | None = None) -> list[str]:
     return [
         f"{warning.path}: {warning.message}" for warning in parse(text, roles=principals).warnings
     ]
@@ -210,9 +210,10 @@ def test_other_warnings() -> None:
         "- {id: c, branches: [{approver: x}, {approver: x}, {candidates: [y]}, {candidates: y}]}"
     )
     both = frozenset({"role:bob", "user:bob", "user:carol"})
+    both |= {"role:admins", "role:x", "role:y"}
     assert warnings_of(text, both) == [
         "steps[0].approver: `bob` is a role and a person; the role is taken",
-        "steps[1].candidates: `bob` is a role and a person; the role is taken",
+        "steps[1].candidates[0]: `bob` is a role and a person; the role is taken",
         "steps[2].branches[1]: asks the same as steps[2].branches[0]: one of the two is a formality",
         "steps[2].branches[3]: asks the same as steps[2].branches[2]: one of the two is a formality",
     ]
@@ -330,3 +331,24 @@ def test_an_employee_who_is_read_in_a_roundabout_way() -> None:
     told = "what is read from `employee` here can't be told: managers will be missing"
     found = [warning for warning in warnings_of(text) if "told" in warning]
     assert found == [f"steps[0].approver: {told}", f"steps[3].approver: {told}"]
+
+
+def test_references_that_the_directory_does_not_know() -> None:
+    text = steps(
+        "- {id: a, approver: 'role:ghosts', timeout: 1h, on_timeout: 'reassign:role:nope'}\n"
+        "- {id: b, candidates: ['user:ghost', carrol]}\n"
+        "- {id: c, approver: 'user:carol'}\n"
+        "- {id: d, approver: '{{ employee.manager }}'}"
+    )
+    known = frozenset({"user:carol", "role:hr"})
+    warned = {warning.path: warning for warning in parse(text, roles=known).warnings}
+    assert {path: warning.message for path, warning in warned.items()} == {
+        "owner": "`admins` is no role of the directory: nobody is told of incidents",
+        "steps[0].approver": "`role:ghosts` is nobody in the directory",
+        "steps[0].on_timeout[0]": "`role:nope` is nobody in the directory",
+        "steps[1].candidates[0]": "`user:ghost` is nobody in the directory",
+        "steps[1].candidates[1]": "`carrol` is nobody in the directory",
+    }
+    assert warned["steps[1].candidates[1]"].fix == "did you mean `carol`?"
+    assert warned["owner"].fix == "import `admins` first, or correct it"
+    assert warnings_of(text) == []
