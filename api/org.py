@@ -48,7 +48,8 @@ async def import_org(request: Request) -> Response:
         at = await org.lock(connection)
         named = org_file.references(found)
         unknown = await org.unknown_people(connection, list({person for _, person in named}))
-        problems = [
+        problems = org_file.twice(found)
+        problems += [
             {"pointer": pointer, "message": f"there is no person {person}"}
             for pointer, person in named
             if person in unknown

@@ -8,6 +8,7 @@ roles:
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from math import isfinite
 from typing import Annotated, Any, Self
 
@@ -102,9 +103,56 @@ def read(source: bytes) -> DirectoryFile:
     try:
         found = DirectoryFile.model_validate({} if tree is None else tree)
     except ValidationError as error:
-        raise errors.body_errors(error.errors(include_url=False, include_input=False)) from None
-    _check_names(found)
+        raise _refused(error) from None
+    if not found.people and not found.roles:
+        raise errors.invalid_at("", "names no people and no roles: nothing would be imported")
     return found
+
+
+_KEYS: dict[str, tuple[str, ...]] = {
+    "people": tuple(PersonEntry.model_fields),
+    "roles": tuple(NamedRole.model_fields),
+    "": tuple(DirectoryFile.model_fields),
+}
+_SAID = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list, as in [alice, bob]",
+    "dict_type": "must be a mapping, as in `key: value`",
+    "model_type": "must be a mapping, as in `key: value`",
+    "string_too_short": "is empty",
+    "string_pattern_mismatch": "must be letters, digits and . _ -, with a letter or digit first",
+}
+
+
+def _refused(error: ValidationError) -> errors.Problem:
+    """What pydantic found, in words for people and at places of the file."""
+    problems: dict[tuple[str, str], dict[str, Json]] = {}
+    for item in error.errors(include_url=False):
+        # Roles are written as a mapping or as a list: what the other way would want is no news.
+        if (
+            item["type"] in {"list_type", "dict_type"}
+            and len(item["loc"]) == 2
+            and (isinstance(item["input"], dict | list))
+        ):
+            continue
+        place = [part for part in item["loc"] if not str(part).startswith(("list[", "dict["))]
+        place = [part for part in place if part != "[key]"]
+        said = _SAID.get(item["type"], item["msg"].removeprefix("Value error, "))
+        if item["type"] == "extra_forbidden":
+            known = _KEYS.get(str(place[0]) if len(place) > 1 else "", ())
+            close = get_close_matches(str(place[-1]), known, n=1)
+            fix = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
+            said = f"unknown key `{place[-1]}`: {fix}"
+        where = errors.pointer(*place)
+        problems.setdefault((where, said), {"pointer": where, "message": said})
+    found = list(problems.values())
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return errors.invalid(
+        f"{found[0]['pointer'] or 'the file'}: {found[0]['message']}{more}", found
+    )
 
 
 def _check_json(tree: Json) -> None:
@@ -141,8 +189,8 @@ def _check_json(tree: Json) -> None:
         raise errors.invalid(f"{problems[0]['pointer']}: {problems[0]['message']}", problems)
 
 
-def _check_names(found: DirectoryFile) -> None:
-    """No person and no role twice."""
+def twice(found: DirectoryFile) -> list[dict[str, Json]]:
+    """Every person and role that the file gives again."""
     problems: list[dict[str, Json]] = []
     for place, names in (
         ("people", [person.id for person in found.people]),
@@ -154,8 +202,7 @@ def _check_names(found: DirectoryFile) -> None:
                 pointer = errors.pointer(place, number)
                 problems.append({"pointer": pointer, "message": f"{name} is here twice"})
             seen.add(name)
-    if problems:
-        raise errors.invalid(f"{problems[0]['pointer']}: {problems[0]['message']}", problems)
+    return problems
 
 
 def references(found: DirectoryFile) -> list[tuple[str, str]]:

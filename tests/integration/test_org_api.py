@@ -164,6 +164,28 @@ async def test_files_that_are_no_yaml(bare_house: House, source: bytes) -> None:
     assert response.status_code in (400, 422), response.text
 
 
+async def test_problems_are_plain_and_all_at_once(bare_house: House) -> None:
+    async def post(source: str) -> Any:
+        response = await bare_house.post("/v1/org/import", "root", "admin", content=source)
+        assert response.status_code == 422, response.text
+        return [(e["pointer"], e["message"]) for e in response.json()["errors"]]
+
+    assert await post("people: [{id: a, name: 'A', manger: b}]\nroles: {x: {membres: [a]}}") == [
+        ("/people/0/manger", "unknown key `manger`: did you mean `manager`?"),
+        ("/roles/x/membres", "unknown key `membres`: did you mean `members`?"),
+    ]
+    assert await post(
+        "people: [{id: a, name: A, manager: b}, {id: b, name: B, manager: a},"
+        " {id: b, name: B, manager: a}, {id: c, name: C, manager: zoe}]\nroles: {x: [yan]}"
+    ) == [
+        ("/people/2", "b is here twice"),
+        ("/people/3/manager", "there is no person zoe"),
+        ("/roles/x/members/0", "there is no person yan"),
+        ("/people/0/manager", "these would manage each other: a -> b -> a"),
+    ]
+    assert (await post(""))[0][1].startswith("names no people")
+
+
 async def test_nobody_manages_whoever_manages_them(bare_house: House) -> None:
     async def post(source: str) -> Any:
         return await bare_house.post("/v1/org/import", "root", "admin", content=source)
