@@ -173,6 +173,12 @@ async def enable_version(request: Request, name: Name, version: Version) -> Resp
 
 async def _shown(source: Source, name: str, version: int | None) -> dict[str, Json]:
     row = await recipes.show(source, name, version)
+    if row is None and version is not None:
+        known = await recipes.versions(source, name)
+        if known:
+            listed = ", ".join(map(str, known))
+            detail = f"{name} has no version {version} (it has {listed})"
+            raise errors.Problem(404, "not_found", detail)
     if row is None:
         raise errors.not_found("recipe")
     return views.recipe(row)

@@ -177,6 +177,7 @@ async def enable(
     )
 
 
+LAST_VERSIONS = "SELECT version FROM recipes WHERE workflow = $1 ORDER BY version DESC LIMIT 50"
 NAMES = """
 SELECT 'role:' || name AS name FROM roles
 UNION ALL SELECT 'user:' || id FROM people WHERE id = ANY($1)
@@ -189,3 +190,9 @@ async def principals(source: Source, text: bytes) -> frozenset[str]:
     to nobody, and of bare names that may mean two."""
     words = sorted({word.decode() for word in _WORD.findall(text)})
     return frozenset(row["name"] for row in await source.fetch(NAMES, words))
+
+
+async def versions(source: Source, workflow: str) -> list[int]:
+    """The versions that are published of a workflow, disabled ones too; the last 50, in order."""
+    rows = await source.fetch(LAST_VERSIONS, workflow)
+    return sorted(row["version"] for row in rows)
