@@ -135,7 +135,7 @@ def _refused(error: ValidationError) -> errors.Problem:
         if (
             item["type"] in {"list_type", "dict_type"}
             and len(item["loc"]) == 2
-            and (isinstance(item["input"], dict | list))
+            and type(item["input"]) in {dict, list}
         ):
             continue
         place = [part for part in item["loc"] if not str(part).startswith(("list[", "dict["))]
