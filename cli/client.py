@@ -138,13 +138,6 @@ def refusal(response: httpx.Response) -> Failure:
     return Failure(str(message), code=code, details=details, fix=fix)
 
 
-def full_id(value: str, kind: str) -> str:
-    """A UUID as it is; Failure (usage) for anything else."""
-    if not _ID.fullmatch(value.lower()):
-        raise Failure(f"{value!r} is not the id of a {kind}", code=Exit.USAGE)
-    return value.lower()
-
-
 def is_id(value: str) -> bool:
     return _ID.fullmatch(value.lower()) is not None
 

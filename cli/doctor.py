@@ -21,7 +21,7 @@ def doctor(url: Url = None, as_json: AsJson = False) -> None:
     if as_json:
         write_json([asdict(finding) for finding in findings])
     else:
-        table(("", "part", "seen", "fix"), (_row(finding) for finding in findings))
+        table(("", "part", "seen"), (_row(finding) for finding in findings), wraps=("seen",))
     problems = sum(finding.verdict == "problem" for finding in findings)
     if problems:
         raise Failure(f"{problems} problem{'s' if problems > 1 else ''}", code=Exit.FAILED)
@@ -35,4 +35,5 @@ _MARKS = {
 
 
 def _row(finding: "Finding") -> tuple[object, ...]:
-    return _MARKS[finding.verdict], finding.part, finding.seen, finding.fix
+    seen = f"{finding.seen}\nfix: {finding.fix}" if finding.fix else finding.seen
+    return _MARKS[finding.verdict], finding.part, seen

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
+from io import StringIO
 from typing import Annotated, Any
 
 import typer
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +19,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for script
 
 Ids = Annotated[bool, typer.Option("--ids", help="The ids alone, one a line.")]
 
-_WIDE = 240  # columns of a table that goes into a pipe: nothing is cut there
+_WIDE = 240  # columns of what goes into a pipe, at least: nothing is cut there
+_IDS = frozenset({"task", "request"})
+_FIXED = _IDS | {"#", "due", "state"}  # columns that are never cut
+_SHORT_ID = 8
+_GAP = 3  # between columns
+_LEGIBLE = 20  # columns of what may be cut, below which another column goes instead
 
 
 class Exit(IntEnum):
@@ -81,24 +88,76 @@ def write_ids(items: Iterable[Mapping[str, Any]]) -> None:
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    least: Sequence[str] = (),
+    wraps: Sequence[str] = (),
 ) -> None:
-    """A table on stdout. Cells are texts; None is an empty one; a `Text` keeps its style."""
-    shown = Table(
-        *columns,
-        box=box.SIMPLE_HEAD,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-        show_edge=False,
+    """A table on stdout. Cells are texts; None is an empty one; a `Text` keeps its style.
+
+    Into a pipe it goes whole. On a terminal too narrow for it ids are shortened, then the columns of
+    `least` go, in that order; then those of `wraps` are wrapped and the others cut.
+    """
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    kept = list(range(len(columns)))
+    if sys.stdout.isatty():
+        room = _data().width
+        if _width(columns, cells, kept) > room:
+            _shorten_ids(columns, cells)
+        for name in least:
+            if _width(columns, cells, kept, most=_LEGIBLE) > room:
+                kept.remove(columns.index(name))
+    room = _data().width if sys.stdout.isatty() else None
+    widths = _shares({place: _widest(columns, cells, place) for place in kept}, columns, room)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place in kept:
+        wrapped = columns[place] in wraps
+        overflow = "fold" if wrapped else "ellipsis"
+        shown.add_column(
+            columns[place], overflow=overflow, no_wrap=not wrapped, width=widths[place]
+        )
+    for row in cells:
+        shown.add_row(*(row[place] for place in kept))
+    _print(shown, _width(columns, cells, kept))
+
+
+def _shorten_ids(columns: Sequence[str], cells: list[list[Text]]) -> None:
+    for place, name in enumerate(columns):
+        if name in _IDS:
+            for row in cells:
+                row[place] = row[place][:_SHORT_ID]
+
+
+def _width(
+    columns: Sequence[str], cells: list[list[Text]], kept: Sequence[int], most: int = 10**6
+) -> int:
+    """Of the columns kept, the gaps included; of those that may be cut, `most` at most is counted."""
+    widths = {place: _widest(columns, cells, place) for place in kept}
+    return sum(
+        2 + (width if _fixed(columns[p]) else min(width, most)) for p, width in widths.items()
     )
-    for column in shown.columns:
-        column.overflow = "fold"
-        column.no_wrap = column.header in {"task", "request", "id"}
-    for row in rows:
-        shown.add_row(*(_cell(cell) for cell in row))
-    _data().print(shown)
+
+
+def _shares(widths: dict[int, int], columns: Sequence[str], room: int | None) -> dict[int, int]:
+    """The columns' widths within `room`: the widest of those that may be cut gives first."""
+    given = dict(widths)
+    elastic = [place for place in given if not _fixed(columns[place])]
+    while room is not None and elastic and sum(given.values()) + _GAP * len(given) > room:
+        widest = max(elastic, key=lambda place: given[place])
+        if given[widest] <= 1:
+            break
+        given[widest] -= 1
+    return given
+
+
+def _fixed(column: str) -> bool:
+    return column in _FIXED or column.endswith("(UTC)")
+
+
+def _widest(columns: Sequence[str], cells: list[list[Text]], place: int) -> int:
+    lines = (line for row in cells for line in row[place].plain.splitlines())
+    return max((cell_len(columns[place]), *(cell_len(line) for line in lines)))
 
 
 def facts(pairs: Mapping[str, object]) -> None:
@@ -109,14 +168,21 @@ def facts(pairs: Mapping[str, object]) -> None:
     for name, value in pairs.items():
         if value not in (None, "", []):
             grid.add_row(name, _cell(value))
-    _data().print(grid)
+    _print(grid, _WIDE)
 
 
 def when(moment: str | None) -> str:
-    """An RFC 3339 time of the API as the terminal's own time zone reads it, to the minute."""
+    """An RFC 3339 time of the API to the minute, such as `2026-11-21 04:13 UTC`."""
+    return _parse(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if moment else ""
+
+
+def at(moment: str | None, *, seconds: bool = False) -> str:
+    """The same for a column that says UTC: `11-21 04:13`, with the year if it is another."""
     if moment is None:
         return ""
-    return _parse(moment).astimezone().strftime("%Y-%m-%d %H:%M")
+    there = _parse(moment).astimezone(UTC)
+    year = "" if there.year == datetime.now(UTC).year else "%Y-"
+    return there.strftime(f"{year}%m-%d %H:%M{':%S' if seconds else ''}")
 
 
 def due(moment: str | None) -> Text:
@@ -151,6 +217,17 @@ def _cell(value: object) -> Text:
 
 
 def _data() -> Console:
+    return Console(highlight=False)
+
+
+def _print(shown: Table, width: int) -> None:
+    """On a terminal as it fits; into a pipe whole, without blanks at the ends of lines."""
     if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=_WIDE, color_system=None)
+        _data().print(shown)
+        return
+    page = StringIO()
+    console = Console(
+        highlight=False, width=max(width, _WIDE), color_system=None, file=page, legacy_windows=False
+    )
+    console.print(shown)
+    write("\n".join(line.rstrip() for line in page.getvalue().splitlines()))

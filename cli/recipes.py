@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from cli.client import As, Role, Url, connect
-from cli.output import AsJson, Exit, Failure, facts, say, table, when, write, write_json
+from cli.output import AsJson, Exit, Failure, at, facts, say, table, write, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Recipes: what a workflow asks of whom.")
 
@@ -105,19 +105,20 @@ def list_recipes(
         write_json(found)
         return
     table(
-        ("workflow", "version", "versions", "title", "published", "by", ""),
+        ("workflow", "version", "versions", "title", "published (UTC)", "by", ""),
         (
             (
                 item["workflow"],
                 item["version"],
                 item["versions"],
                 item["title"],
-                when(item["published_at"]),
+                at(item["published_at"]),
                 item["published_by"],
                 Text("disabled", style="red") if item["disabled"] else None,
             )
             for item in found
         ),
+        least=("by", "published (UTC)"),
     )
 
 

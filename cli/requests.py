@@ -13,12 +13,13 @@ import typer
 import yaml
 from rich.text import Text
 
-from cli.client import Api, As, Role, Url, connect, full_id
+from cli.client import Api, As, Role, Url, connect, is_id
 from cli.output import (
     AsJson,
     Exit,
     Failure,
     Ids,
+    at,
     due,
     facts,
     say,
@@ -32,9 +33,13 @@ from recipes.state import RequestState
 
 app = typer.Typer(no_args_is_help=True, help="Submit requests and look after them.")
 
-RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="The request's id.")]
+RequestId = Annotated[
+    str, typer.Argument(metavar="REQUEST", help="The request's id, or its beginning.")
+]
 
 _SETTLE_SECONDS = 3.0
+_SHORTEST = 4  # digits of an id's beginning
+_LOOKED_AT = 1000
 _MACHINERY = frozenset(
     {"chain", "decision_id", "digest", "level", "recipe_sha256", "seat", "seats", "task_id"}
 )  # of an event's payload: there with --json
@@ -97,7 +102,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a request: where it stands, its tasks, who is next."""
-    found = connect(url, as_person, role).get(f"/v1/requests/{full_id(request, 'request')}")
+    api = connect(url, as_person, role)
+    found = api.get(f"/v1/requests/{_id(api, request)}")
     if as_json:
         write_json(found)
     else:
@@ -128,7 +134,7 @@ def list_requests(
         write_ids(found)
         return
     table(
-        ("request", "title", "requester", "state", "step", "submitted"),
+        ("request", "title", "requester", "state", "step", "submitted (UTC)"),
         (
             (
                 item["id"],
@@ -136,10 +142,11 @@ def list_requests(
                 item["requester"],
                 _state(item),
                 item["step"],
-                when(item["created_at"]),
+                at(item["created_at"]),
             )
             for item in found
         ),
+        least=("step", "requester"),
     )
 
 
@@ -154,16 +161,16 @@ def events(
 ) -> None:
     """Show a request's audit trail: what happened, when, and by whom."""
     api = connect(url, as_person, role)
-    found = list(api.items(f"/v1/requests/{full_id(request, 'request')}/events", limit))
+    found = list(api.items(f"/v1/requests/{_id(api, request)}/events", limit))
     if as_json:
         write_json(found)
         return
     table(
-        ("#", "when", "what", "who", "details", "hash"),
+        ("#", "when (UTC)", "what", "who", "details", "hash"),
         (
             (
                 item["seq"],
-                when(item["occurred_at"]),
+                at(item["occurred_at"], seconds=True),
                 item["type"],
                 _actor(item["actor"]),
                 _details(item["payload"], leave_out=_MACHINERY),
@@ -171,6 +178,8 @@ def events(
             )
             for item in found
         ),
+        least=("hash",),
+        wraps=("details",),
     )
 
 
@@ -201,7 +210,7 @@ def retry(
 
 
 def _command(command: str, request: str, comment: str | None, api: Api, as_json: bool) -> None:
-    answer = api.post(f"/v1/requests/{full_id(request, 'request')}/{command}", {"comment": comment})
+    answer = api.post(f"/v1/requests/{_id(api, request)}/{command}", {"comment": comment})
     if as_json:
         write_json(answer)
     elif "command_id" in answer:
@@ -209,6 +218,27 @@ def _command(command: str, request: str, comment: str | None, api: Api, as_json:
         write(f"countersign request show {request}")
     else:
         _show(answer)
+
+
+def _id(api: Api, given: str) -> str:
+    """A request's id from the whole of it or its beginning. Failure if it does not name one."""
+    prefix = given.lower()
+    if is_id(prefix):
+        return prefix
+    if len(prefix) < _SHORTEST or set(prefix) - set("0123456789abcdef-"):
+        raise Failure(f"{given!r} is not the id of a request", code=Exit.USAGE)
+    items = api.items("/v1/requests", _LOOKED_AT)
+    found = [item for item in items if item["id"].startswith(prefix)]
+    if len(found) > 1:
+        listed = [f"{item['id']}  {item['title']}" for item in found[:10]]
+        raise Failure(f"{len(found)} requests begin with {prefix}", code=Exit.USAGE, details=listed)
+    if not found:
+        raise Failure(
+            f"none of your newest {_LOOKED_AT} requests begins with {prefix}",
+            code=Exit.NOT_FOUND,
+            fix="countersign request list shows them; a whole id is always found",
+        )
+    return str(found[0]["id"])
 
 
 def _taken_up(api: Api, request: dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +282,12 @@ def _show(request: dict[str, Any]) -> None:
         )
     if request["tasks"]:
         write("")
-        table(("task", "step", "who", "state", "due", "decision", "comment"), _task_rows(request))
+        table(
+            ("task", "step", "who", "state", "due", "decision", "comment"),
+            _task_rows(request),
+            least=("due",) if request["finalized_at"] else (),
+            wraps=("who", "decision", "comment"),
+        )
 
 
 def _task_rows(request: dict[str, Any]) -> list[tuple[object, ...]]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.client import Api, As, Role, Url, connect, is_id
-from cli.output import AsJson, Exit, Failure, Ids, due, say, table, when, write_ids, write_json
+from cli.output import AsJson, Exit, Failure, Ids, at, due, say, table, write_ids, write_json
 
 TaskId = Annotated[
     str, typer.Argument(metavar="TASK", help="The task's id, or the beginning of one in the inbox.")
@@ -39,7 +39,7 @@ def inbox(
         say("nothing waits for you" if state == "open" else "there is nothing")
         return
     table(
-        ("task", "title", "requester", "step", "due", "since", "by"),
+        ("task", "title", "requester", "step", "due", "since (UTC)", "by"),
         (
             (
                 item["id"],
@@ -47,11 +47,12 @@ def inbox(
                 item["requester"],
                 f"{item['step']}/{item['branch']}" if item["branch"] else item["step"],
                 due(item["due_at"]),
-                when(item["opened_at"]),
+                at(item["opened_at"]),
                 item["role"] or item["candidates"],
             )
             for item in found
         ),
+        least=("by", "since (UTC)", "requester"),
     )
     if state == "open":
         say("decide with: countersign approve TASK | countersign reject TASK --comment WHY")

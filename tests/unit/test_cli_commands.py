@@ -319,3 +319,36 @@ def test_an_empty_organisation_is_refused(api: FakeApi, tmp_path: Path) -> None:
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["--version"]) == 0
     assert capsys.readouterr().out.strip()
+
+
+def test_a_request_by_the_beginning_of_its_id(api: FakeApi) -> None:
+    api.answers["GET /v1/requests"] = _page(_request("pending"))
+    api.answers[f"GET /v1/requests/{REQUEST}"] = _json(200, _request("pending"))
+    assert main.run(["request", "show", REQUEST[:8]]) == 0
+    assert main.run(["request", "show", "bbbb"]) == Exit.NOT_FOUND
+    assert main.run(["request", "show", "nonsense"]) == Exit.USAGE
+    api.answers["GET /v1/requests"] = _page(_request("pending"), _request("pending"))
+    assert main.run(["request", "show", REQUEST[:8]]) == Exit.USAGE
+
+
+def test_a_table_fits_a_terminal_of_80_columns(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    task = _task() | {"title": "A title that is rather long, as titles come to be " * 2}
+    api.answers["GET /v1/tasks"] = _page(task)
+    assert main.run(["inbox"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(len(line) <= 80 for line in lines)
+    assert TASK[:8] in lines[2]
+    assert TASK not in lines[2]
+
+
+def test_no_blanks_end_a_line_in_a_pipe(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers["GET /v1/tasks"] = _page(_task())
+    assert main.run(["inbox"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [line.rstrip() for line in lines]
