@@ -45,7 +45,7 @@ class Settings(BaseSettings):
 
     worker_workflow_slots: int = Field(100, ge=2, le=10_000)
     worker_activity_slots: int = Field(50, ge=1, le=10_000)
-    worker_cached_workflows: int = Field(1000, ge=0, le=1_000_000)
+    worker_cached_workflows: int = Field(5000, ge=0, le=1_000_000)
     worker_graceful_shutdown: int = Field(10, ge=0, le=600)
 
     metrics_host: str = "127.0.0.1"
