@@ -269,7 +269,7 @@ class AuditActor(_Strict):
 
 
 class Event(_Strict):
-    """One row of the audit trail; `hash` covers `prev_hash` and the canonical body (hex)."""
+    """One row of the audit trail; `hash` is SHA-256 of a zero byte, `prev_hash` and `body` (UTF-8)."""
 
     event_id: UUID
     seq: int
@@ -279,6 +279,7 @@ class Event(_Strict):
     actor: AuditActor
     payload: dict[str, Any]
     snapshot: dict[str, Any]
+    body: str
     prev_hash: str
     hash: str
 

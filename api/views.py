@@ -86,6 +86,7 @@ def event(row: Row) -> dict[str, Json]:
         "actor": row["actor"],
         "payload": row["payload"],
         "snapshot": row["snapshot"],
+        "body": row["body"].decode(),
         "prev_hash": row["prev_hash"].hex(),
         "hash": row["hash"].hex(),
     }

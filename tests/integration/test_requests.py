@@ -2,7 +2,11 @@
 
 import asyncio
 import hashlib
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +22,7 @@ from storage.org import PersonRow, RoleRow
 from storage.pool import Pool
 from tests.integration.house import House, Workflow, leave, shared
 
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 LEAVE = {"workflow": "leave", "inputs": {"days": 5}}
 
 
@@ -396,6 +401,8 @@ async def test_the_chain_verifies(house: House) -> None:
         assert row["prev_hash"] == prev
         prev = hashlib.sha256(b"\x00" + prev + row["body"]).digest()
         assert (row["hash"], event.hash) == (prev, prev.hex())
+    assert _verified_as_the_readme_says(answer["items"])
+    assert not _verified_as_the_readme_says(answer["items"][1:])
     head = await house.pool.fetchrow("SELECT * FROM audit_heads WHERE request_id = $1", request_id)
     assert head is not None
     assert (head["seq"], head["hash"]) == (len(rows), prev)
@@ -447,3 +454,13 @@ async def test_nor_can_the_owner(house: House, admin_pool: Pool, statement: str)
         with pytest.raises(asyncpg.RestrictViolationError):
             await connection.execute(statement)
         await connection.execute("RESET ROLE")
+
+
+def _verified_as_the_readme_says(events: list[Json]) -> bool:
+    """Whether the README's own lines, run as they stand, find the chain whole."""
+    program = README.partition("<!-- verify -->\n```python\n")[2].partition("```")[0]
+    command = (sys.executable, "-c", program)
+    done = subprocess.run(
+        command, input=json.dumps(events), text=True, check=False, capture_output=True
+    )
+    return done.returncode == 0 and "the chain holds" in done.stdout
