@@ -40,7 +40,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         del url, roles
         return Api("http://api.test", person or "-", httpx.MockTransport(fake))
 
-    for module in ("requests", "tasks", "recipes", "org"):
+    for module in ("requests", "tasks", "recipes", "org", "delegations"):
         monkeypatch.setattr(f"cli.{module}.connect", connect)
     return fake
 
