@@ -38,11 +38,10 @@ async def explain(
     approver: Annotated[
         str,
         Query(
-            min_length=1,
             max_length=300,
-            description="`role:x`, `user:x`, a name, or `employee.manager.manager`.",
+            description="Needed: `role:x`, `user:x`, a name, or `employee.manager.manager`.",
         ),
-    ],
+    ] = "",
     employee: Annotated[
         str | None, Query(max_length=128, description="Whose request. Default: mine.")
     ] = None,
@@ -55,6 +54,10 @@ async def explain(
     """Asks the directory as a live request does, as of any moment, and takes no turn. For the person
     concerned, administrators and auditors."""
     caller = await caller_of(request)
+    if not approver.strip():
+        raise errors.invalid_parameter(
+            "approver", "is needed: a role, a person, or employee.manager"
+        )
     requester = employee or caller.id
     authorize(caller, "explain", PersonalObject(requester))
     async with services(request).pool.acquire() as connection:

@@ -6,11 +6,25 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.client import As, Role, Url, connect, full_id
-from cli.output import AsJson, Exit, Failure, Ids, facts, say, table, when, write, write_ids, write_json
+from cli.output import (
+    AsJson,
+    Exit,
+    Failure,
+    Ids,
+    facts,
+    say,
+    table,
+    when,
+    write,
+    write_ids,
+    write_json,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Let somebody else decide while you are away.")
 
-_TIMES = "A day (2026-12-24) or a time (2026-12-24T12:00), in your time zone unless it says another."
+_TIMES = (
+    "A day (2026-12-24) or a time (2026-12-24T12:00), in your time zone unless it says another."
+)
 
 
 @app.command("set")
@@ -53,7 +67,8 @@ def set_delegation(
 @app.command("list")
 def list_delegations(
     direction: Annotated[
-        Literal["given", "received", "all"], typer.Option(help="Yours to others, or others' to you.")
+        Literal["given", "received", "all"],
+        typer.Option(help="Yours to others, or others' to you."),
     ] = "all",
     state: Annotated[
         Literal["active", "all"], typer.Option(help="Running or still to come; or the past, too.")
@@ -183,7 +198,7 @@ def _moment(text: str, *, through: bool = False) -> str:
     try:
         if len(text) == len("2026-12-24"):
             day = date.fromisoformat(text) + timedelta(days=1 if through else 0)
-            found = datetime(day.year, day.month, day.day).astimezone()  # noqa: DTZ001 - made aware here
+            found = datetime(day.year, day.month, day.day).astimezone()
         else:
             found = datetime.fromisoformat(text)
             found = found if found.tzinfo else found.astimezone()
