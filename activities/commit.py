@@ -17,6 +17,7 @@ from storage import recipes as published
 from storage.commits import Earlier, Lost, commit, flag_failing, standing
 from storage.errors import UNAVAILABLE
 from storage.pool import Pool
+from storage.resolution import About
 
 
 class Activities:
@@ -48,12 +49,11 @@ class Activities:
             # Nothing follows from it as far as this workflow knows: has it missed something?
             missed = await standing(self._pool, asked.state.request_id, asked.state.seq + 1)
             return CommitResult(earlier=missed)
+        about = About(asked.state.requester, asked.workflow, _as_of(asked))
         rounds: list[tuple[Answer, ...]] = []
         async with self._pool.acquire() as connection:
             while transition.state.asks:
-                answers = await org.answer(
-                    connection, transition.state.asks, asked.state.requester, _as_of(asked)
-                )
+                answers = await org.answer(connection, transition.state.asks, about)
                 rounds.append(answers)
                 transition = progress.then(recipe, transition, answers, asked.now)
             committed = Committed(asked.happening, asked.now, tuple(rounds))

@@ -6,16 +6,19 @@ do answers 403 with the reason. Nobody decides their own request, and no adminis
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeAlias, assert_never
 
 from api import errors
 from api.auth import Caller
+from contract.canonical import timestamp
 from recipes.state import Actor
 
 RequestAction = Literal["see", "cancel", "retry"]
 TaskAction = Literal["see", "decide"]
 HouseAction = Literal["publish", "switch", "import"]
-Action: TypeAlias = RequestAction | TaskAction | HouseAction
+DelegationAction = Literal["delegate", "end", "list", "explain"]
+Action: TypeAlias = RequestAction | TaskAction | HouseAction | DelegationAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class RequestObject:
 
 @dataclass(frozen=True, slots=True)
 class TaskObject:
-    """`candidates` are principals (`user:x`, `role:y`) of a shared task; `employed` is of the caller."""
+    """`candidates` are principals (`user:x`, `role:y`) of a shared task; `employed` is of the caller;
+    `lapsed` says which delegation the assignment rests on is over, if one is."""
 
     request: RequestObject
     assignee: str | None
@@ -40,6 +44,16 @@ class TaskObject:
     on_behalf_of: str | None
     via: tuple[str, ...]
     employed: bool
+    lapsed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalObject:
+    """What is one person's own: their delegations, and who decides their requests. `other` is the
+    delegate, who sees a delegation but does not end it."""
+
+    person: str
+    other: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,7 @@ class House:
     """What belongs to no request: recipes, the directory."""
 
 
-Object: TypeAlias = RequestObject | TaskObject | House
+Object: TypeAlias = RequestObject | TaskObject | PersonalObject | House
 
 
 def authorize(caller: Caller, action: Action, subject: Object) -> Actor:
@@ -57,6 +71,8 @@ def authorize(caller: Caller, action: Action, subject: Object) -> Actor:
             return _task(caller, action, subject)
         case RequestObject():
             return _request(caller, action, subject)
+        case PersonalObject():
+            return _personal(caller, action, subject)
         case House():
             return _house(caller)
         case _:
@@ -100,6 +116,8 @@ def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
         raise errors.forbidden("only those the task is assigned to may decide it")
     if not task.employed:
         raise errors.forbidden("you are not, or no longer, in the directory")
+    if task.lapsed is not None:
+        raise errors.forbidden(task.lapsed)
     return capacity
 
 
@@ -116,6 +134,22 @@ def _capacity(caller: Caller, task: TaskObject) -> Actor | None:
         if kind == "role" and name in task.request.held:
             return Actor(caller.id, name)
     return None
+
+
+def _personal(caller: Caller, action: Action, subject: PersonalObject) -> Actor:
+    if caller.id == subject.person:
+        return Actor(caller.id)
+    if action in ("delegate", "end"):
+        if caller.admin:
+            return Actor(caller.id, "admin")
+        if action == "end" and caller.id != subject.other and not caller.sees_all:
+            raise errors.not_found("delegation")
+        raise errors.forbidden("only whoever delegates or an administrator may do this")
+    if not caller.sees_all:
+        raise errors.forbidden(
+            "only the person concerned, administrators and auditors may see this"
+        )
+    return Actor(caller.id)
 
 
 def _house(caller: Caller) -> Actor:
@@ -147,7 +181,15 @@ def task_object(row: Any, *, involved: bool = False) -> TaskObject:
         on_behalf_of=row["on_behalf_of"],
         via=tuple(row["via"]),
         employed=row["employed"],
+        lapsed=None if row["lapsed"] is None else _lapsed(row["lapsed"]),
     )
+
+
+def _lapsed(delegation: dict[str, str]) -> str:
+    """Why a decision by a delegation is too late. Postgres writes the time into JSON."""
+    at = timestamp(datetime.fromisoformat(delegation["at"]))
+    by = f" (by {delegation['by']})" if delegation["by"] else ""
+    return f"{delegation['delegator']}'s delegation to {delegation['delegate']} ended at {at}{by}"
 
 
 def _names(held: Sequence[str]) -> frozenset[str]:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from api.http import Moment
 from recipes.model import Json
 
 
@@ -72,3 +73,24 @@ class CommandBody(_Strict):
 class DisableBody(_Strict):
     model_config = _example(reason="Finance asked to stop; use version 4.")
     reason: Annotated[Text, Field(min_length=1)]
+
+
+PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
+_SCOPE = r"^(all|workflow:[a-z][a-z0-9_]{0,62}|role:[A-Za-z0-9][A-Za-z0-9._-]{0,127})$"
+
+
+class DelegationBody(_Strict):
+    """Who decides instead of me, from `from` (now) until `to` (until it is ended), and what: `all`,
+    `workflow:NAME` or `role:NAME`. An administrator may set it for another `delegator`."""
+
+    model_config = _example(
+        **{"delegate": "dave", "from": "2026-12-21T00:00:00Z", "to": "2027-01-04T00:00:00Z"},
+        scope="workflow:leave_request",
+        reason="holiday",
+    )
+    delegate: PersonId
+    begins: Moment | None = Field(None, alias="from")
+    ends: Moment | None = Field(None, alias="to")
+    scope: Annotated[str, Field(pattern=_SCOPE)] = "all"
+    reason: Text | None = None
+    delegator: PersonId | None = None

@@ -98,7 +98,7 @@ def cursor(values: list[Json]) -> str:
     return urlsafe_b64encode(to_json(values)).decode().rstrip("=")
 
 
-def _utc(moment: datetime) -> datetime:
+def utc(moment: datetime) -> datetime:
     """In UTC: Postgres would not take a year 0. OverflowError is not one that pydantic catches."""
     try:
         return moment.astimezone(UTC)
@@ -106,8 +106,10 @@ def _utc(moment: datetime) -> datetime:
         raise ValueError(str(error)) from None
 
 
+Moment = Annotated[AwareDatetime, AfterValidator(utc)]
+
 _KEYS = {
-    "time": TypeAdapter(Annotated[AwareDatetime, AfterValidator(_utc)] | None),
+    "time": TypeAdapter(Moment | None),
     "uuid": TypeAdapter(UUID),
     "text": TypeAdapter(str),
     "number": TypeAdapter(int),

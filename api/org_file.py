@@ -16,12 +16,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from api import errors
-from api.bodies import Inputs, Text
+from api.bodies import Inputs, PersonId, Text
 from recipes.inputs import DEPTH_LIMIT
 from recipes.model import Json
 from storage.org import PersonRow, RoleRow
 
-PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 _MOST_NAMES = 20
 _STRICT = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)

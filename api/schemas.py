@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from recipes.model import Json
 from recipes.state import RequestState
@@ -386,6 +386,67 @@ class Imported(_Strict):
     roles_changed: int
     members_added: int
     members_removed: int
+
+
+class Delegation(_Strict):
+    """[from, to): `to` null is until it is ended. Ended before it began, both are null."""
+
+    id: UUID
+    delegator: str
+    delegate: str
+    scope: str
+    begins: datetime | None = Field(alias="from")
+    ends: datetime | None = Field(alias="to")
+    reason: str | None
+    created_by: str
+    created_at: datetime
+    ended_by: str | None
+    ended_at: datetime | None
+
+
+class DelegationPage(_Strict):
+    items: list[Delegation]
+    next_cursor: str | None
+
+
+class ExplainedHop(_Strict):
+    """One rule that was applied and who it gave; `text` says it in words."""
+
+    rule: str
+    user: str | None
+    role: str | None
+    turn: int | None
+    delegation: UUID | None
+    text: str
+
+
+class RoleMember(_Strict):
+    """`away`: has delegated then, so that others of the role come first."""
+
+    id: str
+    away: bool
+
+
+class NoApprover(_Strict):
+    kind: str
+    detail: str
+
+
+class Explained(_Strict):
+    """`user` decides, or there is a `refusal`, which live is an incident. For a role, `members` are
+    those it could be, and `user` whose turn it would be now: turns of the past are in the audit."""
+
+    approver: str
+    employee: str
+    workflow: str | None
+    at: datetime
+    user: str | None
+    role: str | None
+    on_behalf_of: str | None
+    via: list[str]
+    chain: list[ExplainedHop]
+    members: list[RoleMember] | None
+    refusal: NoApprover | None
 
 
 class Health(_Strict):

@@ -124,3 +124,19 @@ def recipe(row: Row) -> dict[str, Json]:
         "steps": parsed["steps"],
         "source": row["source"],
     }
+
+
+def delegation(row: Row) -> dict[str, Json]:
+    return {
+        "id": row["id"],
+        "delegator": row["delegator"],
+        "delegate": row["delegate"],
+        "scope": row["scope"],
+        "from": row["begins"],
+        "to": row["ends"],
+        "reason": row["reason"],
+        "created_by": row["created_by"],
+        "created_at": row["created_at"],
+        "ended_by": row["ended_by"],
+        "ended_at": row["ended_at"],
+    }

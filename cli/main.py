@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import dev, doctor, org, recipes, requests, serve, tasks, token
+from cli import delegations, dev, doctor, org, recipes, requests, serve, tasks, token
 from cli.output import Exit, Failure, fail, write
 from settings import SettingsInvalid
 
@@ -29,8 +29,10 @@ app.command()(token.token)
 app.command()(tasks.inbox)
 app.command()(tasks.approve)
 app.command()(tasks.reject)
+app.command()(delegations.explain)
 app.add_typer(requests.app, name="request")
 app.add_typer(recipes.app, name="recipe")
+app.add_typer(delegations.app, name="delegation")
 app.add_typer(org.app, name="org")
 
 

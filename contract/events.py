@@ -31,6 +31,8 @@ RECIPE_PUBLISHED = "recipe.published"
 RECIPE_DISABLED = "recipe.disabled"
 RECIPE_ENABLED = "recipe.enabled"
 ORG_IMPORTED = "org.imported"
+DELEGATION_SET = "delegation.set"
+DELEGATION_ENDED = "delegation.ended"
 
 
 def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
@@ -75,4 +77,15 @@ def assigned(given: Assignment) -> dict[str, Json]:
         "on_behalf_of": given.on_behalf_of,
         "via": list(given.via),
         "chain": [asdict(hop) for hop in given.chain],
+        "delegations": _rests_on(given),
     }
+
+
+def _rests_on(assignment: Assignment) -> list[str]:
+    """The ids of the delegations by which the assignee decides, the first one first."""
+    ids: list[str] = []
+    for hop in reversed(assignment.chain):
+        if hop.rule != "delegation" or hop.delegation is None:
+            break
+        ids.insert(0, hop.delegation)
+    return ids

@@ -363,7 +363,8 @@ class _Run(Changes):
         if task is None and self.ballot(key).candidates:
             return AskCandidates(key, tuple(found))
         if task is not None and not found:
-            return AskManager(key, task.assignment.user or "")
+            given = task.assignment  # a delegate's task goes up the line of whose it is
+            return AskManager(key, given.on_behalf_of or given.user or "")
         return AskApprover(key, found[0])
 
     def answered(self, answers: tuple[Answer, ...]) -> None:

@@ -19,7 +19,13 @@ Closing = Literal["expired", "superseded", "cancelled", "reassigned"]
 """How a task is closed by its workflow. (`decided` is written by the decide path alone.)"""
 Vote = Literal["approve", "reject", "expired"]
 """What a seat contributed to its step's quorum."""
-IncidentKind = Literal["NoApproverFound", "ExpressionError", "DirectoryUnavailable"]
+IncidentKind = Literal[
+    "NoApproverFound",
+    "DelegationCycle",
+    "DelegationTooDeep",
+    "ExpressionError",
+    "DirectoryUnavailable",
+]
 
 
 # --- questions to the directory and their answers ------------------------------------------------
@@ -65,17 +71,25 @@ Ask: TypeAlias = AskEmployee | AskApprover | AskManager | AskCandidates
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One step of how a reference led to a person: the rule applied and who it gave."""
+    """One step of how a reference led to a person: the rule applied and who it gave.
+
+    `turn` is the number taken in a role's round robin; `delegation` the id of the one followed, or
+    of the one that was not because of who is its delegate.
+    """
 
     rule: str
     user: str | None = None
     role: str | None = None
     turn: int | None = None
+    delegation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Who is to decide: one `user`, or the `candidates` of a shared task; and how that was found."""
+    """Who is to decide: one `user`, or the `candidates` of a shared task; and how that was found.
+
+    A delegate decides `on_behalf_of` the first who delegated, `via` those between.
+    """
 
     user: str | None = None
     candidates: tuple[str, ...] = ()

@@ -77,13 +77,13 @@ WITH moved AS (
     DELETE FROM task_candidates WHERE task_id = ANY($10::uuid[])
 ), opened AS (
     INSERT INTO tasks (id, request_id, step, branch, seat, assignee, candidates, role, on_behalf_of,
-                       via, chain, level, require_comment, digest, opened_at, due_at)
+                       via, chain, delegations, level, require_comment, digest, opened_at, due_at)
     SELECT o.id, $1, o.step, o.branch, o.seat, o.assignee, o.candidates, o.role, o.on_behalf_of,
-           o.via, o.chain, o.level, o.require_comment, o.digest, o.opened_at, o.due_at
+           o.via, o.chain, o.delegations, o.level, o.require_comment, o.digest, o.opened_at, o.due_at
       FROM whole, jsonb_to_recordset($12::jsonb) AS o(
            id uuid, step text, branch text, seat text, assignee text, candidates text[], role text,
-           on_behalf_of text, via text[], chain jsonb, level int, require_comment text[],
-           digest text, opened_at timestamptz, due_at timestamptz)
+           on_behalf_of text, via text[], chain jsonb, delegations uuid[], level int,
+           require_comment text[], digest text, opened_at timestamptz, due_at timestamptz)
     RETURNING id, candidates, due_at
 ), shared AS (
     INSERT INTO task_candidates (principal, due, task_id)

@@ -22,14 +22,21 @@ d.id AS decision_id, d.decision, d.actor AS decided_by, d.role AS decided_role,
 d.on_behalf_of AS decided_on_behalf_of, d.via AS decided_via, d.comment, d.reason, d.decided_at"""
 
 # Everything about a task that deciding or showing it depends on, in one row; `now` is the moment
-# of the decision, by the one clock that all share.
+# of the decision, by the one clock that all share. `lapsed` is the first delegation of those it rests
+# on that is not valid at that moment: whose, to whom, and when it ended.
 LOAD = f"""
 SELECT {_COLUMNS}, {_DECISION}, r.inputs, r.state AS request_state, r.seq, r.step AS request_step,
-       p.recipe->>'owner' AS owner, clock_timestamp() AS now,
+       p.recipe->>'owner' AS owner, moment.now,
+       (SELECT jsonb_build_object('delegator', g.delegator, 'delegate', g.delegate,
+                                  'at', coalesce(g.ended_at, upper(g.valid)), 'by', g.ended_by)
+          FROM delegations g
+         WHERE g.id = ANY(t.delegations) AND NOT g.valid @> moment.now
+         ORDER BY array_position(t.delegations, g.id) LIMIT 1) AS lapsed,
        EXISTS (SELECT 1 FROM people e WHERE e.id = $2 AND e.employed @> now()) AS employed,
        ARRAY(SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
               WHERE m.person = $2 AND m.valid @> now() AND e.employed @> now()) AS held
   FROM tasks t
+  CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) moment
   JOIN requests r ON r.id = t.request_id
   JOIN recipes p ON p.workflow = r.workflow AND p.version = r.version
   LEFT JOIN decisions d ON d.task_id = t.id

@@ -14,6 +14,17 @@ from tests.stack import Database
 
 NAMES = [migration.name for migration in migrate.available()]
 
+_AN_OPEN_TASK = """
+INSERT INTO people (id, name) VALUES ('ann', 'Ann'), ('ben', 'Ben'), ('cid', 'Cid');
+INSERT INTO recipes (workflow, version, sha256, source, recipe, published_by)
+VALUES ('leave', 1, repeat('a', 64), '', '{}', 'x');
+INSERT INTO requests (id, workflow, version, requester, title, inputs, digest)
+VALUES ('00000000-0000-0000-0000-000000000001', 'leave', 1, 'ann', 'Leave', '{}', 'd');
+INSERT INTO tasks (id, request_id, step, seat, assignee, digest, opened_at)
+VALUES ('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000001',
+        's', 's', 'ben', 'd', now());
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -29,6 +40,28 @@ async def test_from_empty_then_nothing_more(empty_database: Database) -> None:
     assert await migrate.migrate(empty_database.admin_url) == NAMES
     assert await migrate.migrate(empty_database.admin_url) == []
     assert await migrate.status(empty_database.url) == migrate.Status(tuple(NAMES), ())
+
+
+async def test_from_the_first_schema_with_what_is_in_it(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    first, *later = migrate.available()
+    shutil.copy(migrate.FOLDER / f"{first.name}.sql", tmp_path)
+    assert await migrate.migrate(empty_database.admin_url, tmp_path) == [first.name]
+    connection = await asyncpg.connect(empty_database.admin_url)
+    await connection.execute(_AN_OPEN_TASK)
+    assert await migrate.migrate(empty_database.admin_url) == [item.name for item in later]
+    assert await connection.fetchval("SELECT delegations FROM tasks") == []
+    await connection.execute(
+        "INSERT INTO delegations (id, delegator, delegate, valid, created_by)"
+        " VALUES (gen_random_uuid(), 'ann', 'ben', tstzrange(now(), NULL), 'ann')"
+    )
+    with pytest.raises(asyncpg.ExclusionViolationError):
+        await connection.execute(
+            "INSERT INTO delegations (id, delegator, delegate, valid, created_by)"
+            " VALUES (gen_random_uuid(), 'ann', 'cid', tstzrange(now(), NULL), 'ann')"
+        )
+    await connection.close()
 
 
 async def test_only_what_is_new_is_applied(empty_database: Database, folder: Path) -> None:

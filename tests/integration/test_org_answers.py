@@ -8,6 +8,7 @@ from activities import org
 from recipes import parse
 from recipes.state import Answer, Ask, AskApprover, AskCandidates, AskManager
 from storage.org import PersonRow
+from storage.resolution import About
 from tests.integration.house import House
 
 ODD = [
@@ -35,7 +36,7 @@ steps:
 
 
 async def _ask(house: House, ask: Ask, requester: str = "alice") -> Answer:
-    [answer] = await org.answer(house.pool, (ask,), requester, datetime.now(UTC))
+    [answer] = await org.answer(house.pool, (ask,), About(requester, "leave", datetime.now(UTC)))
     return answer
 
 

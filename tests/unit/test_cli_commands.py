@@ -1,6 +1,7 @@
 """Commands against an API of canned answers: what is sent, shown, and which exit code comes of it."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         del url, roles
         return Api("http://api.test", person or "-", httpx.MockTransport(fake))
 
-    for module in ("requests", "tasks", "recipes", "org"):
+    for module in ("requests", "tasks", "recipes", "org", "delegations"):
         monkeypatch.setattr(f"cli.{module}.connect", connect)
     return fake
 
@@ -246,6 +247,99 @@ def test_a_file_is_published_under_its_name(api: FakeApi, tmp_path: Path) -> Non
     assert main.run(["recipe", "publish", str(tmp_path / "x.v1.yaml")]) == 0
     assert api.asked[0].headers["X-File-Name"] == "x.v1.yaml"
     assert api.asked[0].content == b"workflow: x"
+
+
+def _delegation(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": REQUEST,
+        "delegator": "bob",
+        "delegate": "dave",
+        "scope": "all",
+        "from": "2030-12-21T00:00:00Z",
+        "to": None,
+        "reason": "sea",
+        "ended_by": None,
+    } | changes
+
+
+def test_days_of_a_delegation_are_the_terminals_own(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    api.answers["POST /v1/org/delegations"] = _json(201, _delegation())
+    days = ["--from", "2030-10-26", "--to", "2030-10-27", "--scope", "role:hr", "--reason", "sea"]
+    assert main.run(["delegation", "set", "dave", *days]) == 0
+    body = json.loads(api.asked[0].content)
+    # The clocks go back in the night to the 27th: its end is 01:00 of UTC+1 further on.
+    assert body["from"] == "2030-10-26T00:00:00+02:00"
+    assert body["to"] == "2030-10-28T00:00:00+01:00"
+    assert (body["delegate"], body["scope"], body["reason"]) == ("dave", "role:hr", "sea")
+    times = ["--from", "2030-07-01T12:00", "--to", "2030-07-01T12:00Z"]
+    assert main.run(["delegation", "set", "dave", *times]) == 0
+    body = json.loads(api.asked[1].content)
+    assert body["from"] == "2030-07-01T12:00:00+02:00"
+    assert body["to"] == "2030-07-01T12:00:00+00:00"
+    out, err = capsys.readouterr()
+    assert "until       it is ended" in out
+    assert f"countersign delegation end {REQUEST}" in err
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_day_that_is_none(api: FakeApi) -> None:
+    for text in ("tomorrow", "2030-02-30", "9999-12-31"):
+        assert main.run(["delegation", "set", "dave", "--to", text]) == Exit.USAGE
+    assert api.asked == []
+
+
+def test_delegations_as_a_table(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    page = _page(_delegation(), _delegation(**{"from": None, "to": None}))
+    api.answers["GET /v1/org/delegations"] = [page, _page(_delegation()), _page()]
+    assert main.run(["delegation", "list", "--direction", "given", "--state", "all"]) == 0
+    assert dict(api.asked[0].url.params) == {"limit": "50", "direction": "given", "state": "all"}
+    assert "called off" in capsys.readouterr().out
+    assert main.run(["delegation", "list", "--ids"]) == 0
+    assert capsys.readouterr().out == f"{REQUEST}\n"
+    assert main.run(["delegation", "list"]) == 0
+    assert "nobody decides for anybody else" in capsys.readouterr().err
+
+
+def test_ending_a_delegation(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = _delegation(ended_by="bob", to="2030-12-22T00:00:00Z")
+    api.answers[f"POST /v1/org/delegations/{REQUEST}/end"] = [
+        _json(200, ended),
+        _problem(409, "it ended at 2030-12-22"),
+    ]
+    assert main.run(["delegation", "end", REQUEST]) == 0
+    assert "by bob" in capsys.readouterr().out
+    assert main.run(["delegation", "end", REQUEST]) == Exit.CONFLICT
+    assert main.run(["delegation", "end", "x"]) == Exit.USAGE
+
+
+def test_explain_says_who_and_every_rule(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    found: dict[str, Any] = {
+        "employee": "alice",
+        "at": "2030-12-22T00:00:00Z",
+        "user": "dave",
+        "role": "hr",
+        "on_behalf_of": "bob",
+        "via": [],
+        "members": [{"id": "bob", "away": True}],
+        "chain": [{"text": "it is the turn of bob"}, {"text": "who has delegated to dave"}],
+        "refusal": None,
+    }
+    refusal = {"kind": "NoApproverFound", "detail": "nobody is there"}
+    nobody = found | {"user": None, "members": None, "chain": [], "refusal": refusal}
+    api.answers["GET /v1/org/explain"] = [_json(200, found), _json(200, nobody)]
+    assert main.run(["explain", "role:hr", "--employee", "alice", "--workflow", "w"]) == 0
+    asked = dict(api.asked[0].url.params)
+    assert asked == {"approver": "role:hr", "employee": "alice", "workflow": "w"}
+    out = capsys.readouterr().out
+    assert "bob (away)" in out
+    assert "2. who has delegated to dave" in out
+    assert main.run(["explain", "role:hr", "--at", "2030-12-22"]) == 0
+    assert "nobody: NoApproverFound: nobody is there" in capsys.readouterr().out
 
 
 def test_values_of_pairs() -> None:

@@ -1,0 +1,152 @@
+"""Delegations: people's own, set, listed and ended by themselves."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+import asyncpg
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import bodies, errors, schemas, views
+from api.authorize import PersonalObject, authorize
+from api.http import Route, answer, page, read, read_cursor, takes
+from api.services import caller_of, services
+from api.tasks import Cursor, Limit
+from contract.canonical import timestamp
+from storage import delegations, org
+from storage.delegations import Direction, Setting
+
+router = APIRouter(prefix="/v1/org/delegations", tags=["organisation"], route_class=Route)
+
+_LAST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+_SLACK = timedelta(minutes=1)
+"""How far back `from` may lie and still mean now: clocks differ."""
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=schemas.Delegation,
+    summary="Delegate",
+    openapi_extra=takes(bodies.DelegationBody),
+)
+async def set_delegation(request: Request) -> Response:
+    """What would be asked of me is asked of `delegate` meanwhile. It holds for what is assigned from
+    then on; only one delegate at a time for the same scope."""
+    caller = await caller_of(request)
+    body = await read(request, bodies.DelegationBody)
+    delegator = body.delegator or caller.id
+    actor = authorize(caller, "delegate", PersonalObject(delegator))
+    if body.delegate == delegator:
+        raise errors.invalid_at("/delegate", "nobody delegates to themselves")
+    async with services(request).pool.acquire() as connection, connection.transaction():
+        at = await org.lock(connection)
+        item = Setting(
+            id=uuid4(),
+            delegator=delegator,
+            delegate=body.delegate,
+            scope=body.scope,
+            begins=_beginning(body.begins, at),
+            ends=body.ends,
+            reason=body.reason,
+        )
+        if item.ends is not None and item.ends <= item.begins:
+            raise errors.invalid_at("/to", "must be later than `from`, and than now")
+        _check(item, await delegations.prepare(connection, item, at), own=delegator == caller.id)
+        row = await delegations.insert(connection, item, actor, at)
+    return answer(views.delegation(row), 201)
+
+
+def _beginning(wanted: datetime | None, at: datetime) -> datetime:
+    if wanted is not None and wanted < at - _SLACK:
+        raise errors.invalid_at("/from", "lies in the past: what was decided by then stays so")
+    return max(at, wanted or at)
+
+
+def _check(item: Setting, found: Any, *, own: bool) -> None:
+    """Problem 403, 409 or 422 if the directory speaks against it."""
+    if found["delegator_here"] is not True:
+        if own:
+            raise errors.forbidden("you are not, or no longer, in the directory")
+        raise errors.invalid_at("/delegator", _nobody(item.delegator, found["delegator_here"]))
+    if found["delegate_here"] is not True:
+        raise errors.invalid_at("/delegate", _nobody(item.delegate, found["delegate_here"]))
+    if not found["scope_known"]:
+        kind, _, name = item.scope.partition(":")
+        raise errors.invalid_at("/scope", f"there is no {kind} named {name}")
+    if found["id"] is not None:
+        span = f"from {timestamp(found['begins'])}"
+        if found["ends"] is not None:
+            span += f" to {timestamp(found['ends'])}"
+        raise errors.conflict(
+            "delegated_already",
+            f"{item.delegator} has delegated {item.scope} to {found['delegate']} {span}:"
+            " end that first",
+            delegation=str(found["id"]),
+        )
+
+
+def _nobody(person: str, here: bool | None) -> str:
+    return f"there is no person {person}" if here is None else f"{person} is not here any more"
+
+
+@router.get("", response_model=schemas.DelegationPage, summary="My delegations")
+async def list_delegations(
+    request: Request,
+    *,
+    direction: Direction = "all",
+    state: Annotated[
+        Literal["active", "all"], Query(description="`active`: running or still to come.")
+    ] = "active",
+    person: Annotated[
+        str | None, Query(max_length=128, description="For administrators and auditors: whose.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Those I gave, those I received, or both; the latest first."""
+    caller = await caller_of(request)
+    whose = person or caller.id
+    authorize(caller, "list", PersonalObject(whose))
+    before = _LAST if cursor is None else tuple(read_cursor(cursor, "time", "uuid"))
+    if before[0] is None:
+        raise errors.invalid_parameter("cursor", "is not one that this list gave")
+    found = await delegations.newest(
+        services(request).pool,
+        whose,
+        direction,
+        limit + 1,
+        (before[0], before[1]),
+        over=state == "all",
+    )
+    items = [views.delegation(row) for row in found]
+    return page(items, limit, lambda item: [item["created_at"], item["id"]])
+
+
+@router.post(
+    "/{delegation_id}/end",
+    response_model=schemas.Delegation,
+    summary="End a delegation",
+)
+async def end_delegation(request: Request, delegation_id: UUID) -> Response:
+    """At once, by whoever delegates or an administrator. Tasks that rest on it can't be decided by it
+    any more. 409 if it was over before."""
+    caller = await caller_of(request)
+    async with services(request).pool.acquire() as connection, connection.transaction():
+        at = await org.lock(connection)
+        row = await delegations.load(connection, delegation_id)
+        if row is None:
+            raise errors.not_found("delegation")
+        subject = PersonalObject(row["delegator"], row["delegate"])
+        actor = authorize(caller, "end", subject)
+        ended = await delegations.end(connection, delegation_id, actor, at)
+        if ended is None:
+            raise _over(row)
+    return answer(views.delegation(ended))
+
+
+def _over(row: asyncpg.Record) -> errors.Problem:
+    moment = row["ended_at"] or row["ends"]
+    return errors.conflict("ended_already", f"it ended at {timestamp(moment)}", ended_at=moment)

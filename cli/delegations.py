@@ -1,0 +1,207 @@
+"""`countersign delegation ...`: who decides while you are away. `countersign explain`: who, and why."""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cli.client import As, Role, Url, connect, full_id
+from cli.output import (
+    AsJson,
+    Exit,
+    Failure,
+    Ids,
+    facts,
+    say,
+    table,
+    when,
+    write,
+    write_ids,
+    write_json,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Let somebody else decide while you are away.")
+
+_TIMES = (
+    "A day (2026-12-24) or a time (2026-12-24T12:00), in your time zone unless it says another."
+)
+
+
+@app.command("set")
+def set_delegation(
+    delegate: Annotated[str, typer.Argument(help="The person who decides instead.")],
+    begins: Annotated[str | None, typer.Option("--from", help=f"{_TIMES} Default: now.")] = None,
+    ends: Annotated[
+        str | None,
+        typer.Option("--to", help="Likewise; a day is the last one. Default: until you end it."),
+    ] = None,
+    scope: Annotated[
+        str, typer.Option(help="all, workflow:NAME or role:NAME: what they decide instead.")
+    ] = "all",
+    reason: Annotated[str | None, typer.Option(help="Why: it is shown to both.")] = None,
+    delegator: Annotated[
+        str | None, typer.Option(metavar="PERSON", help="As an administrator: for somebody else.")
+    ] = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let DELEGATE decide instead of you. It holds for what is assigned from then on."""
+    body = {
+        "delegate": delegate,
+        "from": None if begins is None else _moment(begins),
+        "to": None if ends is None else _moment(ends, through=True),
+        "scope": scope,
+        "reason": reason,
+        "delegator": delegator,
+    }
+    made = connect(url, as_person, role).post("/v1/org/delegations", body)
+    if as_json:
+        write_json(made)
+        return
+    _show(made)
+    say(f"end it with: countersign delegation end {made['id']}")
+
+
+@app.command("list")
+def list_delegations(
+    direction: Annotated[
+        Literal["given", "received", "all"],
+        typer.Option(help="Yours to others, or others' to you."),
+    ] = "all",
+    state: Annotated[
+        Literal["active", "all"], typer.Option(help="Running or still to come; or the past, too.")
+    ] = "active",
+    person: Annotated[
+        str | None, typer.Option(help="As an administrator or auditor: somebody else's.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    ids: Ids = False,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """List delegations, the latest first."""
+    api = connect(url, as_person, role)
+    path = "/v1/org/delegations"
+    found = list(api.items(path, limit, direction=direction, state=state, person=person))
+    if as_json:
+        write_json(found)
+    elif ids:
+        write_ids(found)
+    elif not found:
+        say("nobody decides for anybody else")
+    else:
+        table(
+            ("id", "of", "to", "scope", "from", "until", "reason"),
+            (
+                (
+                    item["id"],
+                    item["delegator"],
+                    item["delegate"],
+                    item["scope"],
+                    when(item["from"]) or "called off",
+                    when(item["to"]),
+                    item["reason"],
+                )
+                for item in found
+            ),
+        )
+
+
+@app.command()
+def end(
+    delegation: Annotated[str, typer.Argument(metavar="DELEGATION", help="The delegation's id.")],
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a delegation now. Over already: exit code 3."""
+    place = f"/v1/org/delegations/{full_id(delegation, 'delegation')}/end"
+    ended = connect(url, as_person, role).post(place, {})
+    if as_json:
+        write_json(ended)
+    else:
+        _show(ended)
+
+
+def explain(
+    approver: Annotated[
+        str, typer.Argument(help="role:x, user:x, a name, or employee.manager.manager.")
+    ],
+    employee: Annotated[
+        str | None, typer.Option(metavar="PERSON", help="Whose request. Default: yours.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help=f"{_TIMES} Default: now.")] = None,
+    workflow: Annotated[
+        str | None, typer.Option(help="Of which workflow: delegations may be for one alone.")
+    ] = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say who decides, decided or would have decided at some moment, and every rule that led there."""
+    found = connect(url, as_person, role).get(
+        "/v1/org/explain",
+        approver=approver,
+        employee=employee,
+        at=None if at is None else _moment(at),
+        workflow=workflow,
+    )
+    if as_json:
+        write_json(found)
+        return
+    refusal = found["refusal"] or {}
+    facts(
+        {
+            "for": f"a request of {found['employee']}, as of {when(found['at'])}",
+            "who": found["user"] or f"nobody: {refusal['kind']}: {refusal['detail']}",
+            "by role": found["role"],
+            "on behalf of": found["on_behalf_of"],
+            "via": found["via"],
+            "members": [_member(item) for item in found["members"] or []],
+        }
+    )
+    for number, hop in enumerate(found["chain"], 1):
+        write(f"{number}. {hop['text']}")
+
+
+def _member(member: dict[str, Any]) -> str:
+    return f"{member['id']} (away)" if member["away"] else member["id"]
+
+
+def _show(delegation: dict[str, Any]) -> None:
+    begins, ends = when(delegation["from"]), when(delegation["to"])
+    facts(
+        {
+            "delegation": delegation["id"],
+            "of": delegation["delegator"],
+            "to": delegation["delegate"],
+            "scope": delegation["scope"],
+            "from": begins or "called off before it began",
+            "until": ends or (begins and "it is ended"),
+            "reason": delegation["reason"],
+            "ended": f"by {delegation['ended_by']}" if delegation["ended_by"] else None,
+        }
+    )
+
+
+def _moment(text: str, *, through: bool = False) -> str:
+    """RFC 3339 for a day or a time of the terminal's zone; `through`: the end of a day.
+
+    Midnight is that of the day itself, whatever the clocks do in between.
+    """
+    try:
+        if len(text) == len("2026-12-24"):
+            day = date.fromisoformat(text) + timedelta(days=1 if through else 0)
+            found = datetime(day.year, day.month, day.day).astimezone()
+        else:
+            found = datetime.fromisoformat(text)
+            found = found if found.tzinfo else found.astimezone()
+    except (ValueError, OverflowError):
+        raise Failure(f"{text!r} is neither a day nor a time", code=Exit.USAGE) from None
+    return found.isoformat()
