@@ -142,6 +142,13 @@ def is_id(value: str) -> bool:
     return _ID.fullmatch(value.lower()) is not None
 
 
+def full_id(value: str, what: str) -> str:
+    """`value` as an id. Failure if it is none."""
+    if not is_id(value):
+        raise Failure(f"{value!r} is not the id of a {what}", code=Exit.USAGE)
+    return value.lower()
+
+
 def _place(error: dict[str, Any]) -> str:
     """One entry of a problem's `errors`: where, what, and the fix if it has one."""
     place = error.get("pointer") or error.get("parameter") or error.get("path") or ""
