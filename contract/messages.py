@@ -7,10 +7,11 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from recipes.model import Recipe
-from recipes.state import Answer, Commanded, Decided, Happening, State
+from recipes.state import Answer, Commanded, Decided, Happening, Rechecked, State
 
-Message: TypeAlias = Annotated[Decided | Commanded, Field(discriminator="kind")]
-"""What a signal carries. Told twice, it counts once: a task is decided once, a command has an id."""
+Message: TypeAlias = Annotated[Decided | Commanded | Rechecked, Field(discriminator="kind")]
+"""What a signal carries. Told twice, it counts once: a task is decided once, a command has an id, and
+asking again finds nothing to change."""
 
 
 @dataclass(frozen=True, slots=True)

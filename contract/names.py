@@ -4,6 +4,12 @@ WORKFLOW_TYPE = "approval"
 SIGNAL_TELL = "tell"
 ACTIVITY_COMMIT = "commit"
 TASK_QUEUE = "countersign"
+TASK_QUEUE_CHORES = "countersign-chores"
+"""Slow or periodic work that no request waits for."""
+WORKFLOW_SWEEP = "sweep"
+ACTIVITY_SWEEP = "sweep"
+WORKFLOW_MIRROR = "mirror-directory"
+ACTIVITY_MIRROR = "mirror_directory"
 
 ENGINE_VERSION = 1
 """Behaviour versions of the interpreter, newest last.

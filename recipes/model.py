@@ -59,11 +59,21 @@ class Quorum:
 
 
 @dataclass(frozen=True, slots=True)
+class Authority:
+    """`authority`: two expressions, an amount and a currency. From the approver on up the line of
+    managers, whoever's approval limit covers it."""
+
+    amount: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ballot:
     """Whom to ask, and what happens while they don't answer. A step of one task, or one branch.
 
     Exactly one of `approver` (a reference or template: one person), `candidates` (references or
     templates: one shared task) and `approvers` (a template giving a list: one task each) is set.
+    `not_same_as` names earlier steps: who decided one of them does not decide here.
     """
 
     id: str
@@ -74,6 +84,8 @@ class Ballot:
     levels: tuple[Level, ...] = ()
     remind: tuple[Reminder, ...] = ()
     require_comment: tuple[Verdict, ...] = ()
+    authority: Authority | None = None
+    not_same_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +127,8 @@ class Recipe:
     """One version of one workflow.
 
     `inputs` is a JSON Schema 2020-12, or None for an untyped recipe; then `implied` lists the names
-    its expressions leave undeclared: they are required inputs of any type.
+    its expressions leave undeclared: they are required inputs of any type. `resolve: at_submit` fixes
+    who holds its references at submission, so that later changes of roles don't touch the request.
     """
 
     workflow: str
@@ -127,6 +140,7 @@ class Recipe:
     inputs: dict[str, Json] | None = None
     implied: tuple[str, ...] = ()
     deadline: int | None = None
+    resolve: Literal["at_step", "at_submit"] = "at_step"
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)

@@ -40,33 +40,69 @@ class AskEmployee:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What an approver's own limit must cover: `amount`, exact decimal text, of `currency` (ISO 4217)."""
+
+    amount: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class AskApprover:
-    """One live person for `reference` (`user:x`, `role:x` or a bare name), never the requester."""
+    """One live person for `reference` (`user:x`, `role:x` or a bare name), never the requester nor
+    one of `without`; with `limit`, the nearest from there up the line whose approval limit covers it.
+
+    A role gives `keep` again, taking no turn, while they are a member who can be asked. `fixed` was
+    found at submission: asked instead of whoever holds the reference by now, while they are here.
+    """
 
     seat: str
     reference: str
+    without: tuple[str, ...] = ()
+    limit: Limit | None = None
+    keep: str | None = None
+    fixed: str | None = None
     kind: Literal["approver"] = "approver"
 
 
 @dataclass(frozen=True, slots=True)
 class AskManager:
-    """The manager of `user`, stepping over the requester: whom an escalation goes to."""
+    """The manager of `user`, stepping over the requester and `without`: whom an escalation goes to."""
 
     seat: str
     user: str
+    without: tuple[str, ...] = ()
+    limit: Limit | None = None
     kind: Literal["manager"] = "manager"
 
 
 @dataclass(frozen=True, slots=True)
 class AskCandidates:
-    """The principals (`user:x`, `role:x`) of a shared task that somebody other than the requester holds."""
+    """The principals (`user:x`, `role:x`) of a shared task that somebody holds, or decides for by a
+    delegation, who is neither the requester nor one of `without`."""
 
     seat: str
     references: tuple[str, ...]
+    without: tuple[str, ...] = ()
     kind: Literal["candidates"] = "candidates"
 
 
-Ask: TypeAlias = AskEmployee | AskApprover | AskManager | AskCandidates
+@dataclass(frozen=True, slots=True)
+class AskHolders:
+    """Who holds `references` now, delegations aside: what `resolve: at_submit` fixes for a seat.
+
+    The answer's assignment names one `user`, or with `pool` all of them as `candidates` (`user:x`).
+    """
+
+    seat: str
+    references: tuple[str, ...]
+    pool: bool
+    kind: Literal["holders"] = "holders"
+
+
+SeatAsk: TypeAlias = AskApprover | AskManager | AskCandidates
+"""The questions whose answers are the assignments of tasks."""
+Ask: TypeAlias = AskEmployee | SeatAsk | AskHolders
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +197,27 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Commanded:
-    """Somebody entitled to it asked for a change. `cancel` ends it; `retry` tries incidents again."""
+    """Somebody entitled to it asked for a change. `cancel` ends it; `retry` tries incidents again;
+    `reassign` gives the undecided `seat` to the person `to`. Only `reassign` has these two."""
 
     command_id: str
-    command: Literal["cancel", "retry"]
+    command: Literal["cancel", "retry", "reassign"]
     actor: Actor
     at: datetime
     comment: str | None = None
+    seat: str | None = None
+    to: str | None = None
     kind: Literal["commanded"] = "commanded"
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """The directory has changed under these tasks (`at`, by its clock): ask again who is to decide
+    those still open, and whatever a directory that could not be asked has left waiting."""
+
+    task_ids: tuple[str, ...]
+    at: datetime
+    kind: Literal["rechecked"] = "rechecked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +227,7 @@ class Ticked:
     kind: Literal["ticked"] = "ticked"
 
 
-Happening: TypeAlias = Started | Answered | Decided | Commanded | Ticked
+Happening: TypeAlias = Started | Answered | Decided | Commanded | Rechecked | Ticked
 
 
 # --- the state -----------------------------------------------------------------------------------
@@ -186,7 +235,9 @@ Happening: TypeAlias = Started | Answered | Decided | Commanded | Ticked
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An open task. `level` counts the escalations before it; `remind_at` are those still to come."""
+    """An open task. `level` counts the escalations before it; `remind_at` are those still to come;
+    `ask` is the question whose answer its assignment is, None only in the earliest histories;
+    `by_hand` says that somebody chose whom to ask, not the recipe."""
 
     id: str
     seat: str
@@ -195,6 +246,8 @@ class Task:
     opened_at: datetime
     due_at: datetime | None = None
     remind_at: tuple[datetime, ...] = ()
+    ask: SeatAsk | None = None
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +263,15 @@ class Seat:
     reference: str | None = None
     vote: Vote | None = None
     by: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSeat:
+    """A seat as it was fixed at submission: whom it was to ask, and who that was then (`people`)."""
+
+    seat: Seat
+    references: tuple[str, ...]
+    people: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +293,8 @@ class State:
     `asks` are the questions that must be answered before anything else can happen; `unasked` are the
     seats to ask for once the employee is known; `employee` is known only while there are asks;
     `results` is what expressions see as `steps`; `reason` says why it ended. `seq` counts transitions:
-    storage accepts each once.
+    storage accepts each once. `reassigning` waits for the answer to its ask. By step: `deciders` are
+    those who decided it and those for whom they did, `fixed` the seats that `resolve: at_submit` fixed.
     """
 
     request_id: str
@@ -254,6 +317,9 @@ class State:
     deadline_at: datetime | None = None
     reason: str | None = None
     commands_seen: tuple[str, ...] = ()
+    reassigning: Commanded | None = None
+    deciders: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    fixed: dict[str, tuple[FixedSeat, ...]] = field(default_factory=dict)
 
     @property
     def final(self) -> bool:
@@ -272,6 +338,7 @@ class OpenTask:
     branch: str | None
     require_comment: tuple[Verdict, ...]
     digest: str
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

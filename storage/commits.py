@@ -5,7 +5,7 @@ state of every task it closes, so that a decision which was first is never overr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -77,13 +77,16 @@ WITH moved AS (
     DELETE FROM task_candidates WHERE task_id = ANY($10::uuid[])
 ), opened AS (
     INSERT INTO tasks (id, request_id, step, branch, seat, assignee, candidates, role, on_behalf_of,
-                       via, chain, delegations, level, require_comment, digest, opened_at, due_at)
+                       via, chain, delegations, level, require_comment, digest, opened_at, due_at,
+                       ask, excluded, fixed)
     SELECT o.id, $1, o.step, o.branch, o.seat, o.assignee, o.candidates, o.role, o.on_behalf_of,
-           o.via, o.chain, o.delegations, o.level, o.require_comment, o.digest, o.opened_at, o.due_at
+           o.via, o.chain, o.delegations, o.level, o.require_comment, o.digest, o.opened_at, o.due_at,
+           o.ask, o.excluded, o.fixed
       FROM whole, jsonb_to_recordset($12::jsonb) AS o(
            id uuid, step text, branch text, seat text, assignee text, candidates text[], role text,
            on_behalf_of text, via text[], chain jsonb, delegations uuid[], level int,
-           require_comment text[], digest text, opened_at timestamptz, due_at timestamptz)
+           require_comment text[], digest text, opened_at timestamptz, due_at timestamptz,
+           ask jsonb, excluded text[], fixed boolean)
     RETURNING id, candidates, due_at
 ), shared AS (
     INSERT INTO task_candidates (principal, due, task_id)
@@ -179,6 +182,9 @@ def _row(opened: OpenTask) -> dict[str, Json]:
         "digest": opened.digest,
         "opened_at": task.opened_at,
         "due_at": task.due_at,
+        "ask": None if task.ask is None else asdict(task.ask),
+        "excluded": [] if task.ask is None else list(task.ask.without),
+        "fixed": opened.fixed,
     }
 
 

@@ -76,7 +76,7 @@ MOMENT = "SELECT pg_advisory_xact_lock(hashtext('org_import'))"
 PEOPLE = """
 WITH written AS (
     INSERT INTO people AS p (id, name, email, attributes, employed)
-    SELECT f.id, f.name, f.email, coalesce(f.attributes, '{}'), tstzrange($1, NULL)
+    SELECT f.id, f.name, f.email, coalesce(f.attributes, '{}'), tstzmultirange(tstzrange($1, NULL))
       FROM jsonb_to_recordset($2::jsonb) AS f(id text, name text, email text, attributes jsonb)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email,
                                    attributes = excluded.attributes
@@ -88,13 +88,12 @@ SELECT count(*) FILTER (WHERE added) AS added, count(*) FILTER (WHERE NOT added)
 """
 
 LEAVE = """
-UPDATE people SET employed = tstzrange(lower(employed), $1)
+UPDATE people SET employed = employed * tstzmultirange(tstzrange(NULL, $1))
  WHERE id = ANY($2::text[]) AND employed @> $1::timestamptz AND lower(employed) < $1
 """
 
-# One interval is kept for each person: who comes back is shown as never having been away.
 RETURN = """
-UPDATE people SET employed = tstzrange(lower(employed), NULL)
+UPDATE people SET employed = employed + tstzmultirange(tstzrange($1, NULL))
  WHERE id = ANY($2::text[]) AND NOT employed @> $1::timestamptz
 """
 

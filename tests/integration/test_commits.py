@@ -192,7 +192,9 @@ async def test_a_transition_out_of_order_is_refused(pool: Pool, start: State) ->
 async def test_nobody_to_ask_is_an_incident_in_the_projection(
     pool: Pool, admin_pool: Pool, start: State
 ) -> None:
-    await admin_pool.execute("DELETE FROM manager_lines")
+    await admin_pool.execute("""
+        BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM manager_lines; COMMIT
+    """)
     _, after = await commit(pool, start, Started())
     incidents: list[Json] = (await row(pool, after))["incidents"]
     assert [item["kind"] for item in incidents] == ["NoApproverFound"]
