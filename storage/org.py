@@ -6,7 +6,9 @@ the same instant. `storage.directory` asks about any moment.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal, TypeAlias
 from uuid import NAMESPACE_OID, uuid5
 
 import asyncpg
@@ -21,16 +23,31 @@ CHAIN = uuid5(NAMESPACE_OID, "countersign:org")
 """Under which id the audit trail keeps what happened to the directory."""
 
 
+Fact: TypeAlias = Literal["email", "manager", "department", "time_zone", "limits", "attributes"]
+"""What a file may leave unsaid of all of its people (`load`): then it stays as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """A person as the file has them; `manager` None is nobody above; `left` ends their employment."""
+    """A person as the file has them; `manager` None is nobody above; `left` ends their employment.
+
+    `limits` are the amounts they may approve alone, by currency (ISO 4217). `time_zone` is an IANA
+    name. `joined` counts for somebody new alone, and may lie in the past. `left` is True for now, an
+    instant, or the last day. Days are the person's own. `roles` are all that they hold; None says
+    nothing of roles.
+    """
 
     id: str
     name: str
     email: str | None = None
     manager: str | None = None
     attributes: dict[str, Json] = field(default_factory=dict)
-    left: bool = False
+    left: bool | date | datetime = False
+    department: str | None = None
+    time_zone: str = "UTC"
+    limits: dict[str, Decimal] = field(default_factory=dict)
+    joined: date | datetime | None = None
+    roles: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
