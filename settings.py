@@ -7,8 +7,9 @@ Sizes are counts, times are seconds. The README lists them all.
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -43,6 +44,14 @@ class Settings(BaseSettings):
     jwt_public_key_file: Path | None = None
     dev_issuer_key_file: Path | None = None
 
+    directory_url: str | None = None
+    directory_mapping: Path | None = None
+    directory_token: SecretStr | None = None
+    directory_token_file: Path | None = None
+    directory_sync_seconds: int = Field(300, ge=10, le=86_400)
+    directory_patience_seconds: int = Field(86_400, ge=60)
+    directory_timeout_seconds: float = Field(30, gt=0, le=600)
+
     worker_workflow_slots: int = Field(100, ge=2, le=10_000)
     worker_activity_slots: int = Field(50, ge=1, le=10_000)
     worker_cached_workflows: int = Field(5000, ge=0, le=1_000_000)
@@ -63,7 +72,26 @@ class Settings(BaseSettings):
             raise ValueError("jwt_jwks_url must be https in production")
         if (self.jwt_jwks_url or self.jwt_public_key_file) and not self.jwt_issuer:
             raise ValueError("jwt_issuer must be set beside the key that proves it")
+        self._directory_fits_together()
         return self
+
+    def _directory_fits_together(self) -> None:
+        if self.directory_url is None:
+            return
+        where = urlsplit(self.directory_url)
+        if where.scheme not in ("http", "https") or not where.hostname:
+            raise ValueError("directory_url must be an http or https URL")
+        if where.scheme == "http" and self.production and not is_loopback(where.hostname):
+            raise ValueError("directory_url must be https in production: its token goes there")
+        if where.username or where.password or where.query or where.fragment:
+            raise ValueError(
+                "directory_url is a base URL alone: what is secret goes into directory_token,"
+                " parameters into the mapping file"
+            )
+        if self.directory_mapping is None:
+            raise ValueError("directory_mapping must be set beside directory_url")
+        if self.directory_token and self.directory_token_file:
+            raise ValueError("set directory_token or directory_token_file, not both")
 
     @property
     def production(self) -> bool:

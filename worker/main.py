@@ -18,9 +18,10 @@ from temporalio.worker import (
 
 import temporal_client
 from activities.commit import Activities
-from contract.names import ENGINE_VERSION, TASK_QUEUE
+from contract.names import ENGINE_VERSION, TASK_QUEUE, TASK_QUEUE_CHORES
 from settings import Settings
 from storage.pool import Pool, patient_pool
+from worker import schedules
 from worker.workflow import ApprovalWorkflow
 
 _log = structlog.get_logger()
@@ -82,8 +83,8 @@ async def run(settings: Settings) -> None:
     client = await _patient_client(settings, stopping) if pool is not None else None
     if pool is None or client is None:
         return
-    async with build(client, pool, settings):
-        _log.info("worker runs", task_queue=TASK_QUEUE)
+    async with build(client, pool, settings), schedules.build(client, pool, settings):
+        _log.info("worker runs", task_queues=[TASK_QUEUE, TASK_QUEUE_CHORES])
         await stopping.wait()
         _log.info("worker finishes what is under way")
     await pool.close()
@@ -99,6 +100,7 @@ async def _patient_client(settings: Settings, stopping: asyncio.Event) -> Client
                 settings.temporal_address, settings.temporal_namespace, runtime=runtime
             )
             await make_current(client)
+            await schedules.arrange(client, schedules.chores(settings))
             return client
         except (RPCError, RuntimeError) as error:
             _log.warning("waiting for Temporal", error=str(error))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PURE = sorted([*ROOT.glob("recipes/*.py"), *ROOT.glob("contract/*.py")])
-WORKFLOW = ROOT / "worker" / "workflow.py"
+WORKFLOWS = (ROOT / "worker" / "workflow.py", ROOT / "worker" / "chores.py")
 
 # Modules whose use is an effect, or gives another answer every time.
 FORBIDDEN_MODULES = frozenset(
@@ -123,8 +123,9 @@ def test_the_pure_core_has_no_effects(path: Path) -> None:
     assert list(_impurities(path.read_text(), FORBIDDEN_MODULES)) == []
 
 
-def test_the_workflow_has_no_effects_of_its_own() -> None:
-    source = WORKFLOW.read_text()
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_have_no_effects_of_their_own(path: Path) -> None:
+    source = path.read_text()
     assert list(_impurities(source, WORKFLOW_MODULES)) == []
     used = [
         f"line {node.lineno}: asyncio.{node.attr}"

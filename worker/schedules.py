@@ -1,0 +1,117 @@
+"""When chores run: Temporal Schedules, made and kept as the settings say by every worker that starts.
+
+Every worker must have the same settings: the last to start decides.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker
+
+from contract.names import TASK_QUEUE_CHORES, WORKFLOW_MIRROR
+from settings import Settings
+from storage.pool import Pool
+from worker.chores import WORKFLOWS
+
+_CATCH_UP = timedelta(minutes=1)
+"""What was missed for longer than this, while Temporal was down, is not made up for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """A workflow of `worker.chores`, by its name, and how often it runs; None: not at all.
+
+    The name is also the schedule's id and the beginning of its workflows' ids.
+    """
+
+    workflow: str
+    every: timedelta | None
+
+
+def chores(settings: Settings) -> tuple[Chore, ...]:
+    """All of them, also those that are off."""
+    mirrored = timedelta(seconds=settings.directory_sync_seconds)
+    return (Chore(WORKFLOW_MIRROR, mirrored if settings.directory_url else None),)
+
+
+def activities(pool: Pool, settings: Settings) -> list[Callable[..., Any]]:
+    """What chores call."""
+    del pool, settings
+    return []
+
+
+def build(client: Client, pool: Pool, settings: Settings) -> Worker:
+    """The worker of all chores, with a few slots: they run seldom.
+
+    Without versions: a chore lasts minutes, and the next run takes whatever worker there is.
+    """
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE_CHORES,
+        workflows=WORKFLOWS,
+        activities=activities(pool, settings),
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=10,
+        max_concurrent_workflow_tasks=4,
+        max_concurrent_activities=4,
+        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(2),
+        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
+        graceful_shutdown_timeout=timedelta(seconds=settings.worker_graceful_shutdown),
+    )
+
+
+async def arrange(client: Client, wanted: Sequence[Chore]) -> None:
+    """Make, change or delete the schedules. Any number of workers may do it at once. Raises RPCError."""
+    for chore in wanted:
+        if chore.every is None:
+            await _remove(client, chore.workflow)
+        else:
+            await _keep(client, chore.workflow, _schedule(chore.workflow, chore.every))
+
+
+def _schedule(workflow: str, every: timedelta) -> Schedule:
+    """One run at a time: a run that lasts longer than the interval lets the next ones fall out."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(workflow, id=workflow, task_queue=TASK_QUEUE_CHORES),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_CATCH_UP),
+    )
+
+
+async def _keep(client: Client, schedule_id: str, wanted: Schedule) -> None:
+    """Make the schedule, and run it at once; or change the one that is there."""
+
+    def changed(found: ScheduleUpdateInput) -> ScheduleUpdate | None:
+        current = found.description.schedule
+        if (current.spec.intervals, current.policy) == (wanted.spec.intervals, wanted.policy):
+            return None
+        wanted.state = current.state  # whoever paused it meant that
+        return ScheduleUpdate(wanted)
+
+    try:
+        await client.create_schedule(schedule_id, wanted, trigger_immediately=True)
+    except ScheduleAlreadyRunningError:
+        await client.get_schedule_handle(schedule_id).update(changed)
+
+
+async def _remove(client: Client, schedule_id: str) -> None:
+    try:
+        await client.get_schedule_handle(schedule_id).delete()
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
