@@ -4,10 +4,19 @@ import re
 from dataclasses import dataclass
 
 from recipes.fields import Fields
-from recipes.model import Ballot, Level, Quorum, Reminder, TimeoutAction, Verdict
+from recipes.model import Authority, Ballot, Level, Quorum, Reminder, TimeoutAction, Verdict
 from recipes.source import Entries, Items, Node, Scalar, below
 
-BRANCH_KEYS = ("approver", "candidates", "timeout", "on_timeout", "remind", "require_comment")
+BRANCH_KEYS = (
+    "approver",
+    "candidates",
+    "authority",
+    "not_same_as",
+    "timeout",
+    "on_timeout",
+    "remind",
+    "require_comment",
+)
 APPROVAL_KEYS = ("approver", "candidates", "approvers", "quorum", *BRANCH_KEYS[2:])
 
 _ACTIONS: dict[str, TimeoutAction] = {
@@ -17,8 +26,11 @@ _ACTIONS: dict[str, TimeoutAction] = {
     "expire": "expire",
 }
 LEVEL_LIMIT = 20
+CURRENCY_INPUT = "currency"
+"""The input that `authority` takes the currency from unless it says which."""
 _LEVELS_FIX = "write escalate, approve, reject, expire, reassign:<somebody>, or a list of these"
 _VERDICTS: dict[str, Verdict] = {"reject": "reject", "approve": "approve"}
+_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _PERCENT = re.compile(r"([0-9]{1,3})%", re.ASCII)
 _QUORUM_FIX = "write any, all, a number, or a percentage such as 60%"
 
@@ -43,7 +55,26 @@ def read_ballot(fields: Fields, ballot_id: str) -> Ballot:
         levels=_levels(fields),
         remind=_reminders(fields),
         require_comment=_require_comment(fields),
+        authority=_authority(fields),
+        not_same_as=tuple(dict.fromkeys(fields.texts("not_same_as"))),
     )
+
+
+def _authority(fields: Fields) -> Authority | None:
+    """`authority: amount`, or its amount and its currency; a currency written out is a literal."""
+    node = fields.node("authority")
+    if not isinstance(node, Entries):
+        amount = fields.formula("authority")
+        return None if amount is None else Authority(amount, CURRENCY_INPUT)
+    inner = Fields(node, below(fields.path, "authority"), fields.book)
+    inner.known(("amount", "currency"), "authority")
+    inner.required("amount", "add `amount: amount`, an expression that gives a number")
+    amount, currency = inner.formula("amount"), inner.text("currency")
+    if amount is None:
+        return None
+    if currency is not None and _CURRENCY.fullmatch(currency.strip()):
+        currency = f"'{currency.strip()}'"
+    return Authority(amount, currency or CURRENCY_INPUT)
 
 
 def read_quorum(fields: Fields) -> Quorum | None:

@@ -6,94 +6,18 @@ a recipe can't cycle. (The rule against loops without a human decision comes wit
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from recipes.check_expressions import Expressions
+from recipes.check_schema import check_schema, mended
 from recipes.draft import Draft, Placed, templates
-from recipes.inputs import schema_problems
-from recipes.model import ActionStep, ApprovalStep, Ballot, Json, Level, Recipe
-from recipes.schema import RESERVED, properties, speakable
+from recipes.model import ActionStep, ApprovalStep, Ballot, Level, Recipe, Step
 from recipes.source import Book, below
 from recipes.templates import literal_length
 
 _ENDINGS = {"approve", "reject", "expire"}
 _PLAIN = re.compile(r"(?:(?:role|user):)?[A-Za-z0-9][A-Za-z0-9_.@+-]*", re.ASCII)
-_DRAFT_2020 = "https://json-schema.org/draft/2020-12/schema"
-_KEYWORDS = frozenset(
-    [
-        "$schema",
-        "$id",
-        "$ref",
-        "$defs",
-        "$anchor",
-        "$dynamicRef",
-        "$dynamicAnchor",
-        "$vocabulary",
-        "$comment",
-        "type",
-        "enum",
-        "const",
-        "title",
-        "description",
-        "default",
-        "deprecated",
-        "readOnly",
-        "writeOnly",
-        "examples",
-        "format",
-        "multipleOf",
-        "maximum",
-        "exclusiveMaximum",
-        "minimum",
-        "exclusiveMinimum",
-        "maxLength",
-        "minLength",
-        "pattern",
-        "maxItems",
-        "minItems",
-        "uniqueItems",
-        "maxContains",
-        "minContains",
-        "maxProperties",
-        "minProperties",
-        "required",
-        "dependentRequired",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "not",
-        "if",
-        "then",
-        "else",
-        "dependentSchemas",
-        "prefixItems",
-        "items",
-        "contains",
-        "properties",
-        "patternProperties",
-        "additionalProperties",
-        "propertyNames",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-        "contentEncoding",
-        "contentMediaType",
-        "contentSchema",
-    ]
-)
-_SCHEMAS = (
-    "not",
-    "if",
-    "then",
-    "else",
-    "items",
-    "contains",
-    "additionalProperties",
-    "propertyNames",
-)
-_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
-_SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
-_SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "dependentSchemas")
 
 
 def check(draft: Draft, book: Book, principals: frozenset[str] | None) -> Recipe:
@@ -103,8 +27,8 @@ def check(draft: Draft, book: Book, principals: frozenset[str] | None) -> Recipe
     """
     recipe = draft.recipe
     if recipe.inputs is not None:
-        _schema(recipe.inputs, book)
-    sound = None if recipe.inputs is None else _mended(recipe.inputs)
+        check_schema(recipe.inputs, book)
+    sound = None if recipe.inputs is None else mended(recipe.inputs)
     if recipe.owner is None and not book.has("owner"):
         fix = "add `owner: some-role`"
         book.warning("", "nobody is told of incidents: `owner` is missing", fix)
@@ -112,100 +36,21 @@ def check(draft: Draft, book: Book, principals: frozenset[str] | None) -> Recipe
     complete = expressions.complete()
     _unique_steps(draft, book)
     _reachable(draft, expressions, book)
+    before: list[Step] = []
     for placed in draft.steps:
         for ballot, path in placed.placed_ballots():
             _asks_somebody(ballot, path, placed, book)
+            _not_the_same(ballot, path, before, draft, book)
             _times(ballot, path, recipe.deadline, book)
         _quorum(placed, book)
         if isinstance(placed.step, ApprovalStep) and placed.step.type == "parallel":
             _branches(placed, book)
         if principals is not None:
             _there(placed, principals, book)
+        before.append(placed.step)
     if principals is not None and recipe.owner is not None:
         _owner(recipe.owner, principals, book)
     return complete
-
-
-# --- inputs ---------------------------------------------------------------------------------------
-
-
-def _schema(schema: dict[str, Json], book: Book) -> None:
-    for parts, message in schema_problems(schema):
-        path = "inputs"
-        for part in parts:
-            path = below(path, part)
-        spelled = parts[-1:] == ("type",) and parts[-2:-1] != ("properties",)
-        named = _at(schema, parts) if spelled else None
-        if isinstance(named, str):
-            close = get_close_matches(named.lower(), _TYPES, n=1)
-            fix = f"did you mean `{close[0]}`?" if close else f"types are {', '.join(_TYPES)}"
-            book.error(path, f"`{named}` is no type of JSON Schema", fix)
-            continue
-        outside = "retriev" in message.lower()
-        fix = "put it under `$defs` here" if outside else "see JSON Schema 2020-12"
-        book.error(path, f"is no JSON Schema: {message}", fix)
-    if schema.get("$schema", _DRAFT_2020) != _DRAFT_2020:
-        book.error("inputs.$schema", "only JSON Schema 2020-12 is understood", "leave it out")
-    if schema.get("type", "object") != "object":
-        book.error("inputs.type", "inputs are an object", "write `type: object` and `properties`")
-    for path, key in _unknown_keywords(schema, "inputs"):
-        close = get_close_matches(key, _KEYWORDS, n=1, cutoff=0.75)
-        fix = f"did you mean `{close[0]}`?" if close else "name inputs under `properties`"
-        book.error(path, f"`{key}` is no JSON Schema keyword", fix)
-    for name in properties(schema):
-        path = below("inputs.properties", name)
-        if name in RESERVED:
-            book.error(
-                path,
-                f"no input can be called `{name}`: expressions mean something else by it",
-                "choose another name",
-            )
-        elif not speakable(name):
-            fix = f'in expressions write inputs["{name}"]'
-            book.warning(path, f"`{name}` is no name that an expression can use", fix)
-
-
-def _mended(schema: dict[str, Json]) -> dict[str, Json] | None:
-    """The schema with whatever is wrong in it left open; None if little would be left.
-
-    A mistake in one input must not hide what is wrong with the expressions.
-    """
-    sound = dict(schema)
-    for parts, _ in schema_problems(schema):
-        key = str(parts[0]) if parts else ""
-        part = sound.get(key)
-        if len(parts) > 1 and isinstance(part, dict) and key in _SCHEMA_MAPS:
-            sound[key] = {**part, str(parts[1]): {}}
-        elif key == "required":
-            sound["required"] = list(properties(schema))
-        elif key not in {"", "properties"}:
-            sound.pop(key, None)
-        else:
-            return None
-    return None if schema_problems(sound) else sound
-
-
-def _at(schema: Json, parts: tuple[str | int, ...]) -> Json:
-    for part in parts:
-        schema = schema[part]
-    return schema
-
-
-def _unknown_keywords(schema: Json, path: str) -> Iterator[tuple[str, str]]:
-    if not isinstance(schema, dict):
-        return
-    for key, value in schema.items():
-        place = below(path, key)
-        if key not in _KEYWORDS and not key.startswith("x-"):
-            yield place, key
-        elif key in _SCHEMAS:
-            yield from _unknown_keywords(value, place)
-        elif key in _SCHEMA_LISTS and isinstance(value, list):
-            for index, item in enumerate(value):
-                yield from _unknown_keywords(item, below(place, index))
-        elif key in _SCHEMA_MAPS and isinstance(value, dict):
-            for name, item in value.items():
-                yield from _unknown_keywords(item, below(place, name))
 
 
 # --- the course of steps --------------------------------------------------------------------------
@@ -258,6 +103,10 @@ def _asks_somebody(ballot: Ballot, path: str, placed: Placed, book: Book) -> Non
     elif len(keys) > 1:
         message = f"has {' and '.join(f'`{key}`' for key in keys)}"
         book.error(below(path, keys[1]), message, "keep one of them")
+    if ballot.authority is not None and ballot.candidates:
+        message = "has no effect: a shared task is not one person's to pass up the line"
+        fix = "ask one `approver`, or delete `authority`"
+        book.error(below(path, "authority"), message, fix)
     for index, level in enumerate(ballot.levels):
         if level.action == "escalate" and ballot.candidates:
             message = "`escalate` has no effect: a shared task has no one manager"
@@ -270,6 +119,28 @@ def _asks_somebody(ballot: Ballot, path: str, placed: Placed, book: Book) -> Non
             "has no effect: there is one task",
             "use `approvers`, or delete it",
         )
+
+
+def _not_the_same(
+    ballot: Ballot, path: str, before: Sequence[Step], draft: Draft, book: Book
+) -> None:
+    """`not_same_as` names steps that people have decided by then."""
+    decided = [step.id for step in before if isinstance(step, ApprovalStep)]
+    steps = {placed.step.id: placed.step for placed in draft.steps}
+    known = f"earlier approvals are {', '.join(decided)}" if decided else "no approval is before it"
+    for index, name in enumerate(ballot.not_same_as):
+        if name in decided:
+            continue
+        listed = below(below(path, "not_same_as"), index)
+        place = listed if book.has(listed) else below(path, "not_same_as")
+        if name not in steps:
+            close = get_close_matches(name, decided, n=1)
+            fix = f"did you mean `{close[0]}`? {known}" if close else known
+            book.error(place, f"no step is called `{name}`", fix)
+        elif isinstance(steps[name], ActionStep):
+            book.error(place, f"nobody decides step `{name}`: it is an action", known)
+        else:
+            book.error(place, f"step `{name}` does not come before this one", known)
 
 
 def _level_path(path: str, index: int, book: Book) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
-from recipes.draft import Draft, Placed, Template, templates
+from recipes.draft import Draft, Placed, Template, formulas, templates
 from recipes.expressions import Environment, ExpressionError, Want
 from recipes.findings import Finding, employee_paths, short
 from recipes.mentions import Mention, mentions
 from recipes.model import Recipe, Step
-from recipes.schema import RESERVED, Schema, variables
+from recipes.schema import RESERVED, Schema, properties, variables
 from recipes.source import Book, Scalar, below
 from recipes.templates import Part, TemplateError, split
 
@@ -96,13 +96,52 @@ class Expressions:
                     want = template.want if whole else "text"
                     sources.append(part.text)
                     self._source(template.path, part.text, lead + part.offset, want, earlier)
+        for formula in formulas(placed):
+            sources.append(formula.text)
+            self._formula(formula, earlier)
+        if self.draft.recipe.resolve == "at_submit":
+            self._known_at_submission(placed)
         paths = dict.fromkeys(path for source in sources for path in employee_paths(source))
         return replace(placed.step, employee_paths=tuple(paths))
+
+    def _formula(self, formula: Template, earlier: Collection[str]) -> None:
+        """An amount or a currency; the currency may be one that nobody wrote, an input."""
+        if not formula.path.endswith(".currency") or self.book.has(formula.path):
+            located, lead = self._located(formula)
+            self._source(located.path, formula.text, lead, formula.want, earlier)
+            return
+        path = formula.path.removesuffix(".currency")
+        if self.schema is not None and formula.text not in properties(self.schema):
+            message = f"says no currency, and there is no input `{formula.text}`"
+            fix = "write `authority: {amount: ..., currency: EUR}`, or declare the input"
+            self.book.error(path, message, fix)
+        elif self.environment.check(formula.text, formula.want, earlier):
+            message = f"the input `{formula.text}` is no text, so it can't be a currency"
+            self.book.error(path, message, "make it a string, or say the `currency` here")
+        elif formula.text in self.optional:
+            message = f"the input `{formula.text}` may be absent, and then this fails"
+            self.book.warning(path, message, "make it required, or say the `currency` here")
+
+    def _known_at_submission(self, placed: Placed) -> None:
+        """With `resolve: at_submit` nothing that says who is asked may wait for earlier decisions."""
+        asked = [template for template in templates(placed) if ".on_timeout" not in template.path]
+        for template in (*asked, *formulas(placed)):
+            for part in self._expressions(template):
+                for mention in mentions(part.text):
+                    if mention.root == "steps":
+                        located, lead = self._located(template)
+                        self.book.within(
+                            located.path,
+                            lead + part.offset + mention.offsets[0],
+                            "`steps` is not known yet: `resolve: at_submit` asks at submission",
+                            "leave `resolve` out, or use the inputs, `request` and `employee`",
+                        )
 
     def _located(self, template: Template) -> tuple[Template, int]:
         """A template with the path of its scalar, and how much stands there before it (`reassign:`)."""
         bare = template.path[: template.path.rfind("[")] if template.path[-1] == "]" else ""
-        places = (template.path, below(template.path, "action"), bare)
+        outer = template.path[: template.path.rfind(".")]
+        places = (template.path, below(template.path, "action"), bare, outer)
         nodes = [(path, self.book.nodes.get(path)) for path in places]
         texts = [(path, node.text) for path, node in nodes if isinstance(node, Scalar)]
         path, text = texts[0]
@@ -195,16 +234,20 @@ class Expressions:
         return tuple(names)
 
     def _all_sources(self) -> Iterator[str]:
-        yield from self._expressions(Template("title", self.draft.recipe.title or "", "text"))
+        title = Template("title", self.draft.recipe.title or "", "text")
+        yield from (part.text for part in self._expressions(title))
         for placed in self.draft.steps:
             if placed.step.when is not None:
                 yield placed.step.when
-            for template in templates(placed):
-                yield from self._expressions(template)
+            for template in (*templates(placed), *formulas(placed)):
+                yield from (part.text for part in self._expressions(template))
 
-    def _expressions(self, template: Template) -> Iterator[str]:
+    def _expressions(self, template: Template) -> Iterator[Part]:
+        if template.want in {"amount", "currency"}:
+            yield Part(template.text, 0, True)
+            return
         try:
-            yield from (part.text for part in split(template.text) if part.expression)
+            yield from (part for part in split(template.text) if part.expression)
         except TemplateError:
             return
 

@@ -40,6 +40,15 @@ class Template:
     want: Want
 
 
+def formulas(placed: Placed) -> Iterator[Template]:
+    """The expressions of a step's authorities, each all of its text."""
+    for ballot, path in placed.placed_ballots():
+        if ballot.authority is not None:
+            place = below(path, "authority")
+            yield Template(below(place, "amount"), ballot.authority.amount, "amount")
+            yield Template(below(place, "currency"), ballot.authority.currency, "currency")
+
+
 def templates(placed: Placed) -> Iterator[Template]:
     """The references of a step: whom to ask, and to whom a level reassigns."""
     for ballot, path in placed.placed_ballots():

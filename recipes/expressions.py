@@ -35,7 +35,7 @@ from recipes.templates import TemplateError, split
 SOURCE_LIMIT = 2_000
 
 Scope = Mapping[str, Json]
-Want = Literal["condition", "person", "people", "text"]
+Want = Literal["condition", "person", "people", "text", "amount", "currency"]
 """What a place of the recipe needs an expression to give."""
 
 
@@ -217,18 +217,24 @@ _GIVES: dict[Want, re.Pattern[str]] = {
     "person": re.compile(r"DYN|STRING|MAP<.*"),
     "people": re.compile(r"DYN|LIST<(?:DYN|STRING|MAP<.*)>"),
     "text": re.compile(r"(?s).*"),
+    "amount": re.compile(r"DYN|U?INT|DOUBLE"),
+    "currency": re.compile(r"DYN|STRING"),
 }
 _WANTED: dict[Want, str] = {
     "condition": "true or false",
     "person": "a person or a role",
     "people": "a list of people",
     "text": "text",
+    "amount": "an amount",
+    "currency": "a currency",
 }
 _FIXES: dict[Want, str] = {
     "condition": "compare it with something, as in `days > 3`",
     "person": "name one person or role, as in `employee.manager`",
     "people": "give a list, as in `[employee.manager, 'role:finance']`",
     "text": "",
+    "amount": "give a number, as in `amount` or `days * 100`",
+    "currency": "give a code, as in EUR, or an input that holds one",
 }
 
 # --- values and words ----------------------------------------------------------------------------

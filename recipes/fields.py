@@ -93,6 +93,13 @@ class Fields:
             return str(node.value).lower()
         return self.text(key)
 
+    def formula(self, key: str) -> str | None:
+        """The source of an expression that gives a value; a number stands for itself."""
+        node = self.node(key)
+        if isinstance(node, Scalar) and type(node.value) in (int, float):
+            return node.text
+        return self.text(key)
+
     def identifier(self, key: str) -> str | None:
         """A required id: small letters, digits and underscores."""
         if self.required(key, f"add `{key}: a_short_name`") is None:

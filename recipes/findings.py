@@ -161,6 +161,8 @@ def sign(operator: str) -> str:
 
 
 def _syntax_fix(source: str, detail: str) -> str:
+    if source.lstrip().startswith("{{"):
+        return "leave out {{ }}: this is an expression already"
     for token in tokens(source):
         if token.kind == "name" and token.text in _ENGLISH:
             return f"write `{_ENGLISH[token.text]}` instead of `{token.text}`"

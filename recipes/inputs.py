@@ -167,6 +167,8 @@ def sources(step: Step) -> Iterator[str]:
     if isinstance(step, ActionStep):
         return
     for ballot in step.ballots:
+        if ballot.authority is not None:
+            yield from (ballot.authority.amount, ballot.authority.currency)
         reassigned = [level.to for level in ballot.levels]
         for template in (ballot.approver, *ballot.candidates, ballot.approvers, *reassigned):
             yield from (part.text for part in split(template or "") if part.expression)

@@ -15,6 +15,7 @@ Json: TypeAlias = Any
 
 Verdict = Literal["approve", "reject"]
 TimeoutAction = Literal["escalate", "reassign", "approve", "reject", "expire"]
+Resolve = Literal["at_step", "at_submit"]
 
 STEP_LIMIT = 200
 
@@ -60,8 +61,9 @@ class Quorum:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """`authority`: two expressions, an amount and a currency. From the approver on up the line of
-    managers, whoever's approval limit covers it."""
+    """`authority`: two expressions, an amount and a currency (one that was written out is an
+    expression by now, `'EUR'`). From the approver on up the line of managers, whoever's approval
+    limit covers it."""
 
     amount: str
     currency: str
@@ -140,7 +142,7 @@ class Recipe:
     inputs: dict[str, Json] | None = None
     implied: tuple[str, ...] = ()
     deadline: int | None = None
-    resolve: Literal["at_step", "at_submit"] = "at_step"
+    resolve: Resolve = "at_step"
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)

@@ -21,6 +21,7 @@ from recipes.model import (
     Json,
     Quorum,
     Recipe,
+    Resolve,
     Step,
     Verdict,
 )
@@ -37,6 +38,7 @@ RECIPE_KEYS = (
     "owner",
     "inputs",
     "deadline",
+    "resolve",
     "steps",
 )
 _COMMON = ("id", "name", "when", "type")
@@ -46,6 +48,7 @@ _STEP_KEYS: Mapping[str, tuple[str, ...]] = {
     "parallel": (*_COMMON, "branches", "quorum"),
 }
 _VERSIONS = range(1, 2**31)
+_RESOLVE: Mapping[str, Resolve] = {"at_step": "at_step", "at_submit": "at_submit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ def _draft(root: Entries, book: Book) -> Draft:
         owner=fields.text("owner"),
         inputs=_inputs(fields),
         deadline=fields.duration("deadline"),
+        resolve=fields.choice("resolve", _RESOLVE) or "at_step",
     )
     steps = _steps(fields, book)
     return Draft(replace(recipe, steps=tuple(placed.step for placed in steps)), steps)

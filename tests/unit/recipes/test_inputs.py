@@ -41,6 +41,7 @@ steps:
   - {id: boss, when: inputs.days > 5, approver: "{{ boss }}", timeout: 1d, on_timeout: "reassign:{{ other }}"}
   - {id: all, approvers: "{{ [boss] }}"}
   - {id: some, candidates: ["{{ friend }}", bob]}
+  - {id: dear, approver: bob, authority: days * rate}
 """
 ).recipe
 
@@ -58,6 +59,8 @@ def test_what_fits() -> None:
         "boss": [],
         "other": {},
         "friend": "x",
+        "rate": 2,
+        "currency": "EUR",
         "more": True,
     }
     assert validate(UNTYPED, every) == ()
@@ -89,10 +92,12 @@ def test_values_are_never_repeated() -> None:
 def test_a_missing_input_names_the_steps_that_use_it() -> None:
     assert validate(UNTYPED, {}) == (
         InputProblem("/subject", "input `subject` is missing; it is used by the title"),
-        InputProblem("/days", "input `days` is missing; it is used by steps short, boss"),
+        InputProblem("/days", "input `days` is missing; it is used by steps short, boss, dear"),
         InputProblem("/boss", "input `boss` is missing; it is used by steps boss, all"),
         InputProblem("/other", "input `other` is missing; it is used by step boss"),
         InputProblem("/friend", "input `friend` is missing; it is used by step some"),
+        InputProblem("/rate", "input `rate` is missing; it is used by step dear"),
+        InputProblem("/currency", "input `currency` is missing; it is used by step dear"),
     )
 
 

@@ -13,6 +13,7 @@ from recipes.model import (
     STEP_LIMIT,
     ActionStep,
     ApprovalStep,
+    Authority,
     Ballot,
     Level,
     Quorum,
@@ -203,6 +204,20 @@ def test_optional_inputs_taken_for_granted(when: str, warned: str | None) -> Non
     assert bool(found) == bool(warned)
 
 
+def test_a_currency_taken_for_granted() -> None:
+    step = "- {id: a, approver: bob, authority: amount}"
+    absent = steps(step).replace("{days:", "{currency: {type: string}, days:")
+    assert warnings_of(absent) == [
+        "steps[0].authority: the input `currency` may be absent, and then this fails"
+    ]
+    optional = "- {id: a, approver: bob, authority: {amount: opt, currency: note}}"
+    assert warnings_of(steps(optional)) == [
+        "steps[0].authority.amount: `opt` may be absent, and then this fails",
+        "steps[0].authority.currency: `note` may be absent, and then this fails",
+    ]
+    assert warnings_of(absent.replace("[days,", "[currency, days,")) == []
+
+
 def test_other_warnings() -> None:
     text = steps(
         "- {id: a, approver: bob}\n"
@@ -299,6 +314,40 @@ def test_everything_a_ballot_can_say() -> None:
     assert isinstance(fifth, ApprovalStep)
     assert fifth.quorum == Quorum("count", 2)
     assert sixth == ActionStep("f", "reject", "End", reason="Because.")
+
+
+def test_who_may_decide_what_and_after_whom() -> None:
+    text = steps(
+        """- {id: a, approver: bob, authority: {amount: amount, currency: " EUR "}}
+- id: b
+  branches:
+    - {approver: carol, authority: {amount: "employee.attributes.rate * 2", currency: note}, not_same_as: a}
+    - {approver: dave, authority: {amount: 1000}}
+- {id: c, candidates: role:x, not_same_as: [a, b, a]}"""
+    ).replace("steps:", "resolve: at_submit\nsteps:")
+    recipe = parse(text.replace("{days:", "{currency: {type: string}, days:")).recipe
+    assert recipe.resolve == "at_submit"
+    first, second, third = recipe.steps
+    assert isinstance(first, ApprovalStep)
+    assert isinstance(second, ApprovalStep)
+    assert isinstance(third, ApprovalStep)
+    assert first.ballots[0].authority == Authority("amount", "'EUR'")
+    assert [ballot.authority for ballot in second.ballots] == [
+        Authority("employee.attributes.rate * 2", "note"),
+        Authority("1000", "currency"),
+    ]
+    assert second.employee_paths == ("attributes.rate",)
+    assert second.ballots[0].not_same_as == ("a",)
+    assert third.ballots[0].not_same_as == ("a", "b")
+    assert load(dump(recipe)) == recipe
+    assert parse(LEAVE.read_text()).recipe.resolve == "at_step"
+
+
+def test_authority_of_an_untyped_recipe_implies_inputs() -> None:
+    text = (
+        "workflow: w\nversion: 1\nowner: x\nsteps: [{id: a, approver: bob, authority: total * 2}]"
+    )
+    assert parse(text).recipe.implied == ("total", "currency")
 
 
 def test_a_mark_at_the_beginning_is_no_character() -> None:
