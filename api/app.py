@@ -10,7 +10,20 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from typing_extensions import override
 
-from api import delegations, docs, errors, explain, health, org, recipes, requests, schemas, tasks
+from api import (
+    delegations,
+    docs,
+    errors,
+    explain,
+    health,
+    incidents,
+    org,
+    reassign,
+    recipes,
+    requests,
+    schemas,
+    tasks,
+)
 from api.auth import tokens
 from api.catalogue import Catalogue
 from api.counts import Counts
@@ -88,7 +101,17 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
     app.add_middleware(Around, metrics=figures)
     errors.install(app)
     docs.install(app)
-    for part in (requests, tasks, recipes, org, delegations, explain, health):
+    for part in (
+        requests,
+        reassign,
+        tasks,
+        incidents,
+        recipes,
+        org,
+        delegations,
+        explain,
+        health,
+    ):
         app.include_router(part.router)
     return app
 

@@ -14,7 +14,7 @@ from api.auth import Caller
 from contract.canonical import timestamp
 from recipes.state import Actor
 
-RequestAction = Literal["see", "cancel", "retry"]
+RequestAction = Literal["see", "cancel", "retry", "reassign"]
 TaskAction = Literal["see", "decide"]
 HouseAction = Literal["publish", "switch", "import"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
@@ -79,6 +79,18 @@ def authorize(caller: Caller, action: Action, subject: Object) -> Actor:
             assert_never(subject)
 
 
+def possible(caller: Caller, actions: Sequence[RequestAction], subject: RequestObject) -> list[str]:
+    """Those of `actions` that the caller may do."""
+    found: list[str] = []
+    for action in actions:
+        try:
+            authorize(caller, action, subject)
+        except errors.Problem:
+            continue
+        found.append(action)
+    return found
+
+
 def _request(caller: Caller, action: Action, request: RequestObject) -> Actor:
     owner = _owns(request)
     sees = caller.sees_all or caller.id == request.requester or owner or request.involved
@@ -90,12 +102,14 @@ def _request(caller: Caller, action: Action, request: RequestObject) -> Actor:
         if not caller.admin:
             raise errors.forbidden("only the requester or an administrator may cancel a request")
         return Actor(caller.id, "admin")
-    if action == "retry":
+    if action == "reassign" and caller.id == request.requester:
+        raise errors.forbidden("nobody chooses who decides their own request")
+    if action in ("retry", "reassign"):
         if owner:
             return Actor(caller.id, _bare(request.owner or ""))
         if not caller.admin:
             raise errors.forbidden(
-                "only an administrator or a member of the recipe's owner role may retry"
+                f"only an administrator or a member of the recipe's owner role may {action}"
             )
         return Actor(caller.id, "admin")
     return Actor(caller.id)

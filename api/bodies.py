@@ -36,6 +36,12 @@ Text = Annotated[str, Field(max_length=10_000), AfterValidator(_no_nul)]
 Inputs = Annotated[dict[str, Any], AfterValidator(_no_nul)]
 
 
+def _says_something(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must say why")
+    return text
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,12 +76,34 @@ class CommandBody(_Strict):
     comment: Text | None = None
 
 
+PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
+Reason = Annotated[Text, Field(min_length=1), AfterValidator(_says_something)]
+
+
+class ReassignTaskBody(_Strict):
+    """`to` decides from now on; `comment` says why, on the record."""
+
+    model_config = _example(to="carol", comment="Bob is on a ship without a telephone.")
+    to: PersonId
+    comment: Reason
+
+
+class ReassignSeatBody(_Strict):
+    """For a `seat` that may have no task, as an incident names it."""
+
+    model_config = _example(
+        seat="hr_and_grandboss/2", to="carol", comment="Nobody holds hr-leave-admin this week."
+    )
+    seat: Annotated[Text, Field(min_length=1, max_length=500)]
+    to: PersonId
+    comment: Reason
+
+
 class DisableBody(_Strict):
     model_config = _example(reason="Finance asked to stop; use version 4.")
     reason: Annotated[Text, Field(min_length=1)]
 
 
-PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
 _SCOPE = r"^(all|workflow:[a-z][a-z0-9_]{0,62}|role:[A-Za-z0-9][A-Za-z0-9._-]{0,127})$"
 
 

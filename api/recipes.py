@@ -75,7 +75,8 @@ async def publish_recipe(request: Request) -> Response:
     location = f"/v1/recipes/{recipe.workflow}/versions/{recipe.version}"
     warnings = [asdict(problem) for problem in found.warnings]
     status = 201 if came == "published" else 200
-    return answer({**shown, "warnings": warnings}, status, {"Location": location})
+    told = {**shown, "unchanged": came == "same", "warnings": warnings}
+    return answer(told, status, {"Location": location})
 
 
 async def _parsed(source: bytes, file: str | None, known: frozenset[str]) -> parse.Parsed:

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 _LAST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
-_PATIENCE = 2.0
+PATIENCE = 2.0
 """Seconds to wait for a workflow to apply a command before the answer is 202."""
 
 
@@ -53,8 +53,8 @@ async def submit_request(request: Request) -> Response:
     headers = {"Location": f"/v1/requests/{made.id}"}
     if made.again:
         headers["Idempotency-Replayed"] = "true"
-        row, _ = await _allowed(house.pool, caller, "see", made.id)
-        return answer(await _shown(house, house.pool, row), 201, headers)
+        row, _ = await allowed(house.pool, caller, "see", made.id)
+        return answer(await shown(house, house.pool, row), 201, headers)
     return answer(views.request(made.row, [], _temporal_url(house, made.id)), 201, headers)
 
 
@@ -65,6 +65,9 @@ async def list_requests(
     state: RequestState | None = None,
     workflow: Annotated[str | None, Query(max_length=63)] = None,
     requester: Annotated[str | None, Query(max_length=128)] = None,
+    incident: Annotated[
+        bool | None, Query(description="Those that need people; `false`: those that do not.")
+    ] = None,
     q: Annotated[str | None, Query(max_length=200, description="Text to find in titles.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -77,7 +80,7 @@ async def list_requests(
     found = await requests.newest(
         services(request).pool,
         caller.id,
-        requests.Filter(state, workflow, requester, q),
+        requests.Filter(state, workflow, requester, q, incident),
         limit + 1,
         (before[0], before[1]),
         everything=caller.sees_all,
@@ -92,8 +95,8 @@ async def show_request(request: Request, request_id: UUID) -> Response:
     caller = await caller_of(request)
     house = services(request)
     async with house.pool.acquire() as connection:
-        row, _ = await _allowed(connection, caller, "see", request_id)
-        return answer(await _shown(house, connection, row))
+        row, _ = await allowed(connection, caller, "see", request_id)
+        return answer(await shown(house, connection, row))
 
 
 @router.get("/{request_id}/events", response_model=schemas.EventPage, summary="Its audit trail")
@@ -103,7 +106,7 @@ async def list_events(
     """Everything that happened to a request, in the order of its audit chain."""
     caller = await caller_of(request)
     pool = services(request).pool
-    await _allowed(pool, caller, "see", request_id)
+    await allowed(pool, caller, "see", request_id)
     after = 0 if cursor is None else int(read_cursor(cursor, "number")[0])
     if not 0 <= after < 2**31:
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
@@ -111,7 +114,7 @@ async def list_events(
     return page([views.event(row) for row in found], limit, lambda item: [item["seq"]])
 
 
-_COMMAND_ANSWERS: dict[int | str, dict[str, Any]] = {
+COMMAND_ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {"model": schemas.CommandPending, "description": "Recorded; not applied yet."}
 }
 
@@ -120,7 +123,7 @@ _COMMAND_ANSWERS: dict[int | str, dict[str, Any]] = {
     "/{request_id}/cancel",
     response_model=schemas.Request,
     summary="Cancel a request",
-    responses=_COMMAND_ANSWERS,
+    responses=COMMAND_ANSWERS,
     openapi_extra=takes(bodies.CommandBody, required=False),
 )
 async def cancel_request(request: Request, request_id: UUID) -> Response:
@@ -133,7 +136,7 @@ async def cancel_request(request: Request, request_id: UUID) -> Response:
     "/{request_id}/retry",
     response_model=schemas.Request,
     summary="Try again what became an incident",
-    responses=_COMMAND_ANSWERS,
+    responses=COMMAND_ANSWERS,
     openapi_extra=takes(bodies.CommandBody, required=False),
 )
 async def retry_request(request: Request, request_id: UUID) -> Response:
@@ -149,30 +152,42 @@ async def _command(
     body = await read(request, bodies.CommandBody)
     house = services(request)
     async with house.pool.acquire() as connection, connection.transaction():
-        row, actor = await _allowed(connection, caller, command, request_id, lock=True)
-        _check_command(command, row)
+        row, actor = await allowed(connection, caller, command, request_id, lock=True)
+        check_open(row)
+        if command == "retry" and not row["incidents"]:
+            raise errors.conflict("nothing_to_retry", "the request has no incident to retry")
         at = await commands.now(connection)
         message = Commanded(str(uuid4()), command, actor, at, body.comment)
-        dumped = _MESSAGE.dump_python(message, mode="json")
-        outbox_id = await commands.insert(connection, row, message, dumped)
+        outbox_id = await record(connection, row, message)
+    return await tell(house, caller, request_id, message, outbox_id)
+
+
+async def record(source: Source, row: asyncpg.Record, message: Commanded) -> int:
+    """Record a command on a request that is locked: the id of its outbox row."""
+    return await commands.insert(source, row, message, _MESSAGE.dump_python(message, mode="json"))
+
+
+async def tell(
+    house: Services, caller: Caller, request_id: UUID, message: Commanded, outbox_id: int
+) -> Response:
+    """Tell the workflow, and answer with what came of it."""
     house.delivery.soon_signal(outbox_id, request_id, message)
     return await _outcome(house, caller, request_id, UUID(message.command_id))
 
 
-def _check_command(command: str, row: asyncpg.Record) -> None:
+def check_open(row: asyncpg.Record) -> None:
+    """Problem 409 on a request that is final."""
     if row["state"] in FINAL_STATES:
         raise errors.conflict(
             "already_final", f"the request is already {row['state']}", state=row["state"]
         )
-    if command == "retry" and not row["incidents"]:
-        raise errors.conflict("nothing_to_retry", "the request has no incident to retry")
 
 
 async def _outcome(house: Services, caller: Caller, request_id: UUID, command_id: UUID) -> Response:
     """What came of a command, as far as it is known within two seconds."""
     waited, pause = 0.0, 0.01
     outcome = None
-    while outcome is None and waited < _PATIENCE:
+    while outcome is None and waited < PATIENCE:
         await asyncio.sleep(pause)
         waited, pause = waited + pause, min(pause * 1.5, 0.2)
         outcome = await commands.outcome(house.pool, command_id)
@@ -183,11 +198,11 @@ async def _outcome(house: Services, caller: Caller, request_id: UUID, command_id
     applied, detail = outcome
     if not applied:
         raise errors.conflict("too_late", detail)
-    row, _ = await _allowed(house.pool, caller, "see", request_id)
-    return answer(await _shown(house, house.pool, row))
+    row, _ = await allowed(house.pool, caller, "see", request_id)
+    return answer(await shown(house, house.pool, row))
 
 
-async def _allowed(
+async def allowed(
     source: Source, caller: Caller, action: Action, request_id: UUID, *, lock: bool = False
 ) -> tuple[asyncpg.Record, Actor]:
     """The request, and in what capacity the caller does `action` to it. Problem 403 or 404."""
@@ -205,7 +220,7 @@ async def _allowed(
     return row, authorize(caller, action, request_object(row, involved=involved))
 
 
-async def _shown(house: Services, source: Source, row: asyncpg.Record) -> dict[str, object]:
+async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[str, object]:
     found = await tasks.of_request(source, row["id"])
     return views.request(row, found, _temporal_url(house, row["id"]))
 

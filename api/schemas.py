@@ -203,11 +203,12 @@ class TaskPage(_Strict):
 
 
 class Incident(_Strict):
-    """People are needed: `detail` says for what; `seat` is null where the whole step waits."""
+    """People are needed: `detail` says for what; `seat` is null where the whole step waits, `step`
+    where the request cannot be carried on at all (`CommitFailed`: for whoever runs the service)."""
 
     kind: str
     detail: str
-    step: str
+    step: str | None
     seat: str | None
     at: datetime
 
@@ -247,6 +248,41 @@ class Request(RequestSummary):
     decisions: list[Decision]
     waiting_for: list[str]
     temporal_url: str | None
+
+
+class WaitingIncident(_Strict):
+    """An incident with its request. `actions` are those the caller may take: `retry` once its cause
+    is put right, `reassign` to give its seat to somebody."""
+
+    model_config = _example(
+        request_id=_REQUEST["id"],
+        workflow="leave_request",
+        version=3,
+        title=_REQUEST["title"],
+        requester="alice",
+        step="hr_and_grandboss",
+        seat="hr_and_grandboss/2",
+        kind="NoApproverFound",
+        detail="role hr-leave-admin has no member other than the requester",
+        since="2026-03-02T09:12:44.001122Z",
+        actions=["retry", "reassign"],
+    )
+    request_id: UUID
+    workflow: str
+    version: int
+    title: str
+    requester: str
+    step: str | None
+    seat: str | None
+    kind: str
+    detail: str
+    since: datetime
+    actions: list[Literal["retry", "reassign"]]
+
+
+class IncidentPage(_Strict):
+    items: list[WaitingIncident]
+    next_cursor: str | None
 
 
 class RequestPage(_Strict):
@@ -315,6 +351,7 @@ class RecipeSummary(_Strict):
     workflow: str
     version: int
     versions: list[int]
+    disabled_versions: list[int]
     title: str | None
     description: str | None
     owner: str | None
@@ -339,6 +376,9 @@ class RecipeShown(RecipeSummary):
 
 
 class Published(RecipeShown):
+    """`unchanged`: these very bytes were published before."""
+
+    unchanged: bool
     warnings: list[RecipeProblem]
 
 

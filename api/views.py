@@ -76,6 +76,23 @@ def _waiting_for(tasks: list[dict[str, Json]]) -> list[str]:
     return list(waiting)
 
 
+def incident(row: Row, actions: list[str]) -> dict[str, Json]:
+    """An incident with its request. A reassignment needs a seat."""
+    return {
+        "request_id": row["request_id"],
+        "workflow": row["workflow"],
+        "version": row["version"],
+        "title": row["title"],
+        "requester": row["requester"],
+        "step": row["step"],
+        "seat": row["seat"],
+        "kind": row["kind"],
+        "detail": row["detail"],
+        "since": row["since"],
+        "actions": [name for name in actions if name != "reassign" or row["seat"] is not None],
+    }
+
+
 def event(row: Row) -> dict[str, Json]:
     return {
         "event_id": row["event_id"],
@@ -105,6 +122,7 @@ def recipe_summary(row: Row) -> dict[str, Json]:
         "workflow": row["workflow"],
         "version": row["version"],
         "versions": row["versions"],
+        "disabled_versions": row["disabled_versions"],
         "title": parsed["title"],
         "description": parsed["description"],
         "owner": parsed["owner"],

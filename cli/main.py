@@ -7,7 +7,19 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import delegations, dev, doctor, org, recipes, requests, serve, tasks, token
+from cli import (
+    delegations,
+    dev,
+    doctor,
+    incidents,
+    org,
+    reassign,
+    recipes,
+    requests,
+    serve,
+    tasks,
+    token,
+)
 from cli.output import Exit, Failure, fail, write
 from settings import SettingsInvalid
 
@@ -29,8 +41,10 @@ app.command()(token.token)
 app.command()(tasks.inbox)
 app.command()(tasks.approve)
 app.command()(tasks.reject)
+app.command()(reassign.reassign)
 app.command()(delegations.explain)
 app.add_typer(requests.app, name="request")
+app.add_typer(incidents.app, name="incident")
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(delegations.app, name="delegation")
 app.add_typer(org.app, name="org")

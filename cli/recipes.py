@@ -84,7 +84,9 @@ def publish(
         answer = api.post_yaml("/v1/recipes", read(file), file.name)
         answers.append(answer)
         if not as_json:
-            say(f"published {answer['workflow']} v{answer['version']}")
+            recipe = f"{answer['workflow']} v{answer['version']}"
+            unchanged = answer.get("unchanged")
+            say(f"{recipe} is published already, unchanged" if unchanged else f"published {recipe}")
             for warning in answer["warnings"]:
                 say(problem_text(Problem(**warning), read(file)))
     if as_json:
@@ -110,7 +112,7 @@ def list_recipes(
             (
                 item["workflow"],
                 item["version"],
-                item["versions"],
+                _versions(item),
                 item["title"],
                 at(item["published_at"]),
                 item["published_by"],
@@ -120,6 +122,16 @@ def list_recipes(
         ),
         least=("by", "published (UTC)"),
     )
+
+
+def _versions(item: dict[str, Any]) -> Text:
+    """All versions, the disabled ones in brackets and red."""
+    found = Text()
+    for number in item["versions"]:
+        off = number in item["disabled_versions"]
+        found += Text(", " if found else "")
+        found += Text(f"{number} (disabled)" if off else str(number), style="red" if off else "")
+    return found
 
 
 @app.command()

@@ -90,7 +90,7 @@ def submit(
         write_json(request)
         return
     say(f"submitted: {request['title']}")
-    _show(_taken_up(api, request))
+    show_request(api, _taken_up(api, request))
 
 
 @app.command()
@@ -103,11 +103,11 @@ def show(
 ) -> None:
     """Show a request: where it stands, its tasks, who is next."""
     api = connect(url, as_person, role)
-    found = api.get(f"/v1/requests/{_id(api, request)}")
+    found = api.get(f"/v1/requests/{request_id(api, request)}")
     if as_json:
         write_json(found)
     else:
-        _show(found)
+        show_request(api, found)
 
 
 @app.command("list")
@@ -115,6 +115,9 @@ def list_requests(
     state: Annotated[RequestState | None, typer.Option(help="Those in one state.")] = None,
     workflow: Annotated[str | None, typer.Option(help="One workflow's alone.")] = None,
     requester: Annotated[str | None, typer.Option(help="One person's alone.")] = None,
+    incident: Annotated[
+        bool, typer.Option("--incident", help="Those alone that need people.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
     url: Url = None,
@@ -124,9 +127,8 @@ def list_requests(
 ) -> None:
     """List the requests that you may see, newest first."""
     api = connect(url, as_person, role)
-    found = list(
-        api.items("/v1/requests", limit, state=state, workflow=workflow, requester=requester)
-    )
+    wanted = {"state": state, "workflow": workflow, "requester": requester}
+    found = list(api.items("/v1/requests", limit, **wanted, incident="true" if incident else None))
     if as_json:
         write_json(found)
         return
@@ -161,7 +163,7 @@ def events(
 ) -> None:
     """Show a request's audit trail: what happened, when, and by whom."""
     api = connect(url, as_person, role)
-    found = list(api.items(f"/v1/requests/{_id(api, request)}/events", limit))
+    found = list(api.items(f"/v1/requests/{request_id(api, request)}/events", limit))
     if as_json:
         write_json(found)
         return
@@ -210,17 +212,17 @@ def retry(
 
 
 def _command(command: str, request: str, comment: str | None, api: Api, as_json: bool) -> None:
-    answer = api.post(f"/v1/requests/{_id(api, request)}/{command}", {"comment": comment})
+    answer = api.post(f"/v1/requests/{request_id(api, request)}/{command}", {"comment": comment})
     if as_json:
         write_json(answer)
     elif "command_id" in answer:
         say(f"recorded, not yet applied: {answer['detail']}")
         write(f"countersign request show {request}")
     else:
-        _show(answer)
+        show_request(api, answer)
 
 
-def _id(api: Api, given: str) -> str:
+def request_id(api: Api, given: str) -> str:
     """A request's id from the whole of it or its beginning. Failure if it does not name one."""
     prefix = given.lower()
     if is_id(prefix):
@@ -256,7 +258,8 @@ def _untouched(request: dict[str, Any]) -> bool:
     return request["state"] == "created" and not request["incidents"]
 
 
-def _show(request: dict[str, Any]) -> None:
+def show_request(api: Api, request: dict[str, Any]) -> None:
+    """Where a request stands: its facts, its incidents, its tasks."""
     facts(
         {
             "request": request["id"],
@@ -279,22 +282,41 @@ def _show(request: dict[str, Any]) -> None:
             f"it stopped at an incident, step {incident['step']}: {incident['kind']}:"
             f" {incident['detail']}; an administrator or the owner puts it right, then:"
             f" countersign request retry {request['id']}"
+            + (
+                f"; or they give it to somebody: countersign reassign --request {request['id']}"
+                f" --seat {incident['seat']} --to PERSON --reason WHY"
+                if incident.get("seat")
+                else ""
+            )
         )
     if request["tasks"]:
         write("")
         table(
             ("task", "step", "who", "state", "due", "decision", "comment"),
-            _task_rows(request),
+            _task_rows(request, _closings(api, request)),
             least=("due",) if request["finalized_at"] else (),
             wraps=("who", "decision", "comment"),
         )
 
 
-def _task_rows(request: dict[str, Any]) -> list[tuple[object, ...]]:
+def _closings(api: Api, request: dict[str, Any]) -> dict[str, str]:
+    """Why tasks were closed that nobody decided, by their ids: `timeout: approve`, say."""
+    if all(task["state"] in ("open", "decided") for task in request["tasks"]):
+        return {}
+    events = api.items(f"/v1/requests/{request['id']}/events", _LOOKED_AT)
+    payloads = [event["payload"] for event in events if event["type"].startswith("task.")]
+    return {item["task_id"]: item["why"] for item in payloads if "why" in item}
+
+
+def _task_rows(request: dict[str, Any], closings: dict[str, str]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for task in request["tasks"]:
         decision = task["decision"] or {}
-        by = f"{decision['decision']} by {decision['user']}" if decision else None
+        by = (
+            f"{decision['decision']} by {decision['user']}"
+            if decision
+            else closings.get(task["id"])
+        )
         step = f"{task['step']}/{task['branch']}" if task["branch"] else task["step"]
         remaining = due(task["due_at"]) if task["state"] == "open" else None
         who = task["assignee"] or task["candidates"]

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.client import Api, As, Role, Url, connect, is_id
+from cli.incidents import show_helpable
 from cli.output import AsJson, Exit, Failure, Ids, at, due, say, table, write_ids, write_json
 
 TaskId = Annotated[
@@ -27,17 +28,25 @@ def inbox(
     role: Role = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the tasks that wait for you, directly or by a role, soonest due first."""
-    found = list(connect(url, as_person, role).items("/v1/tasks", limit, state=state))
+    """List the tasks that wait for you, directly or by a role, soonest due first; and below them
+    the incidents that you can help with."""
+    api = connect(url, as_person, role)
+    found = list(api.items("/v1/tasks", limit, state=state))
     if as_json:
         write_json(found)
         return
     if ids:
         write_ids(found)
         return
-    if not found:
+    if found:
+        _show(found, state)
+    else:
         say("nothing waits for you" if state == "open" else "there is nothing")
-        return
+    if state != "closed":
+        show_helpable(api)
+
+
+def _show(found: list[dict[str, Any]], state: str) -> None:
     table(
         ("task", "title", "requester", "step", "due", "since (UTC)", "by"),
         (
@@ -83,17 +92,21 @@ def reject(
 
 
 def _decide(decision: str, task: str, comment: str | None, api: Api, as_json: bool) -> None:
-    task_id = task.lower() if is_id(task) else _by_prefix(api, task.lower())
-    seen = api.get(f"/v1/tasks/{task_id}")
+    found = task_id(api, task)
+    seen = api.get(f"/v1/tasks/{found}")
     body = {"decision": decision, "comment": comment, "digest": seen["digest"]}
-    answer = api.post(f"/v1/tasks/{task_id}/decisions", body)
+    answer = api.post(f"/v1/tasks/{found}/decisions", body)
     if as_json:
         write_json(answer)
     else:
         say(f"{_PAST[decision]}: {seen['title']} ({seen['requester']}), step {seen['step']}")
 
 
-def _by_prefix(api: Api, prefix: str) -> str:
+def task_id(api: Api, given: str) -> str:
+    """A task's id from the whole of it, or its beginning if it is in the inbox. Failure else."""
+    prefix = given.lower()
+    if is_id(prefix):
+        return prefix
     if len(prefix) < _SHORTEST:
         raise Failure(f"{prefix!r} is too short for a task's id", code=Exit.USAGE)
     found: list[dict[str, Any]] = [

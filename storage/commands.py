@@ -1,5 +1,6 @@
 """Commands: what somebody asked a request's workflow to do, and what came of it."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -14,8 +15,8 @@ from storage.pool import Source
 # Runs in the transaction that holds the request's row. Locks: request, then audit head.
 INSERT = """
 WITH received AS (
-    INSERT INTO commands (id, request_id, command, actor, comment, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6) RETURNING request_id
+    INSERT INTO commands (id, request_id, command, actor, comment, created_at, details)
+    VALUES ($1, $2, $3, $4, $5, $6, $15) RETURNING request_id
 ), told AS (
     INSERT INTO outbox (request_id, kind, message, due_at)
     SELECT request_id, 'signal', $7, now() + interval '2 seconds' FROM received RETURNING id
@@ -28,10 +29,13 @@ async def insert(
     source: Source, request: asyncpg.Record, command: Commanded, message: dict[str, Json]
 ) -> int:
     """Record a command on a request (as `requests.lock` gave it): the id of its outbox row."""
+    details: dict[str, Json] = {"seat": command.seat, "to": command.to}
+    details = {name: value for name, value in details.items() if value is not None}
     payload: dict[str, Json] = {
         "command_id": command.command_id,
         "command": command.command,
         "comment": command.comment,
+        **details,
     }
     snapshot = {"state": request["state"], "seq": request["seq"], "step": request["step"]}
     event = audit.event(COMMAND_RECEIVED, command.at, payload, snapshot, command.actor)
@@ -52,9 +56,52 @@ async def insert(
         actor,
         payload_text,
         snapshot_text,
+        details,
     )
     assert row is not None
     return int(row["id"])
+
+
+# Whether $2 is known and here, and the undecided seats of request $1 that storage knows of: those with
+# an open task, and those that wait with an incident and have none.
+REASSIGNING = """
+SELECT e.id IS NOT NULL AS known, coalesce(e.employed @> now(), false) AS here,
+       coalesce((SELECT jsonb_object_agg(t.seat, jsonb_build_object(
+                            'task', t.id, 'assignee', t.assignee, 'excluded', t.excluded))
+                   FROM tasks t WHERE t.request_id = r.id AND t.state = 'open'), '{}') AS tasks,
+       ARRAY(SELECT DISTINCT i->>'seat' FROM jsonb_array_elements(r.incidents) i
+              WHERE i->>'seat' IS NOT NULL ORDER BY 1) AS troubled
+  FROM requests r LEFT JOIN people e ON e.id = $2 WHERE r.id = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSeat:
+    """A seat that waits for a decision: `task` is None where only an incident says that it waits."""
+
+    task: UUID | None
+    assignee: str | None = None
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reassigning:
+    """What giving a seat to somebody depends on: of them, and of the request's undecided seats."""
+
+    known: bool
+    here: bool
+    seats: dict[str, OpenSeat]
+
+
+async def reassigning(source: Source, request_id: UUID, to: str) -> Reassigning:
+    """In the transaction that holds the request's row."""
+    row = await source.fetchrow(REASSIGNING, request_id, to)
+    assert row is not None
+    seats = dict.fromkeys(row["troubled"], OpenSeat(None)) | {
+        seat: OpenSeat(UUID(task["task"]), task["assignee"], tuple(task["excluded"]))
+        for seat, task in row["tasks"].items()
+    }
+    return Reassigning(row["known"], row["here"], seats)
 
 
 async def now(source: Source) -> datetime:

@@ -82,7 +82,9 @@ async def publish(source: Source, item: Publication) -> Literal["published", "sa
 
 _COLUMNS = """
 p.workflow, p.version, p.sha256, p.recipe, p.published_at, p.published_by,
-s.disabled_at, s.disabled_by, s.reason AS disabled_reason"""
+s.disabled_at, s.disabled_by, s.reason AS disabled_reason,
+ARRAY(SELECT o.version FROM recipe_switches o WHERE o.workflow = p.workflow
+       ORDER BY o.version DESC) AS disabled_versions"""
 
 # Per workflow the version that a submission would take, and all versions there are.
 LIST = f"""

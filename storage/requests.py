@@ -136,16 +136,19 @@ async def lock(source: Source, request_id: UUID, person: str) -> asyncpg.Record 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which requests a list holds; None is any. `text` is looked for in titles, in any case."""
+    """Which requests a list holds; None is any. `text` is looked for in titles, in any case;
+    `incident` is whether people are needed."""
 
     state: str | None = None
     workflow: str | None = None
     requester: str | None = None
     text: str | None = None
+    incident: bool | None = None
 
 
+# {need} is written into the text: as a parameter the planner would not see the partial index.
 _MATCHES = """
-($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
+{need}($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
 AND ($4::text IS NULL OR r.requester = $4)
 AND ($5::text IS NULL OR r.title ILIKE $5)
 AND (r.created_at, r.id) < ($6, $7)"""
@@ -184,6 +187,13 @@ WITH held AS MATERIALIZED (
 SELECT {_COLUMNS} FROM found f JOIN requests r ON r.id = f.id {_NEWEST}
 """
 
+_NEED = {None: "", True: "r.incidents <> '[]' AND ", False: "r.incidents = '[]' AND "}
+_LISTS = {
+    (everything, incident): query.replace("{need}", need)
+    for everything, query in ((True, EVERYTHING), (False, VISIBLE))
+    for incident, need in _NEED.items()
+}
+
 
 async def newest(
     source: Source,
@@ -196,7 +206,7 @@ async def newest(
 ) -> list[asyncpg.Record]:
     """Requests that `person` may see, newest first, older than `before` (created_at, id)."""
     return await source.fetch(
-        EVERYTHING if everything else VISIBLE,
+        _LISTS[everything, wanted.incident],
         person,
         wanted.state,
         wanted.workflow,

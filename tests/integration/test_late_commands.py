@@ -15,7 +15,7 @@ TRAIL = "SELECT event_type, actor, payload, snapshot FROM audit WHERE request_id
 @pytest.fixture
 async def late(house: House, monkeypatch: pytest.MonkeyPatch) -> tuple[UUID, UUID]:
     """A request that was approved while a cancel was under way: its id, the command's."""
-    monkeypatch.setattr(requests, "_PATIENCE", 0.01)
+    monkeypatch.setattr(requests, "PATIENCE", 0.01)
     flow = await house.begun()
     request_id = flow.state.request_id
     told = await house.post(f"/v1/requests/{request_id}/cancel", "alice")
@@ -48,7 +48,7 @@ async def test_it_is_refused_and_recorded(house: House, late: tuple[UUID, UUID])
 async def test_an_open_requests_command_is_not_touched(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "_PATIENCE", 0.01)
+    monkeypatch.setattr(requests, "PATIENCE", 0.01)
     flow = await house.begun()
     told = await house.post(f"/v1/requests/{flow.state.request_id}/cancel", "alice")
     await outbox.settle_late(house.pool, UUID(told.json()["command_id"]))

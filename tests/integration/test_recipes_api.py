@@ -30,6 +30,7 @@ async def test_publish_again_and_change(house: House) -> None:
     assert (published.source, published.published_by, published.versions) == (SOURCE, "root", [1])
     again = await house.post(path, "root2", "admin", content=SOURCE)
     assert (again.status_code, again.json()["published_by"]) == (200, "root")
+    assert (first.json()["unchanged"], again.json()["unchanged"]) == (False, True)
     other = await house.post(path, "root", "admin", content=SOURCE + "# changed\n")
     assert other.status_code == 409
     assert "version 2" in other.json()["detail"]

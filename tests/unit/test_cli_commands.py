@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,88 +9,13 @@ import httpx
 import pytest
 
 from cli import client, main, requests
-from cli.client import Api
 from cli.output import Exit, Failure
-
-TASK = "aa4bc62d-72fc-51d1-84eb-ad49e69a21a8"
-OTHER = "aa4bffff-72fc-51d1-84eb-ad49e69a21a8"
-REQUEST = "6a4d8a7a-27d3-4a6c-8474-d028f66dca3e"
-
-Answer = Callable[[httpx.Request], httpx.Response]
-
-
-class FakeApi:
-    """Answers by `METHOD path`, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, httpx.Response | list[httpx.Response]] = {}
-        self.asked: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
-        found = self.answers[f"{request.method} {request.url.path}"]
-        return found.pop(0) if isinstance(found, list) else found
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
-    fake = FakeApi()
-
-    def connect(url: str | None, person: str | None, roles: list[str] | None = None) -> Api:
-        del url, roles
-        return Api("http://api.test", person or "-", httpx.MockTransport(fake))
-
-    for module in ("requests", "tasks", "recipes", "org", "delegations"):
-        monkeypatch.setattr(f"cli.{module}.connect", connect)
-    return fake
-
-
-def _json(status: int, body: Any, **headers: str) -> httpx.Response:
-    return httpx.Response(status, json=body, headers=headers)
-
-
-def _problem(status: int, detail: str, **extra: Any) -> httpx.Response:
-    return _json(status, {"title": "t", "status": status, "detail": detail, **extra})
-
-
-def _request(state: str) -> dict[str, Any]:
-    return {
-        "id": REQUEST,
-        "title": "Leave request",
-        "workflow": "leave_request",
-        "version": 3,
-        "requester": "alice",
-        "inputs": {"days": 5},
-        "state": state,
-        "step": "manager_approval",
-        "incidents": [],
-        "reason": None,
-        "deadline_at": None,
-        "created_at": "2026-11-21T02:55:00Z",
-        "finalized_at": None,
-        "tasks": [],
-        "waiting_for": ["user:bob"],
-        "temporal_url": None,
-    }
-
-
-def _task(task_id: str = TASK) -> dict[str, Any]:
-    return {
-        "id": task_id,
-        "title": "Leave request",
-        "requester": "alice",
-        "step": "manager_approval",
-        "branch": None,
-        "due_at": "2020-01-01T00:00:00Z",
-        "opened_at": "2020-01-01T00:00:00Z",
-        "role": None,
-        "candidates": None,
-        "digest": "d1",
-    }
-
-
-def _page(*items: Any, cursor: str | None = None) -> httpx.Response:
-    return _json(200, {"items": list(items), "next_cursor": cursor})
+from tests.unit.fake_api import OTHER, REQUEST, TASK, FakeApi
+from tests.unit.fake_api import answer_json as _json
+from tests.unit.fake_api import page as _page
+from tests.unit.fake_api import problem as _problem
+from tests.unit.fake_api import request as _request
+from tests.unit.fake_api import task as _task
 
 
 def test_submit_sends_typed_inputs_under_a_key(

@@ -1,0 +1,161 @@
+"""Reassign: who may, to whom, and what is recorded and told."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from api import requests, schemas
+from recipes.model import Json
+from recipes.state import Commanded
+from storage.org import PersonRow
+from tests.integration.house import House, Workflow
+from tests.integration.test_incidents import stuck
+
+WHY = "Bob is on a ship"
+EITHER_WAY: tuple[dict[str, str], ...] = ({}, {"seat": "manager"})
+
+
+async def reassign(
+    house: House, who: str, flow: Workflow, to: str, *roles: str, comment: str = WHY, **more: Json
+) -> httpx.Response:
+    """Of its only task; or with `seat`, of that seat."""
+    place = f"requests/{flow.state.request_id}" if "seat" in more else f"tasks/{flow.task}"
+    body = {"to": to, "comment": comment, **more}
+    return await house.post(f"/v1/{place}/reassign", who, *roles, json=body)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "PATIENCE", 0.01)
+
+
+async def test_it_is_recorded_and_told(house: House) -> None:
+    flow = await house.begun()
+    response = await reassign(house, "frank", flow, "dave")
+    assert response.status_code == 202
+    pending = schemas.CommandPending.model_validate(response.json())
+    request_id = UUID(flow.state.request_id)
+    [(to, message)] = house.delivery.signals
+    assert isinstance(message, Commanded)
+    assert (to, message.command, message.command_id) == (
+        request_id,
+        "reassign",
+        str(pending.command_id),
+    )
+    assert (message.seat, message.to, message.comment) == ("manager", "dave", WHY)
+    assert (message.actor.user, message.actor.role) == ("frank", "house")
+    [row] = await house.pool.fetch("SELECT * FROM commands")
+    assert (row["command"], row["actor"], row["comment"]) == ("reassign", "frank", WHY)
+    assert row["details"] == {"seat": "manager", "to": "dave"}
+    event = await house.pool.fetchrow("SELECT * FROM audit ORDER BY seq DESC LIMIT 1")
+    assert event is not None
+    assert (event["event_type"], event["actor"]["user"]) == ("command.received", "frank")
+    assert event["payload"] == {
+        "command_id": message.command_id,
+        "command": "reassign",
+        "comment": WHY,
+        "seat": "manager",
+        "to": "dave",
+    }
+    [told] = await house.pool.fetch("SELECT * FROM outbox WHERE kind = 'signal'")
+    assert (told["message"]["seat"], told["message"]["to"]) == ("manager", "dave")
+
+
+async def test_a_seat_that_has_no_task(house: House) -> None:
+    await house.publish(stuck())
+    flow = await house.begun("alice", "stuck", {})
+    response = await reassign(house, "root", flow, "dave", "admin", seat="both/two")
+    assert response.status_code == 202
+    [(_, message)] = house.delivery.signals
+    assert isinstance(message, Commanded)
+    assert (message.seat, message.to, message.actor.role) == ("both/two", "dave", "admin")
+    wrong = await reassign(house, "frank", flow, "dave", seat="both")
+    assert wrong.status_code == 422
+    assert wrong.json()["errors"][0]["pointer"] == "/seat"
+    assert "both/one, both/two" in wrong.json()["detail"]
+
+
+async def test_who_may(house: House) -> None:
+    flow = await house.begun()
+    own = await house.begun("frank")
+    for who, roles, subject, status in (
+        ("alice", (), flow, 403),  # the requester
+        ("alice", ("admin",), flow, 403),  # is so as an administrator, too
+        ("frank", (), own, 403),  # and as an owner
+        ("bob", (), flow, 403),  # asked to decide, no more
+        ("aud", ("auditor",), flow, 403),
+        ("erin", (), flow, 404),
+        ("frank", (), flow, 202),
+        ("root", ("admin",), flow, 202),
+    ):
+        for more in EITHER_WAY:
+            response = await reassign(house, who, subject, "dave", *roles, **more)
+            assert response.status_code == status, (who, response.text)
+    assert await house.pool.fetchval("SELECT count(*) FROM commands") == 4
+    for path in (f"tasks/{uuid4()}", f"requests/{uuid4()}"):
+        body = {"to": "dave", "comment": WHY} | ({"seat": "x"} if "requests" in path else {})
+        gone = await house.post(f"/v1/{path}/reassign", "root", "admin", json=body)
+        assert gone.status_code == 404
+    hidden = await reassign(house, "erin", flow, "dave")
+    assert hidden.json()["detail"] == "there is no such task"
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("alice", "alice is the requester"),
+        ("zoe", "does not know zoe"),
+        ("erin", "erin has left"),
+        ("bob", "bob has this task already"),
+        ("carol", "carol took part in an earlier step"),
+        ("role:hr", "should match"),
+    ],
+)
+async def test_to_whom_not(house: House, to: str, said: str) -> None:
+    flow = await house.begun()
+    await house.import_org((PersonRow("erin", "Erin Novak", left=True),), ())
+    await house.pool.execute("UPDATE tasks SET excluded = '{carol}'")
+    for more in EITHER_WAY:
+        response = await reassign(house, "frank", flow, to, **more)
+        assert response.status_code == 422, response.text
+        assert response.json()["errors"][0]["pointer"] == "/to"
+        assert said in response.json()["detail"]
+    assert house.delivery.signals == []
+
+
+@pytest.mark.parametrize("comment", [None, "", "  "])
+async def test_a_reason_is_needed(house: House, comment: Any) -> None:
+    flow = await house.begun()
+    response = await reassign(house, "frank", flow, "dave", comment=comment)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == "/comment"
+
+
+async def test_what_is_over_stays_so(house: House) -> None:
+    flow = await house.begun()
+    task = flow.task
+    await flow.tick(datetime(2100, 1, 1, tzinfo=UTC))  # escalated
+    body = {"to": "dave", "comment": WHY}
+    handed_on = await house.post(f"/v1/tasks/{task}/reassign", "frank", json=body)
+    assert handed_on.status_code == 409
+    assert handed_on.json()["state"] == "expired"
+    await house.decide("carol", flow.task)
+    decided = await house.post(f"/v1/tasks/{flow.task}/reassign", "frank", json=body)
+    assert (decided.status_code, decided.json()["state"]) == (409, "decided")
+    await flow.befall(house.delivery.signals[-1][1])
+    path = f"/v1/requests/{flow.state.request_id}/reassign"
+    final = await house.post(path, "frank", json={**body, "seat": "manager"})
+    assert (final.status_code, final.json()["state"]) == (409, "approved")
+
+
+async def test_nobody_decides_their_own_request_even_if_it_was_given_to_them(house: House) -> None:
+    flow = await house.begun()
+    await house.pool.execute("UPDATE tasks SET assignee = 'alice'")
+    refused = await house.decide("alice", flow.task)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "nobody decides their own request",
+    )

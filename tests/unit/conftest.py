@@ -1,0 +1,20 @@
+"""Commands as tests call them: against an API of canned answers."""
+
+import httpx
+import pytest
+
+from cli.client import Api
+from tests.unit.fake_api import FakeApi
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    fake = FakeApi()
+
+    def connect(url: str | None, person: str | None, roles: list[str] | None = None) -> Api:
+        del url, roles
+        return Api("http://api.test", person or "-", httpx.MockTransport(fake))
+
+    for module in ("requests", "tasks", "incidents", "reassign", "recipes", "org", "delegations"):
+        monkeypatch.setattr(f"cli.{module}.connect", connect)
+    return fake
