@@ -17,6 +17,7 @@ from recipes.state import Actor
 from storage import audit
 from storage.org import CHAIN
 from storage.pool import Connection, Source
+from storage.sweep import Touched, sweep_touched
 
 Direction: TypeAlias = Literal["given", "received", "all"]
 """Whose delegations: those somebody gave, those they received, or both."""
@@ -74,7 +75,8 @@ VALUES ($1, $2, $3, $4, tstzrange($5, $6), $7, $8, $9) RETURNING {_COLUMNS}
 async def insert(
     connection: Connection, item: Setting, actor: Actor, at: datetime
 ) -> asyncpg.Record:
-    """Set a delegation. ExclusionViolationError if it overlaps one that `prepare` did not see."""
+    """Set a delegation; whoever has open tasks of the delegator is asked for anew, if it has
+    begun. ExclusionViolationError if it overlaps one that `prepare` did not see."""
     row = await connection.fetchrow(
         INSERT,
         item.id,
@@ -89,6 +91,8 @@ async def insert(
     )
     assert row is not None
     await _record(connection, DELEGATION_SET, row, actor, at)
+    if item.begins <= at:
+        await sweep_touched(connection, at, Touched((item.delegator,)))
     return row
 
 
@@ -112,10 +116,12 @@ RETURNING {_COLUMNS}
 async def end(
     connection: Connection, delegation_id: UUID, actor: Actor, at: datetime
 ) -> asyncpg.Record | None:
-    """End a delegation at `at`: how it stands then, or None if it was over before."""
+    """End a delegation at `at`: how it stands then, or None if it was over before. The delegator's
+    tasks come back to them."""
     row = await connection.fetchrow(END, delegation_id, at, actor.user)
     if row is not None:
         await _record(connection, DELEGATION_ENDED, row, actor, at)
+        await sweep_touched(connection, at, Touched((row["delegator"],)))
     return row
 
 

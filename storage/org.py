@@ -18,6 +18,7 @@ from recipes.model import Json
 from recipes.state import Actor
 from storage import audit
 from storage.pool import Connection, Source
+from storage.sweep import Touched, sweep_touched
 
 CHAIN = uuid5(NAMESPACE_OID, "countersign:org")
 """Under which id the audit trail keeps what happened to the directory."""
@@ -172,7 +173,8 @@ async def load(
 ) -> Changes:
     """Make the directory say what is given; people and roles not named stay as they are.
 
-    Runs in the transaction of `lock`, which gave `at`. Everybody named must be known or given.
+    Runs in the transaction of `lock`, which gave `at`. Everybody named must be known or given. Whoever
+    has open tasks by what is no longer so is asked for anew.
     """
     people_changes = await _load_people(connection, at, people)
     changes = Changes(**people_changes, **await _load_roles(connection, at, roles))
@@ -180,6 +182,8 @@ async def load(
     if any(counted.values()):
         event = audit.event(ORG_IMPORTED, at, counted, {}, actor)
         await audit.append(connection, CHAIN, "org", 1, [event])
+        named = [p.id for p in people] + [member for role in roles for member in role.members]
+        await sweep_touched(connection, at, Touched(named, [role.name for role in roles]))
     return changes
 
 

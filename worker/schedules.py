@@ -23,13 +23,18 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker
 
-from contract.names import TASK_QUEUE_CHORES, WORKFLOW_MIRROR
+from activities.sweep import Sweeping
+from contract.names import TASK_QUEUE_CHORES, WORKFLOW_MIRROR, WORKFLOW_SWEEP
 from settings import Settings
 from storage.pool import Pool
 from worker.chores import WORKFLOWS
 
 _CATCH_UP = timedelta(minutes=1)
 """What was missed for longer than this, while Temporal was down, is not made up for."""
+
+
+SWEEP_EVERY = timedelta(seconds=30)
+"""Whoever leaves or comes back by the clock alone is noticed within this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,16 @@ class Chore:
 def chores(settings: Settings) -> tuple[Chore, ...]:
     """All of them, also those that are off."""
     mirrored = timedelta(seconds=settings.directory_sync_seconds)
-    return (Chore(WORKFLOW_MIRROR, mirrored if settings.directory_url else None),)
+    return (
+        Chore(WORKFLOW_SWEEP, SWEEP_EVERY),
+        Chore(WORKFLOW_MIRROR, mirrored if settings.directory_url else None),
+    )
 
 
 def activities(pool: Pool, settings: Settings) -> list[Callable[..., Any]]:
     """What chores call."""
-    del pool, settings
-    return []
+    del settings
+    return [Sweeping(pool).sweep]
 
 
 def build(client: Client, pool: Pool, settings: Settings) -> Worker:

@@ -103,6 +103,33 @@ ALTER TABLE tasks ADD COLUMN excluded text[] NOT NULL DEFAULT '{}';
 ALTER TABLE tasks ADD COLUMN fixed boolean NOT NULL DEFAULT false;
 ALTER TABLE tasks ADD COLUMN rechecked_at timestamptz;
 
+-- What the sweep looks for in open tasks (storage.sweep), read from the chain that led to the assignee:
+-- the people on it; the role that was asked and who had its turn; whether somebody was passed over who
+-- may be back.
+CREATE FUNCTION people_of(chain jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN ARRAY(SELECT DISTINCT jsonb_array_elements_text(jsonb_path_query_array(chain, '$[*].user ? (@ != null)')));
+ALTER TABLE tasks
+    ADD COLUMN people text[] GENERATED ALWAYS AS (people_of(chain)) STORED,
+    ADD COLUMN asked_role text GENERATED ALWAYS AS (
+        coalesce(role, jsonb_path_query_first(chain, '$[*].role ? (@ != null)') #>> '{}')) STORED,
+    ADD COLUMN holder text GENERATED ALWAYS AS (
+        jsonb_path_query_first(chain, '$[*] ? (@.turn != null || @.rule == "kept").user') #>> '{}') STORED,
+    ADD COLUMN passed_over boolean GENERATED ALWAYS AS (jsonb_path_exists(chain,
+        '$[*] ? (@.rule == "has_left" || @.rule == "below_limit" || @.delegation != null && @.rule != "delegation")'
+        )) STORED;
+CREATE INDEX tasks_open_people ON tasks USING gin (people) WITH (fastupdate = off) WHERE state = 'open';
+CREATE INDEX tasks_open_turns ON tasks (asked_role, holder) WHERE state = 'open' AND holder IS NOT NULL;
+CREATE INDEX tasks_open_delegated ON tasks (on_behalf_of) WHERE state = 'open' AND on_behalf_of IS NOT NULL;
+CREATE INDEX tasks_open_passed_over ON tasks (id) WHERE state = 'open' AND passed_over;
+CREATE INDEX tasks_open_fixed ON tasks (id) WHERE state = 'open' AND fixed;
+CREATE INDEX tasks_open_limited ON tasks (id) WHERE state = 'open' AND jsonb_typeof(ask->'limit') = 'object';
+
+-- `needed` is a recipes.state.Limit.
+CREATE FUNCTION may_approve(who text, needed jsonb, at timestamptz) RETURNS boolean LANGUAGE sql STABLE
+    RETURN EXISTS (SELECT 1 FROM approval_limits l
+                    WHERE l.person = who AND l.currency = needed->>'currency' AND l.valid @> at
+                      AND l.amount >= (needed->>'amount')::numeric);
+
 ALTER TABLE commands DROP CONSTRAINT commands_command_check;
 ALTER TABLE commands ADD CONSTRAINT commands_command_check
     CHECK (command IN ('cancel', 'retry', 'reassign'));
