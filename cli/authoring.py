@@ -47,7 +47,10 @@ def run_cases(path: Path) -> CasesRun:
         return CasesRun(str(path), False, 0, problems)
     lines: list[str] = []
     for result in report.results:
-        lines.append(f"{'ok    ' if result.passed else 'FAILED'} {report.recipe}: {result.case}")
+        if result.passed:
+            lines.append(f"ok     {report.recipe}: {result.case}")
+            continue
+        lines.append(f"FAILED {path}:{result.line}: {result.case}")
         lines += [f"         {difference}" for difference in result.differences]
     lines.append(f"{path.name}: {(time.perf_counter() - began) * 1000:.0f} ms")
     return CasesRun(str(path), report.passed, len(report.results), tuple(lines))

@@ -1,32 +1,48 @@
-"""A directory in memory for cases: people, their managers, and roles, as of all times.
+"""A directory in memory for cases: people, managers, limits, roles and delegations, as they are now.
 
-It answers as the real directory does: nobody is asked about their own request, a role gives its
-members in turn, a manager line is followed over the requester. What has no answer is a refusal.
+`answer` follows the rules of the real directory (storage/resolution.py), all of them but time: a case
+changes its directory by events. What has no answer is a refusal.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
+from recipes.case_answers import DELEGATION_LIMIT, Question, refused, scopes
 from recipes.model import Json
 from recipes.state import (
+    Actor,
     Answer,
     Ask,
+    AskApprover,
     AskCandidates,
     AskEmployee,
     AskManager,
     Assignment,
     Hop,
-    Refusal,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person of a case; `manager` is an id."""
+    """A person of a case; `manager` is an id, `limits` are amounts by currency, `facts` what else
+    expressions can read of them."""
 
     id: str
     name: str
     manager: str | None = None
     facts: dict[str, Json] = field(default_factory=dict)
+    limits: dict[str, Decimal] = field(default_factory=dict)
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """`delegate` decides instead of `delegator`: all, or one `workflow:x` or `role:x`."""
+
+    delegator: str
+    delegate: str
+    scope: str = "all"
 
 
 @dataclass(slots=True)
@@ -35,40 +51,145 @@ class Directory:
 
     people: dict[str, Person]
     roles: dict[str, tuple[str, ...]]
+    delegations: tuple[Delegation, ...] = ()
     turns: dict[str, int] = field(default_factory=dict)
 
-    def answer(self, asks: tuple[Ask, ...], requester: str) -> tuple[Answer, ...]:
-        """The answers to `asks`, in their order."""
-        return tuple(self._answer(ask, requester) for ask in asks)
+    def fresh(self, *more: Delegation) -> "Directory":
+        """One to change, in which no role has had a turn, with more delegations."""
+        return Directory(dict(self.people), self.roles, (*self.delegations, *more))
 
-    def holds(self, person: str, assignment: Assignment) -> bool:
-        """Whether an assignment is `person`'s to decide."""
-        if assignment.user is not None:
-            return assignment.user == person
-        roles = (name.removeprefix("role:") for name in assignment.candidates)
-        return f"user:{person}" in assignment.candidates or any(
-            person in self.roles.get(role, ()) for role in roles
-        )
+    # --- what changes ---
+
+    def leave(self, person: str) -> None:
+        self.people[person] = replace(self.people[person], left=True)
+
+    def delegate(self, delegation: Delegation) -> None:
+        """From now on, instead of whoever it was for the same scope."""
+        same = (delegation.delegator, delegation.scope)
+        others = (each for each in self.delegations if (each.delegator, each.scope) != same)
+        self.delegations = (*others, delegation)
+
+    def come_back(self, person: str) -> None:
+        """Whoever left is here again; whoever delegated decides again."""
+        self.people[person] = replace(self.people[person], left=False)
+        self.delegations = tuple(each for each in self.delegations if each.delegator != person)
+
+    # --- what is so ---
+
+    def known(self, person: str) -> bool:
+        return person in self.people
+
+    def here(self, person: str) -> bool:
+        return person in self.people and not self.people[person].left
+
+    def members(self, role: str) -> tuple[str, ...]:
+        """Those who hold a role and are here, in the order in which they have their turns."""
+        return tuple(person for person in sorted(self.roles.get(role, ())) if self.here(person))
+
+    def line(self, person: str) -> Iterator[str]:
+        """The managers above, nearest first; a circle ends where it closes."""
+        seen = {person}
+        above = self.people[person].manager if person in self.people else None
+        while above is not None and above not in seen:
+            seen.add(above)
+            yield above
+            above = self.people[above].manager
+
+    def covers(self, person: str, currency: str, amount: Decimal) -> bool:
+        """Whether somebody may approve that much alone."""
+        limit = self.people[person].limits.get(currency)
+        return limit is not None and limit >= amount
+
+    def delegated(self, person: str, scopes: tuple[str, ...]) -> str | None:
+        """Who decides instead of `person`: by the delegation whose scope comes first."""
+        found = {each.scope: each.delegate for each in self.delegations if each.delegator == person}
+        return next((found[scope] for scope in scopes if scope in found), None)
+
+    def principal(self, reference: str) -> tuple[str, str]:
+        """The kind, `user` or `role`, and the name that a reference means."""
+        kind, colon, name = reference.partition(":")
+        if colon:
+            return kind, name
+        return ("role" if reference in self.roles else "user"), reference
 
     def principals(self) -> frozenset[str]:
         return frozenset(
             [f"user:{name}" for name in self.people] + [f"role:{r}" for r in self.roles]
         )
 
-    def _answer(self, ask: Ask, requester: str) -> Answer:
+    # --- what is asked ---
+
+    def answer(
+        self, asks: tuple[Ask, ...], requester: str, workflow: str = ""
+    ) -> tuple[Answer, ...]:
+        """The answers to `asks`, in their order."""
+        return tuple(self._answer(ask, Question(self, requester, workflow)) for ask in asks)
+
+    def decider(
+        self,
+        person: str,
+        assignment: Assignment,
+        requester: str,
+        workflow: str = "",
+        without: tuple[str, ...] = (),
+    ) -> Actor | None:
+        """As whom `person` may decide what is so assigned; None if they may not. The members of a
+        shared task's principals may, and instead of one of them whoever decides for them now."""
+        barred = {requester, *without}
+        if person in barred or not self.here(person):
+            return None
+        if assignment.user is not None:
+            mine = assignment.user == person
+            given = Actor(person, assignment.role, assignment.on_behalf_of, assignment.via)
+            return given if mine else None
+        pools = [self._pool(principal) for principal in assignment.candidates]
+        for role, people in pools:
+            if person in people:
+                return Actor(person, role)
+        for role, people in pools:
+            for member in people:
+                between = self._between(member, person, scopes(workflow, role))
+                if member not in barred and between is not None:
+                    return Actor(person, role, member, between)
+        return None
+
+    def _pool(self, principal: str) -> tuple[str | None, tuple[str, ...]]:
+        """The role of a principal, if it is one, and who of it is here."""
+        kind, name = self.principal(principal)
+        if kind == "role":
+            return name, self.members(name)
+        return None, (name,) if self.here(name) else ()
+
+    def _between(
+        self, member: str, person: str, covering: tuple[str, ...]
+    ) -> tuple[str, ...] | None:
+        """Those between on the way from a member to one who decides for them; None if there is none."""
+        people = [member]
+        while len(people) <= DELEGATION_LIMIT:
+            following = self.delegated(people[-1], covering)
+            if following is None or following in people:
+                return None
+            if following == person:
+                return tuple(people[1:])
+            people.append(following)
+        return None
+
+    def _answer(self, ask: Ask, question: Question) -> Answer:
         match ask:
             case AskEmployee(paths):
                 height = max(path.split(".").count("manager") for path in paths)
-                return Answer(employee=self._tree(requester, height))
-            case AskManager(_, user):
-                return self._manager(user, requester)
-            case AskCandidates(_, references):
-                return self._candidates(references, requester)
+                return Answer(employee=self._tree(question.requester, height))
+            case AskManager(_, user, without, limit):
+                return replace(question, without=without, limit=limit).above(user)
+            case AskCandidates(_, references, without):
+                return self._candidates(references, replace(question, without=without))
+            case AskApprover(_, reference, without, limit, keep, fixed):
+                asked = replace(question, without=without, limit=limit)
+                return asked.approver(reference, keep, fixed)
             case _:
-                kind, name = self._principal(ask.reference)
-                if kind == "role":
-                    return self._member(name, requester)
-                return self._person(name, requester)
+                if ask.pool:
+                    return self._holders(ask.references, question)
+                return replace(question, following=False).approver(ask.references[0])
 
     def _tree(self, person_id: str, height: int) -> dict[str, Json]:
         person = self.people[person_id]
@@ -77,48 +198,21 @@ class Directory:
             tree["manager"] = self._tree(person.manager, height - 1)
         return tree
 
-    def _principal(self, reference: str) -> tuple[str, str]:
-        kind, colon, name = reference.partition(":")
-        if colon:
-            return kind, name
-        return ("role" if reference in self.roles else "user"), reference
-
-    def _member(self, role: str, requester: str) -> Answer:
-        people = [person for person in self.roles.get(role, ()) if person != requester]
-        if not people:
-            return _refused(f"role {role} has no member other than the requester")
-        turn = self.turns.get(role, 0)
-        self.turns[role] = turn + 1
-        return _assigned(people[turn % len(people)], "round_robin", role)
-
-    def _person(self, person: str, requester: str) -> Answer:
-        if person == requester:
-            return self._manager(person, requester)
-        if person not in self.people:
-            return _refused(f"there is no role and no person named {person}")
-        return _assigned(person, "person")
-
-    def _manager(self, person: str, requester: str) -> Answer:
-        found = self.people[person].manager
-        if found == requester:
-            found = self.people[requester].manager
-        if found is None or found == requester:
-            return _refused(f"{person} has no manager to ask")
-        return _assigned(found, "manager")
-
-    def _candidates(self, references: tuple[str, ...], requester: str) -> Answer:
-        principals = dict.fromkeys(self._principal(reference) for reference in references)
+    def _candidates(self, references: tuple[str, ...], question: Question) -> Answer:
+        principals = dict.fromkeys(self.principal(reference) for reference in references)
         named = tuple(f"{kind}:{name}" for kind, name in principals)
         assignment = Assignment(candidates=named, chain=(Hop("candidates"),))
-        others = (person for person in self.people if person != requester)
-        if not any(self.holds(person, assignment) for person in others):
-            return _refused(f"none of {', '.join(named)} can decide but the requester")
+        asked = (question.requester, question.workflow, question.without)
+        if not any(self.decider(person, assignment, *asked) for person in self.people):
+            others = " and those who decided before" if question.without else ""
+            return refused(f"none of {', '.join(named)} can decide but the requester{others}")
         return Answer(assignment=assignment)
 
-
-def _assigned(user: str, rule: str, role: str | None = None) -> Answer:
-    return Answer(assignment=Assignment(user=user, role=role, chain=(Hop(rule, user, role),)))
-
-
-def _refused(detail: str) -> Answer:
-    return Answer(refusal=Refusal("NoApproverFound", detail))
+    def _holders(self, references: tuple[str, ...], question: Question) -> Answer:
+        pools = [self._pool(reference) for reference in references]
+        people = dict.fromkeys(person for _, pool in pools for person in pool)
+        people.pop(question.requester, None)
+        if not people:
+            return refused(f"nobody but the requester holds {', '.join(references)}")
+        named = tuple(f"user:{person}" for person in people)
+        return Answer(assignment=Assignment(candidates=named, chain=(Hop("candidates"),)))

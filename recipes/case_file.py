@@ -9,6 +9,10 @@
         events:
           - {at: 2h, who: bob, decide: approve}     # times count from the submission
           - {at: 3h, who: alice, cancel: true}
+          - {at: 24h, who: bob, delegate: dave}     # goes away; `scope: role:x` if not for all
+          - {at: 30h, who: bob, return: true}       # is back: delegations, or departure, end
+          - {at: 40h, who: dave, leave: true}       # has left
+          - {at: 41h, who: oscar, reassign: bob}    # gives a task to somebody; `step`, `branch`
           - {at: 50h}                               # time passes, whatever is due happens
         expect:                                     # what holds after the last event
           state: approved
@@ -17,32 +21,36 @@
 
 Other expectations: `step` (where it stands), `incidents` (kinds), `reminders` (how many), `after`
 (how long it took to end), `refused` (pointers of inputs that the submission is refused for). A task
-is compared in the keys that are given: `step, branch, to, is, at`.
+is compared in the keys that are given: `step, branch, to, is, at, behalf` (on whose behalf).
+
+An organisation is the file that `countersign org import` takes, of which everything counts but time:
+`people` (`id, name, manager, limits: {EUR: 10000}, left: true, ...`) and `roles`; and `delegations`, a
+list of `{from: bob, to: carol, scope: all}`. A case may have `delegations` of its own: who is away when
+the request is submitted. Whatever the directory says anew is asked again at once.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TypeVar
 
-from recipes.case_directory import Directory, Person
+from recipes.case_directory import Delegation, Directory
+from recipes.case_org import entries, known, mapping, read_delegation, read_organisation, read_scope
 from recipes.fields import Fields
 from recipes.model import Json, Verdict
 from recipes.problems import RecipeInvalid
-from recipes.source import Book, Entries, Items, Node, Scalar, below, plain, read
+from recipes.source import Entries, Scalar, below, plain, read
 
 Read = Callable[[str], bytes]
 """Gives the bytes of a file named in a cases file."""
 
 MONDAY_MORNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
-Entry = TypeVar("Entry")
-
-_CASE_KEYS = ("name", "requester", "inputs", "at", "events", "expect")
-_EVENT_KEYS = ("at", "who", "decide", "comment", "cancel", "retry", "step", "branch")
+_CASE_KEYS = ("name", "requester", "inputs", "at", "delegations", "events", "expect")
+_DEEDS = ("decide", "cancel", "retry", "reassign", "delegate", "return", "leave")
+_EVENT_KEYS = ("at", "who", *_DEEDS, "comment", "scope", "step", "branch")
 _EXPECT_KEYS = ("state", "step", "tasks", "path", "incidents", "reminders", "after", "refused")
-_TASK_KEYS = ("step", "branch", "to", "is", "at")
+_TASK_KEYS = ("step", "branch", "to", "is", "at", "behalf")
 _VERDICTS: dict[str, Verdict] = {"approve": "approve", "reject": "reject"}
 _STATES = {
     name: name for name in ("created", "pending", "approved", "rejected", "cancelled", "expired")
@@ -54,8 +62,8 @@ _TASK_STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something at `at` seconds after the submission: `what` is approve, reject, cancel, retry, or
-    None for time alone."""
+    """Something at `at` seconds after the submission: `what` is approve, reject, cancel, retry,
+    reassign, delegate (these two `to` somebody), return, leave, or None for time alone."""
 
     at: int
     what: str | None = None
@@ -63,11 +71,13 @@ class Event:
     comment: str | None = None
     step: str | None = None
     branch: str | None = None
+    to: str = ""
+    scope: str = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`expect` holds what was written; durations in it are seconds."""
+    """`expect` holds what was written; durations in it are seconds. `line` is where the case begins."""
 
     name: str
     requester: str
@@ -75,6 +85,8 @@ class Case:
     at: datetime
     events: tuple[Event, ...]
     expect: dict[str, Json]
+    delegations: tuple[Delegation, ...] = ()
+    line: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,35 +102,17 @@ class CaseFile:
 def read_cases(text: bytes, file: str | None, opened: Read) -> CaseFile:
     """The cases that `text` spells; RecipeInvalid with all that is wrong with it."""
     root, book = read(text, file)
-    fields = _fields(root, "", book)
+    fields = mapping(root, "", book)
     fields.known(("recipe", "org", "cases"), "a cases file")
     name = fields.text("recipe") or ""
     recipe = _opened(fields, "recipe", name, opened)
     directory = _org(fields, opened)
-    cases = _entries(fields, "cases", lambda entry: _case(entry, directory))
+    cases = entries(fields, "cases", lambda entry: _case(entry, directory))
     for key, fix in (("recipe", "add `recipe: its_file.yaml`"), ("cases", "list the cases")):
         fields.required(key, fix)
     if book.failed:
         raise RecipeInvalid(book.in_order())
     return CaseFile(recipe, name, directory, cases)
-
-
-def _fields(node: Node, path: str, book: Book) -> Fields:
-    if isinstance(node, Entries):
-        return Fields(node, path, book)
-    book.error(path, "must be a mapping", "write `key: value`")
-    return Fields(Entries({}, node.line, node.column), path, book)
-
-
-def _entries(fields: Fields, key: str, make: Callable[[Fields], Entry]) -> tuple[Entry, ...]:
-    node, path = fields.node(key), below(fields.path, key)
-    if node is None:
-        return ()
-    if not isinstance(node, Items):
-        fields.error(key, "must be a list", "begin each entry with `- `")
-        return ()
-    items = (_fields(item, below(path, n), fields.book) for n, item in enumerate(node.items))
-    return tuple(make(item) for item in items)
 
 
 def _opened(fields: Fields, key: str, name: str, opened: Read) -> bytes:
@@ -129,9 +123,6 @@ def _opened(fields: Fields, key: str, name: str, opened: Read) -> bytes:
         return b""
 
 
-# --- people ---------------------------------------------------------------------------------------
-
-
 def _org(fields: Fields, opened: Read) -> Directory:
     node = fields.required("org", "add `org: sample_org.yaml`")
     if isinstance(node, Scalar):
@@ -140,58 +131,11 @@ def _org(fields: Fields, opened: Read) -> Directory:
         if not content:
             return Directory({}, {})
         root, book = read(content, name)
-        directory = _directory(_fields(root, "", book))
+        directory = read_organisation(mapping(root, "", book))
         if book.failed:
             raise RecipeInvalid(book.in_order())
         return directory
-    return _directory(_fields(node or Entries({}, 1, 1), "org", fields.book))
-
-
-def _directory(fields: Fields) -> Directory:
-    fields.known(("people", "roles"), "an organisation")
-    people = {person.id: person for person in _entries(fields, "people", _person)}
-    roles: dict[str, tuple[str, ...]] = {}
-    node = fields.node("roles")
-    if node is not None:
-        inner = _fields(node, below(fields.path, "roles"), fields.book)
-        for role, (_, members) in inner.entries.items():
-            roles[role] = _members(inner, role, members)
-    directory = Directory(people, roles)
-    for person in people.values():
-        _known(fields, "people", person.manager, directory)
-    for members in roles.values():
-        for member in members:
-            _known(fields, "roles", member, directory)
-    return directory
-
-
-def _members(fields: Fields, role: str, node: Node) -> tuple[str, ...]:
-    """`[alice, bob]` or `{members: [alice, bob]}`; a role may have nobody."""
-    if isinstance(node, Entries):
-        inner = Fields(node, below(fields.path, role), fields.book)
-        inner.known(("members", "description"), "a role")
-        members = inner.node("members")
-        return () if members is None else _members(inner, "members", members)
-    empty = isinstance(node, Items) and not node.items
-    return () if empty else fields.texts(role)
-
-
-def _person(fields: Fields) -> Person:
-    known = ("id", "name", "email", "manager", "department", "title", "attributes")
-    fields.known(known, "a person")
-    fields.required("id", "add `id: alice`")
-    person = fields.text("id") or ""
-    facts = {
-        key: plain(node)
-        for key in ("email", "department", "title", "attributes")
-        if (node := fields.node(key)) is not None
-    }
-    return Person(person, fields.text("name") or person, fields.text("manager"), facts)
-
-
-def _known(fields: Fields, key: str, person: str | None, directory: Directory) -> None:
-    if person is not None and person not in directory.people:
-        fields.error(key, f"nobody is called `{person}`", "name one of the people of `org`")
+    return read_organisation(mapping(node or Entries({}, 1, 1), "org", fields.book))
 
 
 # --- cases ----------------------------------------------------------------------------------------
@@ -202,9 +146,9 @@ def _case(fields: Fields, directory: Directory) -> Case:
     fields.required("name", "say what the case shows")
     fields.required("requester", "add `requester: alice`")
     requester = fields.text("requester")
-    _known(fields, "requester", requester, directory)
+    known(fields, "requester", requester, directory)
     inputs = fields.node("inputs")
-    events = _entries(fields, "events", lambda entry: _event(entry, directory))
+    events = entries(fields, "events", lambda entry: _event(entry, directory))
     for number, (earlier, later) in enumerate(pairwise(events), 1):
         if later.at < earlier.at:
             path = below(below(fields.path, "events"), number)
@@ -216,6 +160,8 @@ def _case(fields: Fields, directory: Directory) -> Case:
         at=_moment(fields),
         events=events,
         expect=_expect(fields),
+        delegations=entries(fields, "delegations", lambda each: read_delegation(each, directory)),
+        line=fields.line,
     )
 
 
@@ -237,16 +183,25 @@ def _event(fields: Fields, directory: Directory) -> Event:
     fields.known(_EVENT_KEYS, "an event")
     fields.required("at", "add `at: 2h`, the time since the submission")
     who, at = fields.text("who"), _since(fields, "at")
-    _known(fields, "who", who, directory)
-    whats = [key for key in ("decide", "cancel", "retry") if fields.node(key) is not None]
-    if len(whats) > 1:
-        fields.error(whats[1], f"comes beside `{whats[0]}`", "write two events")
-    if (who is None) != (not whats):
+    known(fields, "who", who, directory)
+    deeds = [key for key in _DEEDS if fields.node(key) is not None]
+    if len(deeds) > 1:
+        fields.error(deeds[1], f"comes beside `{deeds[0]}`", "write two events")
+    if (who is None) != (not deeds):
         fix = "add `decide: approve`" if who is not None else "add `who: bob`"
         fields.error("", "needs somebody and what they do, or neither", fix)
-    what = fields.choice("decide", _VERDICTS) if "decide" in whats else next(iter(whats), None)
+    what = next(iter(deeds), None)
+    to = fields.text(what) if what in {"reassign", "delegate"} else None
+    known(fields, what or "", to, directory)
     return Event(
-        at, what, who or "", fields.text("comment"), fields.text("step"), fields.text("branch")
+        at,
+        fields.choice("decide", _VERDICTS) if what == "decide" else what,
+        who or "",
+        fields.text("comment"),
+        fields.text("step"),
+        fields.text("branch"),
+        to or "",
+        read_scope(fields, directory),
     )
 
 
@@ -262,7 +217,7 @@ def _expect(fields: Fields) -> dict[str, Json]:
     node = fields.required("expect", "say what holds afterwards: `expect: {state: approved}`")
     if node is None:
         return {}
-    inner = _fields(node, below(fields.path, "expect"), fields.book)
+    inner = mapping(node, below(fields.path, "expect"), fields.book)
     inner.known(_EXPECT_KEYS, "an expectation")
     if not inner.entries:
         inner.error("", "expects nothing", "add `state: approved`")
@@ -274,7 +229,7 @@ def _expect(fields: Fields) -> dict[str, Json]:
     if "after" in expect:
         expect["after"] = _since(inner, "after")
     if "tasks" in expect:
-        expect["tasks"] = list(_entries(inner, "tasks", _task))
+        expect["tasks"] = list(entries(inner, "tasks", _task))
     return expect
 
 

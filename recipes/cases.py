@@ -6,10 +6,11 @@ Nothing waits: between two events time jumps from one due moment to the next. Al
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import NAMESPACE_OID, uuid5
 
 from recipes import calendar, inputs, progress
-from recipes.case_directory import Directory
+from recipes.case_directory import Delegation, Directory
 from recipes.case_file import Case, Event, Read, read_cases
 from recipes.model import Json, Recipe, Verdict
 from recipes.parse import parse
@@ -22,6 +23,7 @@ from recipes.state import (
     Effect,
     Happening,
     OpenTask,
+    Rechecked,
     Record,
     RemindTask,
     SettleCommand,
@@ -48,10 +50,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one case went: passed if there are no differences."""
+    """How one case went: passed if there are no differences. `line` is where it begins in its file."""
 
     case: str
     differences: tuple[Difference, ...]
+    line: int = 1
 
     @property
     def passed(self) -> bool:
@@ -80,6 +83,7 @@ class TaskSeen:
     assignment: Assignment
     require_comment: tuple[Verdict, ...]
     at: float
+    without: tuple[str, ...] = ()
     closing: str = "open"
 
     @property
@@ -95,6 +99,7 @@ class TaskSeen:
             "to": self.to,
             "is": self.closing,
             "at": int(self.at),
+            "behalf": self.assignment.on_behalf_of,
         }
 
 
@@ -116,13 +121,14 @@ def run_case(recipe: Recipe, directory: Directory, case: Case) -> Result:
         expected = sorted(case.expect.get("refused", ()))
         got = sorted(problem.pointer for problem in refused)
         differences = [] if expected == got else [Difference("refused", str(expected), str(got))]
-        return Result(case.name, tuple(differences))
-    play = Play(recipe, replace(directory, turns={}), case)
+        return Result(case.name, tuple(differences), case.line)
+    play = Play(recipe, directory.fresh(*case.delegations), case)
     try:
         play.events()
     except CaseFailed as failure:
-        return Result(case.name, (Difference("events", "a decision that counts", str(failure)),))
-    return Result(case.name, tuple(play.differences()))
+        what = f"events[{play.played}]"
+        return Result(case.name, (Difference(what, "what can be done", str(failure)),), case.line)
+    return Result(case.name, tuple(play.differences()), case.line)
 
 
 class Play:
@@ -135,6 +141,7 @@ class Play:
         self.tasks: dict[str, TaskSeen] = {}
         self.path: list[str] = []
         self.reminders = 0
+        self.played = 0
         self.ended_after: float | None = None
         self.state = progress.initial(
             recipe,
@@ -149,18 +156,59 @@ class Play:
         """Play all events. CaseFailed at the first that can't happen."""
         self.befall(Started(), self.case.at)
         for number, event in enumerate(self.case.events):
+            self.played = number
             moment = self.case.at + timedelta(seconds=event.at)
             while (due := progress.next_wakeup(self.state)) is not None and due <= moment:
                 self.befall(Ticked(), due)
-            match event.what:
-                case "approve" | "reject":
-                    self.decide(event, event.what, moment)
-                case "cancel" | "retry":
-                    actor = Actor(event.who)
-                    command = Commanded(str(number), event.what, actor, moment, event.comment)
-                    self.befall(command, moment)
-                case _:
-                    pass
+            self.happens(event, moment)
+
+    def happens(self, event: Event, moment: datetime) -> None:
+        match event.what:
+            case "approve" | "reject":
+                self.decide(event, event.what, moment)
+            case "cancel" | "retry" | "reassign":
+                self.command(event, event.what, moment)
+            case "delegate":
+                self.directory.delegate(Delegation(event.who, event.to, event.scope))
+                self.ask_again(moment)
+            case "return":
+                self.directory.come_back(event.who)
+                self.ask_again(moment)
+            case "leave":
+                self.directory.leave(event.who)
+                self.ask_again(moment)
+            case _:
+                pass
+
+    def ask_again(self, moment: datetime) -> None:
+        """What the sweep tells a request when the directory has changed under its tasks."""
+        troubled = {incident.seat for incident in self.state.incidents}
+        open_tasks = (task for task in self.state.tasks if task.seat not in troubled)
+        self.befall(Rechecked(tuple(task.id for task in open_tasks), moment), moment)
+
+    def command(
+        self, event: Event, what: Literal["cancel", "retry", "reassign"], moment: datetime
+    ) -> None:
+        seat = self.seat_of(event) if what == "reassign" else None
+        actor, number = Actor(event.who), str(self.played)
+        self.befall(
+            Commanded(number, what, actor, moment, event.comment, seat, event.to or None), moment
+        )
+
+    def seat_of(self, event: Event) -> str:
+        """The seat that `reassign` is about: the one undecided seat of its step and branch."""
+        step = progress.step_of(self.recipe, self.state)
+        seats = [
+            seat.key
+            for seat in self.state.seats
+            if seat.vote is None
+            and event.branch in {None, seat.ballot}
+            and event.step in {None, step.id if step else None}
+        ]
+        if len(seats) != 1:
+            at = calendar.text(event.at)
+            raise CaseFailed(f"{len(seats)} tasks could be reassigned at {at}; name the one branch")
+        return seats[0]
 
     def befall(self, happening: Happening, now: datetime) -> None:
         requester = self.case.requester
@@ -169,7 +217,7 @@ class Play:
             self.state,
             happening,
             now,
-            lambda asks: self.directory.answer(asks, requester),
+            lambda asks: self.directory.answer(asks, requester, self.recipe.workflow),
         )
         self.state = transition.state
         since = (now - self.case.at).total_seconds()
@@ -181,9 +229,14 @@ class Play:
     def note(self, effect: Effect, since: float) -> None:
         match effect:
             case OpenTask(task, step, branch, require_comment):
-                assignment = task.assignment
                 self.tasks[task.id] = TaskSeen(
-                    task.id, step, branch, assignment, require_comment, since
+                    task.id,
+                    step,
+                    branch,
+                    task.assignment,
+                    require_comment,
+                    since,
+                    task.ask.without if task.ask is not None else (),
                 )
             case CloseTask(task_id, _, to):
                 self.tasks[task_id] = replace(self.tasks[task_id], closing=to)
@@ -200,26 +253,27 @@ class Play:
                 pass
 
     def decide(self, event: Event, verdict: Verdict, moment: datetime) -> None:
-        task = next((task for task in self.tasks.values() if self.fits(task, event)), None)
-        if task is None:
+        fits = ((task, self.decider(task, event)) for task in self.tasks.values())
+        task, actor = next((pair for pair in fits if pair[1] is not None), (None, None))
+        if task is None or actor is None:
             waiting = [" or ".join(t.to) for t in self.tasks.values() if t.closing == "open"]
             whom = f"waiting for {', '.join(waiting)}" if waiting else "nobody is waited for"
             raise CaseFailed(f"{event.who} has no open task at {calendar.text(event.at)}; {whom}")
         if verdict in task.require_comment and event.comment is None:
             raise CaseFailed(f"{event.who} must give a comment to {verdict} at {task.step}")
         self.tasks[task.id] = replace(task, closing="decided")
-        actor = Actor(event.who)
         self.befall(Decided(task.id, verdict, actor, moment, event.comment), moment)
 
-    def fits(self, task: TaskSeen, event: Event) -> bool:
-        """Whether an event can be the decision of a task: nobody decides their own request."""
-        return (
-            task.closing == "open"
-            and event.who != self.case.requester
-            and self.directory.holds(event.who, task.assignment)
-            and event.step in {None, task.step}
-            and event.branch in {None, task.branch}
-        )
+    def decider(self, task: TaskSeen, event: Event) -> Actor | None:
+        """As whom the event's person can decide a task; None if it is another one's, or not theirs."""
+        if (
+            task.closing != "open"
+            or event.step not in {None, task.step}
+            or event.branch not in {None, task.branch}
+        ):
+            return None
+        requester, workflow = self.case.requester, self.recipe.workflow
+        return self.directory.decider(event.who, task.assignment, requester, workflow, task.without)
 
     def differences(self) -> list[Difference]:
         """Where the case's expectations and the outcome part."""

@@ -23,6 +23,7 @@ class Fields:
 
     def __init__(self, entries: Entries, path: str, book: Book) -> None:
         self.entries = entries.entries
+        self.line = entries.line
         self.path = path
         self.book = book
 

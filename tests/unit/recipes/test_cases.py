@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from recipes.case_directory import Directory, Person
 from recipes.cases import Report, run
 from recipes.problems import RecipeInvalid
-from recipes.state import AskApprover, AskCandidates, AskEmployee, AskManager, Assignment
 
 SHIPPED = Path(__file__).parents[3] / "workflows_yaml"
 RECIPE = """
@@ -209,6 +207,46 @@ cases: [3]
     (
         """\
 recipe: test.v1.yaml
+org:
+  people:
+    - {id: a, limits: 3, left: "2026-01-01"}
+    - {id: b, limits: {eur: 1, EUR: -1, USD: "1e3", GBP: [1], CHF: 10.5}}
+  roles: {r: [a]}
+  delegations: [{from: a, to: z}, {scope: r, from: a, to: b}, {from: a, to: b, scope: "role:q"}, {until: 3}]
+cases:
+  - name: x
+    requester: a
+    expect: {state: approved, tasks: [{behalf: b}]}
+    delegations: [{from: z, to: a, scope: "workflow:"}]
+    events:
+      - {at: 1h, who: a, delegate: z}
+      - {at: 1h, who: a, delegate: b, scope: "role:z", leave: true}
+      - {at: 1h, who: a, reassign: true}
+""",
+        [
+            "org.people[0].limits: must be a mapping",
+            "org.people[0].left: must be true or false: cases have no calendar",
+            "org.people[1].limits.eur: `eur` is no currency",
+            "org.people[1].limits.EUR: is no amount",
+            "org.people[1].limits.USD: is no amount",
+            "org.people[1].limits.GBP: is no amount",
+            "org.delegations[0].to: nobody is called `z`",
+            "org.delegations[1].scope: `r` is no scope",
+            "org.delegations[2].scope: no role is called `q`",
+            "org.delegations[3].until: unknown key `until` in a delegation",
+            "org.delegations[3]: `from` is missing",
+            "org.delegations[3]: `to` is missing",
+            "cases[0].delegations[0].from: nobody is called `z`",
+            "cases[0].delegations[0].scope: `workflow:` is no scope",
+            "cases[0].events[0].delegate: nobody is called `z`",
+            "cases[0].events[1].leave: comes beside `delegate`",
+            "cases[0].events[1].scope: no role is called `z`",
+            "cases[0].events[2].reassign: must be text, not a boolean",
+        ],
+    ),
+    (
+        """\
+recipe: test.v1.yaml
 org: {people: [{id: a}], roles: 3}
 cases:
   - {name: x, requester: b, at: noon, expect: {}}
@@ -245,6 +283,34 @@ cases:
 ]
 
 
+def test_what_an_organisation_says_counts() -> None:
+    case = """
+recipe: test.v1.yaml
+org:
+  people:
+    - {id: alice, manager: bob, limits: {EUR: 10.50}, time_zone: Europe/Paris, joined: "2020-01-01"}
+    - {id: bob, left: false}
+    - {id: carol, left: true}
+    - {id: dave}
+  delegations: [{from: bob, to: carol}, {from: bob, to: alice}]
+cases:
+  - name: bob has delegated to the requester, so it is his decision again, but he has nobody above
+    requester: alice
+    inputs: {n: 1}
+    expect: {state: created, incidents: [NoApproverFound]}
+  - name: of two delegations of one scope the later counts
+    requester: alice
+    inputs: {n: 1}
+    delegations: [{from: bob, to: dave}]
+    events:
+      - {at: 1h, who: dave, decide: approve}
+    expect: {state: approved, tasks: [{to: dave, behalf: bob}]}
+"""
+    report = run(case.encode(), opened, "x")
+    assert [result.differences for result in report.results] == [(), ()]
+    assert [result.line for result in report.results] == [11, 15]
+
+
 @pytest.mark.parametrize(("text", "told"), BROKEN)
 def test_what_is_wrong_with_a_cases_file(text: str, told: list[str]) -> None:
     assert sorted(problems(text)) == sorted(told)
@@ -258,49 +324,6 @@ def test_a_broken_organisation_or_recipe_is_told_with_its_own_file() -> None:
         run(b"recipe: r.yaml\norg: org.yaml\ncases: []", other)
     with pytest.raises(RecipeInvalid, match=r"r.yaml:1:1: error: `version`"):
         run(b"recipe: r.yaml\norg: {}\ncases: []", other)
-
-
-def directory() -> Directory:
-    people = {
-        "alice": Person("alice", "Alice", "bob", {"department": "d"}),
-        "bob": Person("bob", "Bob", "alice"),
-        "carol": Person("carol", "Carol"),
-    }
-    return Directory(
-        people, {"team": ("alice", "bob", "carol"), "me": ("alice",), "carol": ("bob",)}
-    )
-
-
-def test_the_directory_steps_over_the_requester() -> None:
-    org = directory()
-
-    def users(*asks: AskApprover | AskManager) -> list[str | None]:
-        return [a.assignment.user if a.assignment else None for a in org.answer(asks, "alice")]
-
-    assert users(AskApprover("s", "user:alice")) == ["bob"]
-    assert users(AskManager("s", "bob")) == ["bob"]
-    assert users(AskManager("s", "carol")) == [None]
-    assert users(AskApprover("s", "role:me"), AskApprover("s", "role:none")) == [None, None]
-    assert users(AskApprover("s", "user:nobody"), AskApprover("s", "user:carol")) == [None, "carol"]
-    assert users(AskApprover("s", "carol")) == ["bob"]
-    assert users(*[AskApprover("s", "team")] * 3) == ["bob", "carol", "bob"]
-
-
-def test_the_directory_knows_trees_and_candidates() -> None:
-    org = directory()
-    (tree,) = org.answer((AskEmployee(("manager.manager.manager.name",)),), "alice")
-    assert tree.employee is not None
-    assert tree.employee["manager"]["manager"]["manager"] == {"id": "bob", "name": "Bob"}
-    (lone,) = org.answer((AskEmployee(("manager.name", "department")),), "carol")
-    assert lone.employee == {"id": "carol", "name": "Carol"}
-    asks = (AskCandidates("s", ("team", "user:carol", "team")), AskCandidates("s", ("role:me",)))
-    shared, refused = org.answer(asks, "alice")
-    assert shared.assignment is not None
-    assert shared.assignment.candidates == ("role:team", "user:carol")
-    assert refused.refusal is not None
-    assert org.holds("carol", Assignment(candidates=("user:carol",)))
-    assert not org.holds("carol", Assignment(candidates=("role:me", "role:none")))
-    assert org.principals() >= {"role:carol", "user:carol"}
 
 
 def test_a_verdict_that_yaml_reads_as_a_boolean() -> None:
