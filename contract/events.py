@@ -31,6 +31,8 @@ RECIPE_PUBLISHED = "recipe.published"
 RECIPE_DISABLED = "recipe.disabled"
 RECIPE_ENABLED = "recipe.enabled"
 ORG_IMPORTED = "org.imported"
+DIRECTORY_FAILING = "directory.failing"
+DIRECTORY_HEALED = "directory.healed"
 DELEGATION_SET = "delegation.set"
 DELEGATION_ENDED = "delegation.ended"
 

@@ -1,6 +1,6 @@
 """What travels between API, relay, workflow and activities: all of it frozen, all of it JSON."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
@@ -73,3 +73,23 @@ class Outcome:
 
     state: str
     seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncAsked:
+    """Read the other system's directory now. `most_gone`: so many people may leave at once, for this
+    time, where more than usual do; None for the usual limit."""
+
+    most_gone: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What came of it. `failing` says why the directory stays as it was; `unchanged`: the other system
+    said that nothing is new. `changes` counts what is different now."""
+
+    failing: str | None = None
+    unchanged: bool = False
+    people: int = 0
+    changes: dict[str, int] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()

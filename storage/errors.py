@@ -20,6 +20,13 @@ BAD_ARGUMENT: type[Exception] = DataError
 """An argument that asyncpg could not encode. It is an InterfaceError, so among `UNAVAILABLE`, but no
 waiting makes it right: whoever can, tells it from those first."""
 
+UNFIT: tuple[type[Exception], ...] = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DataError,
+    BAD_ARGUMENT,
+)
+"""What was to be written cannot be kept, now or later: a constraint is against it, or its type."""
+
 UNAVAILABLE: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,

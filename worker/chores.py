@@ -5,10 +5,12 @@ To add one: a workflow here and among WORKFLOWS, its activity and its interval i
 """
 
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
+from contract.messages import SyncAsked, Synced
 from contract.names import (
     ACTIVITY_MIRROR,
     ACTIVITY_SWEEP,
@@ -19,12 +21,25 @@ from contract.names import (
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
 
 
-async def _call(activity: str, *, one_try: timedelta, all_tries: timedelta) -> None:
-    """Call the activity. One that never succeeds ends the run, and the next run begins afresh."""
-    await workflow.execute_activity(
+async def _call(
+    activity: str,
+    *asked: Any,
+    one_try: timedelta,
+    all_tries: timedelta,
+    beats: timedelta | None = None,
+    result_type: type | None = None,
+) -> Any:
+    """Call the activity. One that never succeeds ends the run, and the next run begins afresh.
+
+    One that `beats` (heartbeats, at least so often) is tried again soon after its worker died.
+    """
+    return await workflow.execute_activity(
         activity,
+        args=asked,
+        result_type=result_type,
         start_to_close_timeout=one_try,
         schedule_to_close_timeout=all_tries,
+        heartbeat_timeout=beats,
         retry_policy=_RETRY,
     )
 
@@ -43,8 +58,17 @@ class MirrorWorkflow:
     """Bring the directory up to date with the system that it mirrors."""
 
     @workflow.run
-    async def run(self) -> None:
-        await _call(ACTIVITY_MIRROR, one_try=timedelta(minutes=15), all_tries=timedelta(minutes=20))
+    async def run(self, asked: SyncAsked | None = None) -> Synced:
+        """`asked` is what somebody said who started it by hand."""
+        found: Synced = await _call(
+            ACTIVITY_MIRROR,
+            asked or SyncAsked(),
+            result_type=Synced,
+            one_try=timedelta(minutes=15),
+            all_tries=timedelta(minutes=20),
+            beats=timedelta(seconds=30),
+        )
+        return found
 
 
 WORKFLOWS = (SweepWorkflow, MirrorWorkflow)

@@ -20,6 +20,8 @@ import temporal_client
 from activities.commit import Activities
 from contract.names import ENGINE_VERSION, TASK_QUEUE, TASK_QUEUE_CHORES
 from settings import Settings
+from storage import mirror
+from storage.errors import FAILED
 from storage.pool import Pool, patient_pool
 from worker import schedules
 from worker.workflow import ApprovalWorkflow
@@ -83,11 +85,28 @@ async def run(settings: Settings) -> None:
     client = await _patient_client(settings, stopping) if pool is not None else None
     if pool is None or client is None:
         return
+    await _say_what_is_mirrored(pool, settings)
     async with build(client, pool, settings), schedules.build(client, pool, settings):
         _log.info("worker runs", task_queues=[TASK_QUEUE, TASK_QUEUE_CHORES])
         await stopping.wait()
         _log.info("worker finishes what is under way")
     await pool.close()
+
+
+async def _say_what_is_mirrored(pool: Pool, settings: Settings) -> None:
+    """Before the first request is carried on: an empty directory that mirrors another must not be asked.
+
+    If Postgres goes away just now, the first reading of the other system says it.
+    """
+    origin = schedules.mirrored(settings)
+    try:
+        async with pool.acquire() as connection:
+            if origin is None:
+                await mirror.withdraw(connection)
+            else:
+                await mirror.declare(connection, origin.url, origin.patience)
+    except FAILED as error:
+        _log.warning("what the directory mirrors was not written", error=str(error))
 
 
 async def _patient_client(settings: Settings, stopping: asyncio.Event) -> Client | None:

@@ -23,6 +23,8 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker
 
+from activities.mirror import Mirroring, Origin
+from activities.pages import Bounds
 from activities.sweep import Sweeping
 from contract.names import TASK_QUEUE_CHORES, WORKFLOW_MIRROR, WORKFLOW_SWEEP
 from settings import Settings
@@ -32,6 +34,8 @@ from worker.chores import WORKFLOWS
 _CATCH_UP = timedelta(minutes=1)
 """What was missed for longer than this, while Temporal was down, is not made up for."""
 
+_WHOLE_SECONDS = 840.0
+"""Within one try of the mirror's activity, with time left to write."""
 
 SWEEP_EVERY = timedelta(seconds=30)
 """Whoever leaves or comes back by the clock alone is noticed within this time."""
@@ -59,8 +63,24 @@ def chores(settings: Settings) -> tuple[Chore, ...]:
 
 def activities(pool: Pool, settings: Settings) -> list[Callable[..., Any]]:
     """What chores call."""
-    del settings
-    return [Sweeping(pool).sweep]
+    origin = mirrored(settings)
+    mirroring = [] if origin is None else [Mirroring(pool, origin).mirror]
+    return [Sweeping(pool).sweep, *mirroring]
+
+
+def mirrored(settings: Settings) -> Origin | None:
+    """The system that the directory mirrors, if it does."""
+    if settings.directory_url is None or settings.directory_mapping is None:
+        return None
+    page = settings.directory_timeout_seconds
+    return Origin(
+        url=settings.directory_url,
+        mapping_file=settings.directory_mapping,
+        patience=timedelta(seconds=settings.directory_patience_seconds),
+        token=settings.directory_token,
+        token_file=settings.directory_token_file,
+        bounds=Bounds(page=page, whole=min(20 * page, _WHOLE_SECONDS)),
+    )
 
 
 def build(client: Client, pool: Pool, settings: Settings) -> Worker:

@@ -93,7 +93,16 @@ CREATE TABLE directory_mirror (
     stale_after    timestamptz NOT NULL,
     failing        text,                       -- what the last try said; null if it succeeded
     failing_since  timestamptz,
+    tried_at       timestamptz,
+    people         int,                        -- how many the last good list had
+    doubts         text[] NOT NULL DEFAULT '{}', -- what of it could not be taken as it is
+    validators     jsonb,                      -- how to ask whether anything has changed since
     CONSTRAINT failing_as_a_whole CHECK ((failing IS NULL) = (failing_since IS NULL))
+);
+
+-- Who came from there. They leave when they are there no longer; other people are nobody's but ours.
+CREATE TABLE mirrored_people (
+    person  text PRIMARY KEY REFERENCES people
 );
 
 -- What a task remembers: the question whose answer its assignment is (recipes.state), who may not decide
@@ -140,6 +149,7 @@ GRANT INSERT, DELETE ON department_members, approval_limits TO countersign_app;
 GRANT UPDATE (valid) ON department_members, approval_limits TO countersign_app;
 GRANT INSERT ON departments TO countersign_app;
 GRANT INSERT, UPDATE, DELETE ON directory_mirror TO countersign_app;
+GRANT SELECT, INSERT ON mirrored_people TO countersign_app;
 REVOKE DELETE ON people, roles FROM countersign_app;
 REVOKE UPDATE ON manager_lines, role_members FROM countersign_app;
 GRANT UPDATE (valid) ON manager_lines, role_members TO countersign_app;

@@ -1,0 +1,222 @@
+"""Mirrors another system's directory: read its list, look whether it can be right, write it.
+
+What goes wrong over there is no error here: the directory stays as it is, and says why. Only what
+goes wrong in Postgres raises, and Temporal tries again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import structlog
+from pydantic import SecretStr
+from temporalio import activity
+
+from activities import mapping, people
+from activities.mapping import MappingInvalid
+from activities.pages import Bounds, Listed, Source, SourceFailed, Validators
+from activities.people import Mapped
+from contract.messages import SyncAsked, Synced
+from contract.names import ACTIVITY_MIRROR
+from recipes.model import Json
+from storage import mirror, org
+from storage.errors import UNFIT
+from storage.mirror import Standing, Success
+from storage.org import PersonRow
+from storage.pool import Connection, Pool
+
+_log = structlog.get_logger()
+_BEAT = 5.0
+_GONE_SHARE = 10
+"""One in so many people may leave between two readings; more is taken for a mistake over there."""
+_GONE_ALWAYS = 10
+"""So many may leave whatever their share is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The other system, as settings have it. `patience` is how long its last good list counts."""
+
+    url: str
+    mapping_file: Path
+    patience: timedelta
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+class Mirroring:
+    """The mirror's activity, over a pool. `sleep` waits between tries, in seconds."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        origin: Origin,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._pool = pool
+        self._origin = origin
+        self._sleep = sleep
+
+    @activity.defn(name=ACTIVITY_MIRROR)
+    async def mirror(self, asked: SyncAsked) -> Synced:
+        """Bring the directory up to date, or say why it stays as it is."""
+        async with _beating():
+            return await self.sync(asked)
+
+    async def sync(self, asked: SyncAsked) -> Synced:
+        """Once: read, look, write. Raises only what Postgres does."""
+        origin = self._origin
+        await mirror.declare(self._pool, origin.url, origin.patience)
+        before = await mirror.standing(self._pool)
+        try:
+            listed, mapped, fingerprint = await self._read(before)
+            async with self._pool.acquire() as connection, connection.transaction():
+                return await self._write(connection, listed, mapped, fingerprint, asked)
+        except (SourceFailed, MappingInvalid) as failure:
+            why = str(failure)
+        except UNFIT as error:
+            why = f"the list has what the directory can't keep ({type(error).__name__})"
+        _log.warning("the directory stays as it is", why=why)
+        async with self._pool.acquire() as connection:
+            await mirror.failed(connection, why)
+        return Synced(failing=why)
+
+    async def _read(self, before: Standing | None) -> tuple[Listed, Mapped | None, str]:
+        """The other system's list and what it means; None if it has not changed."""
+        text, token = await asyncio.to_thread(self._files)
+        plan = mapping.parse(text, self._origin.mapping_file.name)
+        source = Source(self._origin.url, token, plan, self._origin.bounds, self._sleep)
+        fingerprint = sha256(text).hexdigest()
+        listed = await source.read(await self._known(before, fingerprint))
+        if listed.items is None:
+            return listed, None, fingerprint
+        return listed, await asyncio.to_thread(people.rows, listed.items, plan), fingerprint
+
+    def _files(self) -> tuple[bytes, SecretStr | None]:
+        """The mapping file and the token, read anew each time: both may be replaced."""
+        origin = self._origin
+        try:
+            text = origin.mapping_file.read_bytes()
+        except OSError as error:
+            raise SourceFailed(f"COUNTERSIGN_DIRECTORY_MAPPING: {error.strerror}") from None
+        if origin.token_file is None:
+            return text, origin.token
+        try:
+            return text, SecretStr(origin.token_file.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "is no text"
+            raise SourceFailed(f"COUNTERSIGN_DIRECTORY_TOKEN_FILE: {why}") from None
+
+    async def _known(self, before: Standing | None, fingerprint: str) -> Validators:
+        """What to ask by whether anything is new. Nothing, where anything else is: the mapping file, or
+        the directory, which somebody may have written by hand since."""
+        kept = None if before is None else before.validators
+        if before is None or kept is None or before.failing is not None:
+            return Validators()
+        if (kept["mapping"], kept["changes"]) != (fingerprint, await mirror.changes(self._pool)):
+            return Validators()
+        return Validators(kept["etag"], kept["last_modified"])
+
+    async def _write(
+        self,
+        connection: Connection,
+        listed: Listed,
+        mapped: Mapped | None,
+        fingerprint: str,
+        asked: SyncAsked,
+    ) -> Synced:
+        at = await org.lock(connection)
+        before = await mirror.hold(connection)
+        if before is None:
+            raise SourceFailed("the directory is no mirror any more: the settings have changed")
+        counted: dict[str, int] = {}
+        if mapped is not None:
+            counted = await _load(connection, at, mapped, asked)
+        changes = await mirror.changes(connection) + (before.failing is not None)
+        validators: dict[str, Json] = {
+            "mapping": fingerprint,
+            "changes": changes,
+            "etag": listed.validators.etag,
+            "last_modified": listed.validators.last_modified,
+        }
+        success = Success(
+            self._origin.patience,
+            None if mapped is None else len(mapped.people),
+            () if mapped is None else mapped.doubts,
+            validators if listed.validators.headers() else None,
+        )
+        await mirror.succeeded(connection, at, before, success)
+        if mapped is None:
+            return Synced(unchanged=True, people=before.people or 0)
+        _log.info("the directory is mirrored", people=len(mapped.people), **counted)
+        return Synced(people=len(mapped.people), changes=counted, doubts=mapped.doubts)
+
+
+async def _load(
+    connection: Connection, at: datetime, mapped: Mapped, asked: SyncAsked
+) -> dict[str, int]:
+    """Make the directory say what the list says; how many of what is different now."""
+    owned = await mirror.mirrored(connection)
+    rows = await _known_or_here(connection, mapped.people)
+    listed = {row.id for row in rows}
+    here = {row.id for row in rows if not _has_left(row)}
+    gone = [person for person, employed in owned.items() if employed and person not in here]
+    _refuse_too_many(len(gone), sum(owned.values()), asked)
+    leavers = [person for person in gone if person not in listed]
+    rows += await mirror.as_leavers(connection, at, leavers)
+    changes = await org.load(connection, at, rows, (), mirror.ACTOR)
+    await mirror.own(connection, list(listed))
+    return {name: count for name, count in asdict(changes).items() if count}
+
+
+def _refuse_too_many(gone: int, before: int, asked: SyncAsked) -> None:
+    most = max(_GONE_ALWAYS, before // _GONE_SHARE)
+    most = most if asked.most_gone is None else max(most, asked.most_gone)
+    if gone > most:
+        raise SourceFailed(
+            f"{gone} of {before} people would leave at once, {most} may: if that is right,"
+            f" countersign org mirror sync --most-gone {gone}"
+        )
+
+
+async def _known_or_here(connection: Connection, people: tuple[PersonRow, ...]) -> list[PersonRow]:
+    """Without those who had left before we ever heard of them; they are nobody's manager here."""
+    left = [row.id for row in people if _has_left(row)]
+    unknown = await org.unknown_people(connection, left)
+    return [
+        replace(row, manager=None) if row.manager in unknown else row
+        for row in people
+        if row.id not in unknown
+    ]
+
+
+def _has_left(row: PersonRow) -> bool:
+    """As of now, by the calendar: their own day may end some hours earlier or later."""
+    if isinstance(row.left, datetime):
+        return row.left <= datetime.now(UTC)
+    if isinstance(row.left, date):
+        return row.left < datetime.now(UTC).date()
+    return bool(row.left)
+
+
+@asynccontextmanager
+async def _beating() -> AsyncIterator[None]:
+    """Tells Temporal that this still runs, so that a dead worker's reading is begun again soon."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(_BEAT)
+
+    heart = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        heart.cancel()
+        with suppress(asyncio.CancelledError):
+            await heart
