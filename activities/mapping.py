@@ -11,7 +11,7 @@ A name with dots or brackets of its own is quoted: `'"work.email"'`. Examples ar
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from recipes.fields import Fields
@@ -108,6 +108,9 @@ class Mapping:
     pages: Pages | None = None
 
 
+_NOBODY = PersonFields(id=(), name=())
+
+
 def parse(text: bytes, file: str) -> Mapping:
     """The mapping that `text` spells. MappingInvalid with everything that is wrong."""
     try:
@@ -118,7 +121,7 @@ def parse(text: bytes, file: str) -> Mapping:
             book.error("", "is no mapping", "write `request`, `items` and `person`")
             raise RecipeInvalid(book.in_order())
         found = _mapping(Fields(root, "", book))
-        if book.failed or found is None:
+        if book.failed:
             raise RecipeInvalid(book.in_order())
     except RecipeInvalid as invalid:
         raise MappingInvalid(str(invalid)) from None
@@ -152,15 +155,20 @@ def value_at(item: Json, path: Path) -> Json:
     return item
 
 
-def _mapping(fields: Fields) -> Mapping | None:
+def _mapping(fields: Fields) -> Mapping:
     fields.known(("request", "pages", "items", "person"), "a mapping")
     request = _inner(fields, "request", "write `request: {path: ..., auth: bearer}`")
     person = _inner(fields, "person", "say where the fields are: `person: {id: ..., name: ...}`")
-    items = _path(fields, "items") if fields.node("items") is not None else ()
-    pages = _optional(fields, "pages", _pages)
-    read_person = None if person is None else _person(person)
-    if request is None or read_person is None:
-        return None
+    found = Mapping(
+        path="/",
+        items=(_path(fields, "items") or ()) if fields.node("items") is not None else (),
+        person=_NOBODY if person is None else _person(person),
+        pages=_optional(fields, "pages", _pages),
+    )
+    return found if request is None else _with_request(found, request)
+
+
+def _with_request(found: Mapping, request: Fields) -> Mapping:
     request.known(("path", "auth", "header", "headers", "parameters"), "a request")
     auths: dict[str, Auth] = {
         "bearer": "bearer",
@@ -168,15 +176,13 @@ def _mapping(fields: Fields) -> Mapping | None:
         "header": "header",
         "none": "none",
     }
-    return Mapping(
+    return replace(
+        found,
         path=_request_path(request),
-        items=items or (),
-        person=read_person,
         auth=request.choice("auth", auths) or "bearer",
         header=request.text("header") or "X-Api-Key",
         headers=_headers(request),
         parameters=_texts(request, "parameters"),
-        pages=pages,
     )
 
 

@@ -18,7 +18,7 @@ from temporalio import activity
 
 from activities import mapping, people
 from activities.mapping import MappingInvalid
-from activities.pages import Bounds, Listed, Source, SourceFailed, Validators
+from activities.pages import Bounds, Source, SourceFailed, Validators
 from activities.people import Mapped
 from contract.messages import SyncAsked, Synced
 from contract.names import ACTIVITY_MIRROR
@@ -70,13 +70,9 @@ class Mirroring:
 
     async def sync(self, asked: SyncAsked) -> Synced:
         """Once: read, look, write. Raises only what Postgres does."""
-        origin = self._origin
-        await mirror.declare(self._pool, origin.url, origin.patience)
-        before = await mirror.standing(self._pool)
+        await mirror.declare(self._pool, self._origin.url, self._origin.patience)
         try:
-            listed, mapped, fingerprint = await self._read(before)
-            async with self._pool.acquire() as connection, connection.transaction():
-                return await self._write(connection, listed, mapped, fingerprint, asked)
+            return await self._sync(asked)
         except (SourceFailed, MappingInvalid) as failure:
             why = str(failure)
         except UNFIT as error:
@@ -86,16 +82,29 @@ class Mirroring:
             await mirror.failed(connection, why)
         return Synced(failing=why)
 
-    async def _read(self, before: Standing | None) -> tuple[Listed, Mapped | None, str]:
-        """The other system's list and what it means; None if it has not changed."""
+    async def _sync(self, asked: SyncAsked) -> Synced:
+        while True:
+            before = await mirror.standing(self._pool)
+            reading = await self._read(before)
+            async with self._pool.acquire() as connection, connection.transaction():
+                at = await org.lock(connection)
+                held = await mirror.hold(connection)
+                if before is None or held is None:
+                    raise SourceFailed("the directory mirrors nothing any more")
+                if held.synced_at == before.synced_at:
+                    return await self._write(connection, at, held, reading, asked)
+            # A list that was written meanwhile may be newer than ours: once more.
+
+    async def _read(self, before: Standing | None) -> "_Reading":
         text, token = await asyncio.to_thread(self._files)
         plan = mapping.parse(text, self._origin.mapping_file.name)
         source = Source(self._origin.url, token, plan, self._origin.bounds, self._sleep)
         fingerprint = sha256(text).hexdigest()
         listed = await source.read(await self._known(before, fingerprint))
         if listed.items is None:
-            return listed, None, fingerprint
-        return listed, await asyncio.to_thread(people.rows, listed.items, plan), fingerprint
+            return _Reading(None, listed.validators, fingerprint)
+        mapped = await asyncio.to_thread(people.rows, listed.items, plan)
+        return _Reading(mapped, listed.validators, fingerprint)
 
     def _files(self) -> tuple[bytes, SecretStr | None]:
         """The mapping file and the token, read anew each time: both may be replaced."""
@@ -125,36 +134,48 @@ class Mirroring:
     async def _write(
         self,
         connection: Connection,
-        listed: Listed,
-        mapped: Mapped | None,
-        fingerprint: str,
+        at: datetime,
+        before: Standing,
+        reading: "_Reading",
         asked: SyncAsked,
     ) -> Synced:
-        at = await org.lock(connection)
-        before = await mirror.hold(connection)
-        if before is None:
-            raise SourceFailed("the directory is no mirror any more: the settings have changed")
+        mapped = reading.mapped
         counted: dict[str, int] = {}
         if mapped is not None:
             counted = await _load(connection, at, mapped, asked)
+        # Healing is an event of the directory, too.
         changes = await mirror.changes(connection) + (before.failing is not None)
-        validators: dict[str, Json] = {
-            "mapping": fingerprint,
-            "changes": changes,
-            "etag": listed.validators.etag,
-            "last_modified": listed.validators.last_modified,
-        }
         success = Success(
             self._origin.patience,
             None if mapped is None else len(mapped.people),
             () if mapped is None else mapped.doubts,
-            validators if listed.validators.headers() else None,
+            reading.kept(changes),
         )
         await mirror.succeeded(connection, at, before, success)
         if mapped is None:
             return Synced(unchanged=True, people=before.people or 0)
         _log.info("the directory is mirrored", people=len(mapped.people), **counted)
         return Synced(people=len(mapped.people), changes=counted, doubts=mapped.doubts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the other system's list means, None if it has not changed; and what the mapping file was."""
+
+    mapped: Mapped | None
+    validators: Validators
+    fingerprint: str
+
+    def kept(self, changes: int) -> dict[str, Json] | None:
+        """What to keep, to ask by whether anything is new; None if the system offers nothing."""
+        if not self.validators.headers():
+            return None
+        return {
+            "mapping": self.fingerprint,
+            "changes": changes,
+            "etag": self.validators.etag,
+            "last_modified": self.validators.last_modified,
+        }
 
 
 async def _load(

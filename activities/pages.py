@@ -207,7 +207,7 @@ class Source:
                     return _Response(None, Validators(), not_modified=True)
                 self._check_status(response)
                 body = await self._body(response)
-                tree = await asyncio.to_thread(self._json, response, body)
+                tree = await asyncio.to_thread(self._json, body)
                 return _Response(
                     tree,
                     Validators(
@@ -221,7 +221,7 @@ class Source:
         status = response.status_code
         if status == 200:
             return
-        said = f"answers {status} {response.reason_phrase[:40]}".strip()
+        said = f"answers {status} {httpx.codes.get_reason_phrase(status)}".strip()
         if status in _TRY_AGAIN:
             raise _TryAgain(said, _retry_after(response))
         hint = _TO_CHECK.get(status)
@@ -240,14 +240,13 @@ class Source:
             raise self._failed(f"answers more than {_mib(self.bounds.all_bytes)} in all")
         return bytes(body)
 
-    def _json(self, response: httpx.Response, body: bytes) -> Json:
+    def _json(self, body: bytes) -> Json:
         """The body as JSON; numbers with a point are exact Decimals."""
         try:
             return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
         except ValueError:
-            kind = response.headers.get("content-type", "").partition(";")[0].strip()[:60]
             if body.lstrip()[:1] == b"<":
-                what = f"answers {kind or 'markup'} instead of JSON: a sign-in page? Check `auth`"
+                what = "answers HTML or XML instead of JSON: a sign-in page? Check `auth`"
                 raise self._failed(what) from None
             raise _TryAgain("answers what is no JSON, or breaks off", None) from None
         except RecursionError:

@@ -224,7 +224,7 @@ def _text(item: Json, path: Path, place: int, field: str) -> str | None:
 
 
 def _wrong(place: int, field: str, wanted: str) -> SourceFailed:
-    return SourceFailed(f"number {place} of the list has no {wanted} at `person.{field}`")
+    return SourceFailed(f"number {place} of the list does not have {wanted} at `person.{field}`")
 
 
 def _folded(key: str, manager: Manager) -> str:

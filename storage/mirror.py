@@ -157,9 +157,10 @@ class Success:
 
 SUCCEEDED = """
 UPDATE directory_mirror
-   SET synced_at = $1, tried_at = $1, stale_after = $1 + $2::interval, failing = NULL,
-       failing_since = NULL, people = coalesce($3, people),
-       doubts = CASE WHEN $3 IS NULL THEN doubts ELSE $4::text[] END, validators = $5
+   SET synced_at = $1::timestamptz, tried_at = $1::timestamptz,
+       stale_after = $1::timestamptz + $2::interval, failing = NULL,
+       failing_since = NULL, people = coalesce($3::int, people),
+       doubts = CASE WHEN $3::int IS NULL THEN doubts ELSE $4::text[] END, validators = $5
 """
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -55,7 +55,7 @@ def source(
         server.url,
         SecretStr(TOKEN),
         mapping.parse(text.encode(), "map.yaml"),
-        Bounds(**({"page": 5.0, "tries": 3} | bounds)),
+        replace(Bounds(page=5.0, tries=3), **bounds),
         (clock or Clock()).sleep,
     )
 
@@ -230,7 +230,9 @@ async def test_trouble_without_end(server: PeopleServer) -> None:
 async def test_slowness_has_an_end(server: PeopleServer, how: Any) -> None:
     server.will(how)
     text = await refused(source(server, page=0.1, tries=2))
-    assert text.endswith(("did not answer in time, 2 times", "did not answer within 0.1 s, 2 times"))
+    assert text.endswith(
+        ("did not answer in time, 2 times", "did not answer within 0.1 s, 2 times")
+    )
 
 
 async def test_the_whole_list_has_a_limit_of_time(server: PeopleServer) -> None:
@@ -249,7 +251,7 @@ async def test_nobody_is_there(server: PeopleServer) -> None:
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (raw(b"<html>Sign in</html>", kind="text/html"), "text/html instead of JSON"),
+        (raw(b"<html>Sign in</html>", kind="text/html"), "HTML or XML instead of JSON"),
         (raw(b"\n <!doctype html>"), "instead of JSON"),
         (raw(b"\xff\xfe\x00"), "no JSON"),
         (raw(b"NaN"), "no JSON"),

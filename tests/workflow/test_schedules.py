@@ -1,14 +1,24 @@
 """Schedules of chores on the real server: made once, changed, paused by people, removed, and run."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from temporalio.client import Client, ScheduleDescription
 from temporalio.service import RPCError
 
-from worker.schedules import Chore, arrange
+import temporal_client
+from contract.messages import SyncAsked, Synced
+from contract.names import TASK_QUEUE_CHORES, WORKFLOW_MIRROR
+from settings import Settings
+from storage.pool import Pool
+from tests.integration.people_server import answer, people_server
+from tests.stack import Database, TemporalServer
+from worker.schedules import Chore, arrange, build, chores
 
 
 def _named(every: float | None) -> Chore:
@@ -54,3 +64,35 @@ async def test_what_is_off_is_removed_and_stays_so(temporal_connection: Client) 
     await arrange(temporal_connection, [off])
     with pytest.raises(RPCError, match="not found"):
         await _described(temporal_connection, chore)
+
+
+async def test_a_worker_mirrors_the_directory_by_itself(
+    temporal_server: TemporalServer, database: Database, pool: Pool, tmp_path: Path
+) -> None:
+    """The schedule runs at once when it is made; a reading that fails says so and is no failed run."""
+    file = tmp_path / "map.yaml"
+    file.write_text("request: {path: /people}\nperson: {id: id, name: name}\n")
+    async with people_server() as server:
+        server.will(answer([{"id": "ann", "name": "Ann"}]))
+        loaded = Settings(
+            database_url=database.url,
+            temporal_address=temporal_server.address,
+            directory_url=server.url,
+            directory_mapping=file,
+            directory_token=SecretStr("t"),
+        )
+        client = await temporal_client.connect(temporal_server.address, "default")
+        async with build(client, pool, loaded):
+            await arrange(client, chores(loaded))
+            while not await pool.fetchval("SELECT count(*) FROM people"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            server.will(answer([]))
+            by_hand = await client.execute_workflow(
+                WORKFLOW_MIRROR,
+                SyncAsked(),
+                id=f"mirror-{uuid4()}",
+                task_queue=TASK_QUEUE_CHORES,
+                result_type=Synced,
+            )
+            assert by_hand.failing == "the list of people is empty"
+        await arrange(client, [replace(chore, every=None) for chore in chores(loaded)])
