@@ -12,7 +12,7 @@ from contract.messages import CommitInput, CommitResult, Committed
 from contract.names import ACTIVITY_COMMIT
 from recipes import progress
 from recipes.model import Recipe
-from recipes.state import Answer, Commanded
+from recipes.state import Answer, Commanded, Rechecked
 from storage import recipes as published
 from storage.commits import Earlier, Lost, commit, flag_failing, standing
 from storage.errors import UNAVAILABLE
@@ -75,9 +75,13 @@ class Activities:
 
 
 def _as_of(asked: CommitInput) -> datetime:
-    """The moment the directory is asked about: not before a command that may follow its repair.
+    """The moment the directory is asked about: not before a command that may follow its repair, nor
+    before the change that makes it worth asking again.
 
-    Commands and the directory have their times from Postgres, transitions from Temporal.
+    These and the directory have their times from Postgres, transitions from Temporal.
     """
-    at = asked.happening.at if isinstance(asked.happening, Commanded) else asked.now
-    return max(at, asked.now)
+    match asked.happening:
+        case Commanded(at=at) | Rechecked(at=at):
+            return max(at, asked.now)
+        case _:
+            return asked.now

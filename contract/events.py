@@ -79,15 +79,5 @@ def assigned(given: Assignment) -> dict[str, Json]:
         "on_behalf_of": given.on_behalf_of,
         "via": list(given.via),
         "chain": [asdict(hop) for hop in given.chain],
-        "delegations": _rests_on(given),
+        "delegations": list(given.delegations),
     }
-
-
-def _rests_on(assignment: Assignment) -> list[str]:
-    """The ids of the delegations by which the assignee decides, the first one first."""
-    ids: list[str] = []
-    for hop in reversed(assignment.chain):
-        if hop.rule != "delegation" or hop.delegation is None:
-            break
-        ids.insert(0, hop.delegation)
-    return ids

@@ -19,11 +19,13 @@ from recipes.state import (
     Commanded,
     Decided,
     Effect,
+    FixedSeat,
     Incident,
     IncidentKind,
     OpenTask,
     Record,
     Seat,
+    SeatAsk,
     SettleCommand,
     State,
     Task,
@@ -46,7 +48,12 @@ class Changes:
     # --- incidents ---
 
     def raise_incident(self, kind: IncidentKind, detail: str, seat: str | None) -> None:
+        """The seat's one incident: it takes the place of another, and of the same it is none."""
         step, detail = self.step().id, short(detail, DETAIL_LIMIT)
+        stands = next((i for i in self.state.incidents if i.seat == seat), None)
+        if stands is not None and (stands.kind, stands.detail) == (kind, detail):
+            return
+        self.clear_incident(seat)
         incident = Incident(kind, detail, step, seat, self.now)
         self.state = replace(self.state, incidents=(*self.state.incidents, incident))
         payload: dict[str, Json] = {"kind": kind, "detail": detail, "step": step, "seat": seat}
@@ -66,26 +73,50 @@ class Changes:
 
     # --- tasks and seats ---
 
-    def open_task(self, seat: str, ballot: Ballot, assignment: Assignment, level: int) -> None:
-        number = self.state.tasks_opened + 1
+    def open_task(
+        self, ask: SeatAsk, assignment: Assignment, level: int = 0, *, by_hand: bool = False
+    ) -> None:
+        """A task of `ask`'s seat, whose time begins now."""
+        ballot = self.ballot(ask.seat)
         timer = level_of(ballot, level)
         due = self.now + timedelta(seconds=timer.after) if timer else None
-        task = Task(
+        number = self.state.tasks_opened + 1
+        self.put_new(
+            Task(
+                id=numbered(self.state, number),
+                seat=ask.seat,
+                assignment=assignment,
+                level=level,
+                opened_at=self.now,
+                due_at=due,
+                remind_at=self.reminders(ballot, due),
+                ask=ask,
+                by_hand=by_hand,
+            )
+        )
+
+    def replace_task(self, task: Task, ask: SeatAsk, assignment: Assignment) -> None:
+        """Give what is left of the task's time to others: it is closed, and another one opened."""
+        number = self.state.tasks_opened + 1
+        successor = replace(
+            task,
             id=numbered(self.state, number),
-            seat=seat,
             assignment=assignment,
-            level=level,
             opened_at=self.now,
-            due_at=due,
-            remind_at=self.reminders(ballot, due),
+            ask=ask,
         )
+        self.close_task(task, "reassigned", f"to {', '.join(assignment.people)}")
+        self.put_new(successor)
+
+    def put_new(self, task: Task) -> None:
+        state, step, ballot = self.state, self.step(), self.ballot(task.seat)
         self.state = replace(
-            self.state, state="pending", tasks_opened=number, tasks=(*self.state.tasks, task)
+            state, state="pending", tasks_opened=state.tasks_opened + 1, tasks=(*state.tasks, task)
         )
-        step = self.step()
         branch = ballot.id if isinstance(step, ApprovalStep) and step.type == "parallel" else None
+        fixed = self.fixed_seat(task.seat) is not None and not (task.level or task.by_hand)
         self.effects.append(
-            OpenTask(task, step.id, branch, ballot.require_comment, self.state.digest)
+            OpenTask(task, step.id, branch, ballot.require_comment, state.digest, fixed)
         )
 
     def reminders(self, ballot: Ballot, due: datetime | None) -> tuple[datetime, ...]:
@@ -117,15 +148,25 @@ class Changes:
         self.state = replace(self.state, seats=tuple(seats))
 
     def note_result(self, decision: Decided) -> None:
-        """What later expressions see of this decision as `steps.<id>`."""
+        """What later expressions see of this decision as `steps.<id>`, and who decides no step that
+        is `not_same_as` this one."""
         step = self.step().id
         result = self.state.results.get(step, {})
         people = [*result.get("decided_by", []), decision.actor.user]
         result = {**result, "decided_by": people, "comment": decision.comment}
-        self.state = replace(self.state, results={**self.state.results, step: result})
+        whose = decision.actor.user, decision.actor.on_behalf_of
+        deciders = [*self.state.deciders.get(step, ()), *(who for who in whose if who is not None)]
+        self.state = replace(
+            self.state,
+            results={**self.state.results, step: result},
+            deciders={**self.state.deciders, step: tuple(dict.fromkeys(deciders))},
+        )
 
-    def settle_command(self, command: Commanded, refusal: str | None = None) -> None:
-        detail = refusal or ("cancelled" if command.command == "cancel" else "tried again")
+    def settle_command(
+        self, command: Commanded, refusal: str | None = None, done: str = "tried again"
+    ) -> None:
+        """Applied, and what was `done`; or the refusal."""
+        detail = refusal or done
         self.effects.append(
             SettleCommand(command.command_id, command.command, refusal is None, detail)
         )
@@ -143,6 +184,11 @@ class Changes:
 
     def seat(self, key: str) -> Seat:
         return next(seat for seat in self.state.seats if seat.key == key)
+
+    def fixed_seat(self, key: str) -> FixedSeat | None:
+        """The seat as `resolve: at_submit` fixed it."""
+        fixed = self.state.fixed.get(self.step().id, ())
+        return next((seat for seat in fixed if seat.seat.key == key), None)
 
     def task_of(self, seat: str) -> Task | None:
         """The seat's open task."""

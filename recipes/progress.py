@@ -1,6 +1,8 @@
 """What a recipe means: `apply` turns a state and a happening into a new state and its effects.
 
-ALL state changes of a request are here; nothing here knows a clock, a database or a network.
+ALL state changes of a request begin here; nothing here knows a clock, a database or a network. Its
+layers: `changes` are the ways a state may change, `questions` whom a seat is asked for, `fixing` what
+is asked once at submission, `seating` what answers do; here is what happens when, and what follows.
 
 The rules
 ---------
@@ -14,9 +16,18 @@ The rules
   brings the answers nothing else is applied. A refusal raises an incident on the seat; the request
   waits, other seats go on, and the command `retry` asks again. A seat has one incident at most.
 * What expressions see as `employee` is asked afresh in every transition that reads it; seats that
-  wait for it are `state.unasked` meanwhile.
+  wait for it are `state.unasked` meanwhile. With `resolve: at_submit` who holds what the templates
+  name is asked at the start, and stays (`state.fixed`); who decides for them is asked when it counts.
+* Nobody decides a step that is `not_same_as` one they decided, or that was decided on their behalf
+  (`state.deciders`); with `authority` the approver's own limit covers the amount. Both hold for
+  whoever comes later, by escalation or recheck, too; a reassignment by hand is bound by the first.
 * Several approvals are several people's: where a step needs more than one, a seat whose task would
   go to somebody who has another of its seats, by a task or by a vote, gets an incident instead.
+* `Rechecked` asks again who has open tasks. The same answer changes nothing. Another one replaces the
+  task by one of the same level and time; a refusal leaves it open, with an incident. Seats that have
+  one are passed over, but for those of a directory that could not be asked.
+* The command `reassign` replaces a task, or an incident, by a task of somebody chosen, or of who
+  decides for them. It is refused where that person may not decide; then nothing changes.
 * A task that is due does what its level says. An escalation replaces the task by one for the
   manager; where there is none the old task stays, and an incident says so.
 * The first decision on a task counts. Storage arbitrates who was first, so a `Decided` is never
@@ -28,36 +39,30 @@ The rules
                             '--cancel--> cancelled
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from recipes import expressions
-from recipes.changes import Changes, level_of, numbered
+from recipes.changes import level_of, numbered
 from recipes.expressions import ExpressionError
-from recipes.findings import short
-from recipes.model import ActionStep, ApprovalStep, Ballot, Json, Recipe, Step, TimeoutAction
-from recipes.references import kind, once, reference
+from recipes.model import ActionStep, ApprovalStep, Json, Recipe, Step, TimeoutAction
+from recipes.seating import Seating
 from recipes.state import (
     ENGINE,
     Actor,
     Answer,
     Answered,
     Ask,
-    AskApprover,
-    AskCandidates,
     AskEmployee,
-    AskManager,
-    Assignment,
     Closing,
     Commanded,
     Decided,
     FinalState,
     Happening,
+    Rechecked,
     Record,
     RemindTask,
-    Seat,
     Started,
     State,
     Task,
@@ -65,9 +70,6 @@ from recipes.state import (
     Transition,
     Vote,
 )
-
-APPROVERS_LIMIT = 100
-"""How many people an `approvers` list may give."""
 
 
 def initial(
@@ -95,7 +97,7 @@ def apply(recipe: Recipe, state: State, happening: Happening, now: datetime) -> 
     """What follows from `happening` befalling `state` at `now`.
 
     While `state.asks` is not empty only `Answered` may be applied. Any other happening counts
-    `seq` up by one if it changes anything; a transition without effects and asks changed nothing.
+    `seq` up by one if it changes anything or has to ask.
     """
     run = _Run(recipe, state, now)
     if isinstance(happening, Answered):
@@ -166,12 +168,8 @@ def snapshot(recipe: Recipe, state: State) -> dict[str, Json]:
     }
 
 
-class _Run(Changes):
+class _Run(Seating):
     """One application in progress: what happens to the request, step by step, by the rules above."""
-
-    def __init__(self, recipe: Recipe, state: State, now: datetime) -> None:
-        super().__init__(recipe, state, now)
-        self.environment = expressions.environment(recipe)
 
     def transition(self) -> Transition:
         # Facts of the directory are true now; a later transition asks again.
@@ -181,20 +179,28 @@ class _Run(Changes):
 
     # --- happenings ---
 
-    def befall(self, happening: Started | Decided | Commanded | Ticked) -> None:
+    def befall(self, happening: Started | Decided | Commanded | Rechecked | Ticked) -> None:
         match happening:
             case Commanded():
                 self.commanded(happening)
             case _ if self.state.final:
                 pass
             case Started():
+                if self.recipe.resolve == "at_submit":
+                    self.fix()
                 self.advance()
             case Decided():
                 self.decided(happening)
+            case Rechecked():
+                self.rechecked(happening)
             case Ticked():
                 self.ticked()
             case _:
                 assert_never(happening)
+
+    def answered(self, answers: tuple[Answer, ...]) -> None:
+        self.take_answers(answers)
+        self.advance()
 
     def decided(self, decision: Decided) -> None:
         task = next((task for task in self.state.tasks if task.id == decision.task_id), None)
@@ -214,13 +220,28 @@ class _Run(Changes):
         if self.state.final:
             self.settle_command(command, f"the request is already {self.state.state}")
         elif command.command == "cancel":
-            self.settle_command(command)
+            self.settle_command(command, done="cancelled")
             self.finalize("cancelled", "cancelled", command.comment, command.actor)
+        elif command.command == "reassign":
+            self.reassign(command)
         elif not self.state.incidents:
             self.settle_command(command, "the request has no incident to retry")
         else:
             self.settle_command(command)
             self.retry(command.actor)
+
+    def rechecked(self, told: Rechecked) -> None:
+        """Ask again for those tasks, and where the directory could not be asked. A seat with another
+        incident waits for `retry`, so that people are not told of it over and over."""
+        kinds = {incident.seat: incident.kind for incident in self.state.incidents}
+        if kinds.get(None) == "DirectoryUnavailable":
+            self.state = replace(self.state, asks=(AskEmployee(self.step().employee_paths),))
+            return
+        seats = [task.seat for task in self.state.tasks if task.id in told.task_ids]
+        unavailable = [seat for seat, kind in kinds.items() if kind == "DirectoryUnavailable"]
+        again = dict.fromkeys(seat for seat in seats if seat not in kinds)
+        again |= dict.fromkeys(seat for seat in unavailable if seat is not None)
+        self.ask_for(list(again))
 
     def ticked(self) -> None:
         if self.state.deadline_at is not None and self.state.deadline_at <= self.now:
@@ -252,6 +273,7 @@ class _Run(Changes):
         vote = _TIMEOUT_VOTES.get(level.action) if level else None
         if level and vote:
             self.close_task(task, "expired", f"timeout: {level.action}")
+            self.clear_incident(task.seat)
             self.cast(task.seat, vote, None)
 
     # --- going on ---
@@ -294,116 +316,6 @@ class _Run(Changes):
         else:
             return self.take_seats(step)
         return True
-
-    def take_seats(self, step: ApprovalStep) -> bool:
-        try:
-            seats = [seat for ballot in step.ballots for seat in self.seats_of(step, ballot)]
-        except ExpressionError as error:
-            self.raise_incident("NoApproverFound", f"{step.id}: {error}", None)
-            return False
-        if step.quorum.kind == "count" and step.quorum.value > len(seats):
-            detail = f"{step.id}: a quorum of {step.quorum.value} over {len(seats)} approvers"
-            self.raise_incident("NoApproverFound", detail, None)
-            return False
-        self.state = replace(self.state, entered=True, seats=tuple(seats))
-        self.ask_for([seat.key for seat in seats])
-        return True
-
-    def seats_of(self, step: ApprovalStep, ballot: Ballot) -> list[Seat]:
-        own = step.id if step.type == "approval" else f"{step.id}/{ballot.id}"
-        if ballot.approvers is None:
-            return [Seat(own, ballot.id)]
-        people = self.environment.render(ballot.approvers, self.scope())
-        if not isinstance(people, list) or not people:
-            raise ExpressionError(f"approvers must give a list of people, not {kind(people)}")
-        if len(people) > APPROVERS_LIMIT:
-            raise ExpressionError(f"approvers gives {len(people)}, more than {APPROVERS_LIMIT}")
-        references = once([reference(person) for person in people])
-        return [Seat(f"{own}/{n}", ballot.id, ref) for n, ref in enumerate(references, 1)]
-
-    # --- whom to ask ---
-
-    def ask_for(self, seats: Sequence[str]) -> None:
-        """Ask who decides for these seats; those that read `employee` wait until it is known."""
-        if not seats:
-            return
-        asks: list[Ask] = []
-        unasked: list[str] = []
-        paths = self.step().employee_paths
-        unknown = paths and self.state.employee is None
-        for key in seats:
-            if unknown and any(map(_reads_employee, self.templates(key))):
-                unasked.append(key)
-            elif (ask := self.ask_seat(key)) is not None:
-                asks.append(ask)
-        if unasked:
-            asks.insert(0, AskEmployee(paths))
-        if asks:
-            self.state = replace(self.state, asks=tuple(asks), unasked=tuple(unasked))
-
-    def templates(self, key: str) -> tuple[str, ...]:
-        """The texts that say whom to ask for a seat: at first, or whom its overdue task goes on to.
-        None of them where it goes to the manager of its assignee."""
-        ballot, task = self.ballot(key), self.task_of(key)
-        if task is not None:
-            level = level_of(ballot, task.level)
-            return () if level is None or level.to is None else (level.to,)
-        return ballot.candidates or (self.seat(key).reference or ballot.approver or "",)
-
-    def ask_seat(self, key: str) -> Ask | None:
-        """The question that is open for a seat; None after raising an incident on it."""
-        task = self.task_of(key)
-        found: list[str] = []
-        for template in self.templates(key):
-            try:
-                found.append(reference(self.environment.render(template, self.scope())))
-            except ExpressionError as error:
-                self.raise_incident("NoApproverFound", f"{short(template)}: {error}", key)
-                return None
-        if task is None and self.ballot(key).candidates:
-            return AskCandidates(key, tuple(found))
-        if task is not None and not found:
-            given = task.assignment  # a delegate's task goes up the line of whose it is
-            return AskManager(key, given.on_behalf_of or given.user or "")
-        return AskApprover(key, found[0])
-
-    def answered(self, answers: tuple[Answer, ...]) -> None:
-        asks, unasked = self.state.asks, self.state.unasked
-        self.state = replace(self.state, asks=(), unasked=())
-        for ask, answer in zip(asks, answers, strict=True):
-            if answer.refusal is not None:
-                # Without seats that wait for the employee, it is the step that cannot be entered.
-                waiting = unasked or (None,)
-                for seat in waiting if isinstance(ask, AskEmployee) else (ask.seat,):
-                    self.raise_incident(answer.refusal.kind, answer.refusal.detail, seat)
-            elif isinstance(ask, AskEmployee):
-                self.state = replace(self.state, employee=answer.employee or {})
-            elif answer.assignment is not None:
-                self.assign(ask.seat, answer.assignment)
-        if self.state.employee is not None:
-            self.ask_for(unasked)
-        self.advance()
-
-    def assign(self, seat: str, assignment: Assignment) -> None:
-        if assignment.user is not None and self.has_another_seat(assignment.user, seat):
-            detail = f"{assignment.user} already has a seat in step {self.step().id}"
-            self.raise_incident("NoApproverFound", detail, seat)
-            return
-        replaced, level = self.task_of(seat), 0
-        if replaced is not None:
-            level = replaced.level + 1
-            self.close_task(replaced, "expired", "timeout: handed on")
-        self.open_task(seat, self.ballot(seat), assignment, level)
-
-    def has_another_seat(self, user: str, seat: str) -> bool:
-        """Whether `user` would count twice among several people needed. With one needed, nobody does."""
-        step = self.step()
-        assert isinstance(step, ApprovalStep)
-        if step.quorum.needed(len(self.state.seats)) == 1:
-            return False
-        holders = {task.seat: task.assignment.user for task in self.state.tasks}
-        holders |= {other.key: other.by.user for other in self.state.seats if other.by}
-        return any(holder == user and other != seat for other, holder in holders.items())
 
     def complete(self, step: ApprovalStep) -> bool:
         """Close the step if its result can no longer change."""
@@ -478,8 +390,3 @@ _TIMEOUT_VOTES: dict[TimeoutAction, Vote] = {
 
 def _due(task: Task, now: datetime) -> bool:
     return task.due_at is not None and task.due_at <= now
-
-
-def _reads_employee(template: str) -> bool:
-    """Whether it may: one that only looks so costs a question."""
-    return "{{" in template and "employee" in template

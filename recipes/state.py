@@ -134,6 +134,29 @@ class Assignment:
     via: tuple[str, ...] = ()
     chain: tuple[Hop, ...] = ()
 
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Whose it is, in a few words: the person, or the principals that share it."""
+        return self.candidates if self.user is None else (self.user,)
+
+    @property
+    def delegations(self) -> tuple[str, ...]:
+        """The ids of the delegations by which the assignee decides, the first one first."""
+        ids: list[str] = []
+        for hop in reversed(self.chain):
+            if hop.rule != "delegation" or hop.delegation is None:
+                break
+            ids.insert(0, hop.delegation)
+        return tuple(ids)
+
+    def same(self, other: "Assignment") -> bool:
+        """Whether both give the task to the same people, for the same reason."""
+        ways = [
+            (it.user, it.candidates, it.role, it.on_behalf_of, it.via, it.delegations)
+            for it in (self, other)
+        ]
+        return ways[0] == ways[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -294,7 +317,8 @@ class State:
     seats to ask for once the employee is known; `employee` is known only while there are asks;
     `results` is what expressions see as `steps`; `reason` says why it ended. `seq` counts transitions:
     storage accepts each once. `reassigning` waits for the answer to its ask. By step: `deciders` are
-    those who decided it and those for whom they did, `fixed` the seats that `resolve: at_submit` fixed.
+    those who decided it and those for whom they did, `fixed` the seats that `resolve: at_submit` fixed
+    (none of a step, or nobody in a seat, while that is being asked).
     """
 
     request_id: str

@@ -23,7 +23,16 @@ from contract.names import (
     WORKFLOW_TYPE,
 )
 from recipes import progress
-from recipes.state import Commanded, Decided, Happening, Started, State, Ticked, Transition
+from recipes.state import (
+    Commanded,
+    Decided,
+    Happening,
+    Rechecked,
+    Started,
+    State,
+    Ticked,
+    Transition,
+)
 
 _PATIENCE = timedelta(minutes=10)
 """How long one commit is tried before the loop looks around: each slow try adds to the history."""
@@ -86,7 +95,7 @@ class ApprovalWorkflow:
 
     @workflow.signal(name=SIGNAL_TELL)
     def tell(self, message: Message) -> None:
-        """Somebody decided, or commands."""
+        """Somebody decided, or commands; or the directory has changed under a task."""
         self.inbox.append(message)
 
     @workflow.run
@@ -135,15 +144,19 @@ class ApprovalWorkflow:
         self.believe(transition)
 
     def behind(self, happening: Happening) -> bool:
-        """Whether this is a decision on a task that this run has yet to learn of: storage has gone
-        on without it, in an attempt that was lost or before its history was."""
-        return isinstance(happening, Decided) and not progress.has_opened(
-            self.state, happening.task_id
-        )
+        """Whether this is about a task that this run has yet to learn of: storage has gone on without
+        it, in an attempt that was lost or before its history was."""
+        match happening:
+            case Decided(task_id):
+                return not progress.has_opened(self.state, task_id)
+            case Rechecked(task_ids):
+                return not all(progress.has_opened(self.state, task_id) for task_id in task_ids)
+            case _:
+                return False
 
     def put_back(self, happening: Happening) -> None:
         """Keep a message for later. A tick comes again by itself; so does the start."""
-        if isinstance(happening, Decided | Commanded):
+        if isinstance(happening, Decided | Commanded | Rechecked):
             self.inbox.appendleft(happening)
 
     async def commit(self, state: State, happening: Happening, now: datetime) -> CommitResult:

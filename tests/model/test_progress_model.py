@@ -23,6 +23,7 @@ from recipes.state import (
     AskApprover,
     AskCandidates,
     AskEmployee,
+    AskHolders,
     AskManager,
     Assignment,
     CloseTask,
@@ -180,6 +181,11 @@ class Requests(RuleBasedStateMachine):
                 return Answer(assignment=Assignment(user=f"{user}-above"[:40]))
             case AskApprover(_, reference):
                 return Answer(assignment=Assignment(user=reference.split(":")[-1]))
+            case AskHolders(_, references, pool):
+                held = references if pool else (references[0].split(":")[-1],)
+                return Answer(
+                    assignment=Assignment(None if pool else held[0], held if pool else ())
+                )
 
     def carry_out(self, transition: Transition) -> None:
         opened = self.state.tasks_opened

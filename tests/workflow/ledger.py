@@ -21,6 +21,7 @@ from recipes.state import (
     AskApprover,
     AskCandidates,
     AskEmployee,
+    AskHolders,
     AskManager,
     Assignment,
     CloseTask,
@@ -47,8 +48,12 @@ def answer(ask: Ask) -> Answer:
             return Answer(refusal=Refusal("NoApproverFound", f"{user} has no manager to ask"))
         case AskCandidates(_, references):
             return Answer(assignment=Assignment(candidates=references))
-        case AskApprover(_, reference):
-            return Answer(assignment=Assignment(user=reference.removeprefix("user:")))
+        case AskApprover(_, reference, fixed=fixed):
+            return Answer(assignment=Assignment(user=fixed or reference.removeprefix("user:")))
+        case AskHolders(_, references, pool):
+            if pool:
+                return Answer(assignment=Assignment(candidates=references))
+            return Answer(assignment=Assignment(user=references[0].removeprefix("user:")))
 
 
 @dataclass
