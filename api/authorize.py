@@ -4,8 +4,8 @@ What somebody may not see answers 404, so that its existence does not leak; what
 do answers 403 with the reason. Nobody decides their own request, and no administrator decides for others.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, assert_never
 
@@ -34,8 +34,10 @@ class RequestObject:
 
 @dataclass(frozen=True, slots=True)
 class TaskObject:
-    """`candidates` are principals (`user:x`, `role:y`) of a shared task; `employed` is of the caller;
-    `lapsed` says which delegation the assignment rests on is over, if one is."""
+    """`candidates` are principals (`user:x`, `role:y`) of a shared task, `standing_in` how it is the
+    caller's by delegations; `employed` is of the caller; `lapsed` says which delegation the assignment
+    rests on is over, if one is. `excluded` may not decide it, because of the steps `decided_before`
+    says; nor may `seated`, who have another part of a step that needs several people."""
 
     request: RequestObject
     assignee: str | None
@@ -45,6 +47,10 @@ class TaskObject:
     via: tuple[str, ...]
     employed: bool
     lapsed: str | None = None
+    standing_in: Actor | None = None
+    excluded: frozenset[str] = frozenset()
+    decided_before: Mapping[str, str] = field(default_factory=dict)
+    seated: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +123,8 @@ def _request(caller: Caller, action: Action, request: RequestObject) -> Actor:
 
 def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
     request = task.request
-    capacity = _capacity(caller, task)
-    asked = capacity is not None or caller.id == task.on_behalf_of
+    mine = capacity(caller, task)
+    asked = mine is not None or caller.id == task.on_behalf_of
     sees = caller.sees_all or caller.id == request.requester or _owns(request)
     if not (asked or sees or request.involved):
         raise errors.not_found("task")
@@ -126,17 +132,35 @@ def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
         return Actor(caller.id)
     if caller.id == request.requester:
         raise errors.forbidden("nobody decides their own request")
-    if capacity is None:
+    if asked or caller.id in task.excluded:
+        _refuse_barred(caller.id, None if mine is None else mine.on_behalf_of, task)
+    if mine is None:
         raise errors.forbidden("only those the task is assigned to may decide it")
     if not task.employed:
         raise errors.forbidden("you are not, or no longer, in the directory")
     if task.lapsed is not None:
         raise errors.forbidden(task.lapsed)
-    return capacity
+    return mine
 
 
-def _capacity(caller: Caller, task: TaskObject) -> Actor | None:
-    """How the task is the caller's: as its assignee, by name in a pool, or by a role in it."""
+def _refuse_barred(actor: str, on_behalf_of: str | None, task: TaskObject) -> None:
+    """Problem 403 where the recipe wants somebody else: `not_same_as`, or several people in a step."""
+    for person in (actor, on_behalf_of):
+        if person is not None and person in task.excluded:
+            step = task.decided_before.get(person)
+            what = "an earlier step" if step is None else f"step {step}"
+            who = "you" if person == actor else person
+            raise errors.forbidden(f"{who} decided {what} before: this needs somebody else")
+    if actor in task.seated:
+        raise errors.forbidden(
+            "you already have another part of this step, which needs several people:"
+            " this needs somebody else"
+        )
+
+
+def capacity(caller: Caller, task: TaskObject) -> Actor | None:
+    """How the task is the caller's: as its assignee, by name in a pool, by a role in it, or for
+    somebody whose it is so."""
     if task.assignee is not None:
         if caller.id != task.assignee:
             return None
@@ -147,7 +171,7 @@ def _capacity(caller: Caller, task: TaskObject) -> Actor | None:
         kind, _, name = candidate.partition(":")
         if kind == "role" and name in task.request.held:
             return Actor(caller.id, name)
-    return None
+    return task.standing_in
 
 
 def _personal(caller: Caller, action: Action, subject: PersonalObject) -> Actor:
@@ -196,7 +220,19 @@ def task_object(row: Any, *, involved: bool = False) -> TaskObject:
         via=tuple(row["via"]),
         employed=row["employed"],
         lapsed=None if row["lapsed"] is None else _lapsed(row["lapsed"]),
+        standing_in=standing_in(row),
+        excluded=_names(row["excluded"]),
+        decided_before=row["decided_before"] or {},
+        seated=_names(row["seated"]),
     )
+
+
+def standing_in(row: Any) -> Actor | None:
+    """By which delegations a shared task is the reader's, from a row of `storage.tasks`."""
+    if row["standing_path"] is None:
+        return None
+    member, *between, person = row["standing_path"]
+    return Actor(person, row["standing_role"], member, tuple(between))
 
 
 def _lapsed(delegation: dict[str, str]) -> str:

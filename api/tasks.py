@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api import bodies, errors, schemas, views
 from api.auth import Caller
-from api.authorize import Action, authorize, task_object
+from api.authorize import Action, authorize, capacity, task_object
 from api.http import Route, answer, cursor, page, read, read_cursor, takes
 from api.services import Services, caller_of, services
 from contract.canonical import timestamp
@@ -42,8 +42,8 @@ async def list_tasks(
     limit: Limit = 50,
     after: Annotated[str | None, Query(alias="cursor", max_length=1000)] = None,
 ) -> Response:
-    """Tasks I may decide, directly or by a role, the soonest due first; or closed ones of mine, the
-    latest first; or `all`: the open ones, then the closed ones."""
+    """Tasks I may decide, directly, by a role or for somebody who delegated to me, the soonest due
+    first; or closed ones of mine, the latest first; or `all`: the open ones, then the closed ones."""
     caller = await caller_of(request)
     pool = services(request).pool
     closed = state == "closed"
@@ -58,7 +58,7 @@ async def list_tasks(
     if state == "all" and len(found) <= limit:
         return await _bridge_page(pool, caller, limit, found)
     return page(
-        [views.task(row) for row in found], limit, lambda item: [item["due_at"], item["id"]]
+        [views.inbox_task(row) for row in found], limit, lambda item: [item["due_at"], item["id"]]
     )
 
 
@@ -74,7 +74,7 @@ async def _bridge_page(
     pool: Source, caller: Caller, limit: int, opened: list[asyncpg.Record]
 ) -> Response:
     """The page of `all` on which the open tasks end and the closed ones begin."""
-    shown = [views.task(row) for row in opened]
+    shown = [views.inbox_task(row) for row in opened]
     found = await tasks.closed(pool, caller.id, limit - len(shown) + 1, _LATEST)
     return _closed_answer(shown, found, limit)
 
@@ -94,10 +94,15 @@ def _closed_answer(
 
 @router.get("/{task_id}", response_model=schemas.TaskShown, summary="One task")
 async def show_task(request: Request, task_id: UUID) -> Response:
-    """A task with the inputs of its request and, if it was decided, the decision."""
+    """A task with the inputs of its request and, if it was decided, the decision. A shared one that I
+    may decide by a delegation alone says on whose behalf."""
     caller = await caller_of(request)
     row, _ = await _allowed(services(request).pool, caller, "see", task_id)
-    return answer({**views.decided_task(row), "inputs": row["inputs"]})
+    shown = views.decided_task(row)
+    mine = capacity(caller, task_object(row))
+    if row["state"] == "open" and mine is not None:
+        shown |= {"on_behalf_of": mine.on_behalf_of, "via": mine.via}
+    return answer({**shown, "inputs": row["inputs"]})
 
 
 @router.post(
@@ -124,8 +129,16 @@ async def decide(
         if row["state"] != "open":
             return _not_first(row, caller, body)
         _check(row, body)
-        item, message = _deciding(row, actor, body)
-        outbox_id = await tasks.decide(connection, item)
+        if row["several"]:
+            # Nobody gets two parts of a step at the same instant: look again once it is our turn.
+            async with connection.transaction():
+                await tasks.queue_up(connection, row["request_id"])
+                row, actor = await _allowed(connection, caller, "decide", task_id)
+                item, message = _deciding(row, actor, body)
+                outbox_id = await tasks.decide(connection, item)
+        else:
+            item, message = _deciding(row, actor, body)
+            outbox_id = await tasks.decide(connection, item)
         if outbox_id is None:
             late = await tasks.load(connection, task_id, caller.id)
             assert late is not None

@@ -26,6 +26,12 @@ def task(row: Row, decision: dict[str, Json] | None = None) -> dict[str, Json]:
     return shown
 
 
+def inbox_task(row: Row) -> dict[str, Json]:
+    """A task as one of those it waits for sees it: a shared one maybe on behalf of a member."""
+    path = row["standing_path"]
+    return task(row) if path is None else task(row) | {"on_behalf_of": path[0], "via": path[1:-1]}
+
+
 def decided_task(row: Row) -> dict[str, Json]:
     """A task from a row that also has its decision's columns, or nulls in them."""
     return task(row, decision(row))

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from contract.events import INCIDENT_RAISED, assigned, describe
 from contract.messages import Committed
 from recipes import progress
-from recipes.model import Json, Recipe
+from recipes.model import ApprovalStep, Json, Recipe, Step
 from recipes.state import (
     ENGINE,
     Actor,
@@ -78,15 +78,15 @@ WITH moved AS (
 ), opened AS (
     INSERT INTO tasks (id, request_id, step, branch, seat, assignee, candidates, role, on_behalf_of,
                        via, chain, delegations, level, require_comment, digest, opened_at, due_at,
-                       ask, excluded, fixed)
+                       ask, excluded, fixed, several)
     SELECT o.id, $1, o.step, o.branch, o.seat, o.assignee, o.candidates, o.role, o.on_behalf_of,
            o.via, o.chain, o.delegations, o.level, o.require_comment, o.digest, o.opened_at, o.due_at,
-           o.ask, o.excluded, o.fixed
+           o.ask, o.excluded, o.fixed, o.several
       FROM whole, jsonb_to_recordset($12::jsonb) AS o(
            id uuid, step text, branch text, seat text, assignee text, candidates text[], role text,
            on_behalf_of text, via text[], chain jsonb, delegations uuid[], level int,
            require_comment text[], digest text, opened_at timestamptz, due_at timestamptz,
-           ask jsonb, excluded text[], fixed boolean)
+           ask jsonb, excluded text[], fixed boolean, several boolean)
     RETURNING id, candidates, due_at
 ), shared AS (
     INSERT INTO task_candidates (principal, due, task_id)
@@ -160,7 +160,7 @@ def _arguments(
         _COMMITTED.dump_python(committed, mode="json"),
         [UUID(closing.task_id) for closing in closings],
         [closing.to for closing in closings],
-        [_row(effect) for effect in effects if isinstance(effect, OpenTask)],
+        [_row(effect, _several(step, state)) for effect in effects if isinstance(effect, OpenTask)],
         [UUID(effect.task_id) for effect in effects if isinstance(effect, RemindTask)],
         [UUID(effect.command_id) for effect in settled],
         [effect.applied for effect in settled],
@@ -169,7 +169,13 @@ def _arguments(
     ]
 
 
-def _row(opened: OpenTask) -> dict[str, Json]:
+def _several(step: Step | None, state: State) -> bool:
+    """Whether the step that the request is at needs several approvals. Tasks opened for a step that
+    was left in the same transition are closed again."""
+    return isinstance(step, ApprovalStep) and step.quorum.needed(len(state.seats)) > 1
+
+
+def _row(opened: OpenTask, several: bool) -> dict[str, Json]:
     task = opened.task
     return {
         "id": task.id,
@@ -185,6 +191,7 @@ def _row(opened: OpenTask) -> dict[str, Json]:
         "ask": None if task.ask is None else asdict(task.ask),
         "excluded": [] if task.ask is None else list(task.ask.without),
         "fixed": opened.fixed,
+        "several": several,
     }
 
 

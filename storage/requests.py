@@ -9,7 +9,7 @@ import asyncpg
 from contract.events import REQUEST_CREATED
 from recipes.model import Json
 from recipes.state import Actor
-from storage import audit
+from storage import audit, pools
 from storage.pool import Source
 
 _COLUMNS = """
@@ -160,9 +160,9 @@ EVERYTHING = (
 )
 
 # What concerns one person: own requests, those they were asked about or decided (shared tasks: while
-# open), and those of recipes that a role of theirs owns. Each part is found by its own index.
+# open, and also by delegations), and those of recipes that a role of theirs owns. Each part is found by its own index.
 VISIBLE = f"""
-WITH held AS MATERIALIZED (
+WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, held AS MATERIALIZED (
     SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
      WHERE m.person = $1 AND m.valid @> now() AND e.employed @> now()
 ), asked AS (
@@ -170,6 +170,10 @@ WITH held AS MATERIALIZED (
     UNION SELECT t.request_id FROM tasks t WHERE t.assignee = $1 AND t.state <> 'open'
     UNION SELECT t.request_id FROM task_candidates c JOIN tasks t ON t.id = c.task_id
            WHERE c.principal IN (SELECT 'user:' || $1 UNION ALL SELECT 'role:' || role FROM held)
+    UNION SELECT t.request_id
+            FROM memberships n JOIN task_candidates c ON c.principal = n.principal
+            JOIN tasks t ON t.id = c.task_id JOIN requests o ON o.id = t.request_id
+           WHERE EXISTS ({pools.STANDING_IN.format(task="t", request="o", person="$1")})
     UNION SELECT d.request_id FROM decisions d WHERE d.actor = $1
 ), found AS (
     (SELECT r.id FROM requests r WHERE r.requester = $1 AND {_MATCHES} {_NEWEST})

@@ -9,8 +9,8 @@ import asyncpg
 
 from recipes.model import Json
 from recipes.state import Actor
-from storage import audit
-from storage.pool import Source
+from storage import audit, pools
+from storage.pool import Connection, Source
 
 _COLUMNS = """
 t.id, t.request_id, r.workflow, r.version, r.title, r.requester, t.step, t.branch, t.assignee,
@@ -21,17 +21,33 @@ _DECISION = """
 d.id AS decision_id, d.decision, d.actor AS decided_by, d.role AS decided_role,
 d.on_behalf_of AS decided_on_behalf_of, d.via AS decided_via, d.comment, d.reason, d.decided_at"""
 
+# Of those excluded from `t`, which step they decided, or somebody decided for them, that its recipe
+# (`p`) excludes them for.
+_DECIDED_BEFORE = """
+SELECT jsonb_object_agg(who, b.step)
+  FROM decisions e JOIN tasks b ON b.id = e.task_id, unnest(ARRAY[e.actor, e.on_behalf_of]) who
+ WHERE e.request_id = t.request_id AND who = ANY(t.excluded)
+   AND to_jsonb(b.step) IN (SELECT jsonb_path_query(
+         p.recipe, '$.steps[*] ? (@.id == $step).ballots[*] ? (@.id == $ballot).not_same_as[*]',
+         jsonb_build_object('step', t.step, 'ballot', coalesce(t.branch, t.step))))"""
+
 # Everything about a task that deciding or showing it depends on, in one row; `now` is the moment
 # of the decision, by the one clock that all share. `lapsed` is the first delegation of those it rests
-# on that is not valid at that moment: whose, to whom, and when it ended.
+# on that is not valid at that moment: whose, to whom, and when it ended. `seated` are those who have
+# another part of a step that needs several people; `decided_before` says which step those excluded
+# are excluded for; `standing_...` is how a shared task is the person's by delegations.
 LOAD = f"""
-SELECT {_COLUMNS}, {_DECISION}, r.inputs, r.state AS request_state, r.seq, r.step AS request_step,
+WITH RECURSIVE {pools.BEHIND.format(person="$2::text")}, {pools.MEMBERSHIPS}
+SELECT {_COLUMNS}, t.excluded, t.several, {_DECISION}, r.inputs, r.state AS request_state, r.seq, r.step AS request_step,
        p.recipe->>'owner' AS owner, moment.now,
        (SELECT jsonb_build_object('delegator', g.delegator, 'delegate', g.delegate,
                                   'at', coalesce(g.ended_at, upper(g.valid)), 'by', g.ended_by)
           FROM delegations g
          WHERE g.id = ANY(t.delegations) AND NOT g.valid @> moment.now
          ORDER BY array_position(t.delegations, g.id) LIMIT 1) AS lapsed,
+       {pools.SEATED.format(task="t")} AS seated,
+       CASE WHEN t.excluded <> '{{}}' THEN ({_DECIDED_BEFORE}) END AS decided_before,
+       standing.role AS standing_role, standing.path AS standing_path,
        EXISTS (SELECT 1 FROM people e WHERE e.id = $2 AND e.employed @> now()) AS employed,
        ARRAY(SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
               WHERE m.person = $2 AND m.valid @> now() AND e.employed @> now()) AS held
@@ -40,6 +56,7 @@ SELECT {_COLUMNS}, {_DECISION}, r.inputs, r.state AS request_state, r.seq, r.ste
   JOIN requests r ON r.id = t.request_id
   JOIN recipes p ON p.workflow = r.workflow AND p.version = r.version
   LEFT JOIN decisions d ON d.task_id = t.id
+  LEFT JOIN LATERAL ({pools.STANDING_IN.format(task="t", request="r", person="$2")}) standing ON true
  WHERE t.id = $1
 """
 
@@ -49,15 +66,18 @@ async def load(source: Source, task_id: UUID, person: str) -> asyncpg.Record | N
     return await source.fetchrow(LOAD, task_id, person)
 
 
-INVOLVED = """
-SELECT EXISTS (SELECT 1 FROM tasks t
+INVOLVED = f"""
+WITH RECURSIVE {pools.BEHIND.format(person="$2::text")}, {pools.MEMBERSHIPS}
+SELECT EXISTS (SELECT 1 FROM tasks t JOIN requests r ON r.id = t.request_id
                 WHERE t.request_id = $1
-                  AND (t.assignee = $2 OR t.on_behalf_of = $2 OR t.candidates && $3::text[]))
+                  AND (t.assignee = $2 OR t.on_behalf_of = $2 OR t.candidates && $3::text[]
+                       OR EXISTS ({pools.STANDING_IN.format(task="t", request="r", person="$2")})))
 """
 
 
 async def involved(source: Source, request_id: UUID, person: str, principals: list[str]) -> bool:
-    """Whether somebody is or was asked about a request: as assignee, candidate or delegator."""
+    """Whether somebody is or was asked about a request: as assignee, candidate or delegator, or
+    decides now for a candidate."""
     return bool(await source.fetchval(INVOLVED, request_id, person, principals))
 
 
@@ -114,6 +134,14 @@ SELECT told.id, audit_append($12, $2, told.request_id, $13, $14, 'decision.recor
 """
 
 
+QUEUE_UP = "SELECT pg_advisory_xact_lock(hashtextextended($1, 3))"
+
+
+async def queue_up(connection: Connection, request_id: UUID) -> None:
+    """Within a transaction: wait until nobody else who did this decides on the request."""
+    await connection.execute(QUEUE_UP, f"deciding:{request_id}")
+
+
 async def decide(source: Source, item: Deciding) -> int | None:
     """Record a decision if its task is still open: the id of its outbox row, or None."""
     event = audit.event("decision.recorded", item.at, item.payload, item.snapshot, item.actor)
@@ -144,28 +172,46 @@ async def decide(source: Source, item: Deciding) -> int | None:
 
 # The inbox: each of the person's principals gives its first rows from an index in the order of the
 # answer, so that it costs the same however much is open. Closed tasks are in none of the indexes.
+# Shared tasks come a second time by delegations, with the member and the path to the person.
 # LIMIT is written into the text: as a parameter the planner would have to guess it.
-INBOX = """
-WITH found AS (
-    (SELECT t.id, coalesce(t.due_at, 'infinity') AS due FROM tasks t
+INBOX = f"""
+WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, found AS (
+    (SELECT t.id, coalesce(t.due_at, 'infinity') AS due, NULL::text AS member, NULL::text AS role,
+            NULL::text[] AS path
+       FROM tasks t
       WHERE t.assignee = $1 AND t.state = 'open'
         AND (coalesce(t.due_at, 'infinity'), t.id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid)
-      ORDER BY coalesce(t.due_at, 'infinity'), t.id LIMIT {limit})
-    UNION
-    SELECT c.task_id, c.due
-      FROM (SELECT 'user:' || $1 AS principal UNION ALL
+      ORDER BY coalesce(t.due_at, 'infinity'), t.id LIMIT {{limit}})
+    UNION ALL
+    SELECT c.task_id, c.due, NULL, NULL, NULL
+      FROM (SELECT 'user:' || $1 AS principal FROM people WHERE id = $1 AND employed @> now()
+            UNION ALL
             SELECT 'role:' || m.role FROM role_members m JOIN people e ON e.id = m.person
              WHERE m.person = $1 AND m.valid @> now() AND e.employed @> now()) me,
            LATERAL (SELECT s.task_id, s.due FROM task_candidates s
                      WHERE s.principal = me.principal
                        AND (s.due, s.task_id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid)
-                       AND (SELECT o.requester FROM tasks k JOIN requests o ON o.id = k.request_id
-                             WHERE k.id = s.task_id) <> $1
-                     ORDER BY s.due, s.task_id LIMIT {limit}) c
+                       AND (SELECT $1 <> ALL({pools.BARRED.format(task="k", request="o")})
+                              FROM tasks k JOIN requests o ON o.id = k.request_id
+                             WHERE k.id = s.task_id)
+                     ORDER BY s.due, s.task_id LIMIT {{limit}}) c
+    UNION ALL
+    SELECT c.task_id, c.due, n.member, n.role, c.path
+      FROM memberships n,
+           LATERAL (SELECT s.task_id, s.due, p.path
+                      FROM task_candidates s, LATERAL (
+                           SELECT stand_ins(n.member, n.role, o.workflow,
+                                            {pools.BARRED.format(task="k", request="o")}, now()) AS path
+                             FROM tasks k JOIN requests o ON o.id = k.request_id
+                            WHERE k.id = s.task_id OFFSET 0) p
+                     WHERE s.principal = n.principal AND p.path[cardinality(p.path)] = $1
+                       AND (s.due, s.task_id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid)
+                     ORDER BY s.due, s.task_id LIMIT {{limit}}) c
 ), first AS (
-    SELECT id, due FROM found ORDER BY due, id LIMIT {limit}
+    SELECT DISTINCT ON (due, id) id, due, member, path FROM found
+     ORDER BY due, id, member NULLS FIRST, role NULLS FIRST LIMIT {{limit}}
 )
-SELECT {columns}
+SELECT {{columns}}, f.path AS standing_path
   FROM first f JOIN tasks t ON t.id = f.id JOIN requests r ON r.id = t.request_id
  ORDER BY f.due, f.id
 """
@@ -210,7 +256,9 @@ async def inbox(
 ) -> list[asyncpg.Record]:
     """Open tasks that `person` may decide, soonest due first, undated last; limit at most 201.
 
-    `after` is due_at and id of the last task seen. A shared task of one's own request is not here.
+    `after` is due_at and id of the last task seen. A shared task that somebody else must decide (of
+    one's own request, or who decided before) is not here. One that is the person's by delegations has
+    all from the member to the person as `standing_path`.
     """
     return (await source.fetch(_pick(_INBOX, limit), person, *after))[:limit]
 

@@ -153,3 +153,36 @@ GRANT SELECT, INSERT ON mirrored_people TO countersign_app;
 REVOKE DELETE ON people, roles FROM countersign_app;
 REVOKE UPDATE ON manager_lines, role_members FROM countersign_app;
 GRANT UPDATE (valid) ON manager_lines, role_members TO countersign_app;
+
+-- ---------------------------------------------------------------------------- shared tasks ----
+
+-- Whether its step needs several approvals: then they are several people's.
+ALTER TABLE tasks ADD COLUMN several boolean NOT NULL DEFAULT false;
+
+-- `member` of a shared task and, one after the other, those who decide for them at a moment: the last
+-- one does. Null if nobody does, or not by delegation alone: a circle, more than five, somebody who has
+-- left, one of `never`. As storage.resolution follows delegations; `role` is the member's in the pool.
+CREATE FUNCTION stand_ins(member text, role text, workflow text, never text[], at timestamptz)
+RETURNS text[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    scopes  text[] := array_remove(ARRAY['workflow:' || workflow, 'role:' || role, 'all'], NULL);
+    path    text[] := ARRAY[member];
+    another text;
+BEGIN
+    LOOP
+        IF path[cardinality(path)] = ANY(never)
+           OR NOT EXISTS (SELECT 1 FROM people p WHERE p.id = path[cardinality(path)] AND p.employed @> at) THEN
+            RETURN NULL;
+        END IF;
+        SELECT d.delegate INTO another FROM delegations d
+         WHERE d.delegator = path[cardinality(path)] AND d.valid @> at AND d.scope = ANY(scopes)
+         ORDER BY array_position(scopes, d.scope) LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN CASE WHEN cardinality(path) > 1 THEN path END;
+        END IF;
+        IF another = ANY(path) OR cardinality(path) > 5 THEN
+            RETURN NULL;
+        END IF;
+        path := path || another;
+    END LOOP;
+END $$;
