@@ -61,7 +61,8 @@ def run_tests(
             for line in report.lines:
                 write(line)
         cases = sum(report.cases for report in reports)
-        say(f"{cases} cases in {len(reports)} files, {failed} files failed")
+        wrong = f"{failed} of {len(reports)} files failed" if failed else "all passed"
+        say(f"{cases} cases in {len(reports)} files: {wrong}")
     if failed:
         raise typer.Exit(Exit.FAILED)
 

@@ -182,9 +182,8 @@ class Play:
 
     def ask_again(self, moment: datetime) -> None:
         """What the sweep tells a request when the directory has changed under its tasks."""
-        troubled = {incident.seat for incident in self.state.incidents}
-        open_tasks = (task for task in self.state.tasks if task.seat not in troubled)
-        self.befall(Rechecked(tuple(task.id for task in open_tasks), moment), moment)
+        open_tasks = tuple(task.id for task in self.state.tasks)
+        self.befall(Rechecked(open_tasks, moment), moment)
 
     def command(
         self, event: Event, what: Literal["cancel", "retry", "reassign"], moment: datetime

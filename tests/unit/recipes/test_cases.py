@@ -145,6 +145,22 @@ def test_other_differences() -> None:
             "{at: 1h, who: alice, retry: true}",
             "retry at 1h is refused: the request has no incident",
         ),
+        (
+            "{at: 1h, who: carol, reassign: bob}",
+            "reassign at 1h is refused: it is bob's already",
+        ),
+        (
+            "{at: 1h, who: bob, decide: approve}, {at: 2h, who: carol, reassign: bob}",
+            "2 tasks could be reassigned at 2h; name the one branch",
+        ),
+        (
+            "{at: 1h, who: carol, reassign: dave, step: two}",
+            "0 tasks could be reassigned at 1h",
+        ),
+        (
+            "{at: 1h, who: alice, cancel: true}, {at: 2h, who: carol, reassign: dave, step: two}",
+            "0 tasks could be reassigned at 2h",
+        ),
     ],
 )
 def test_events_that_cannot_be(events: str, told: str) -> None:
@@ -152,6 +168,20 @@ def test_events_that_cannot_be(events: str, told: str) -> None:
         f"inputs: {{n: 2}}, events: [{events}], expect: {{state: approved}}"
     )
     assert told in difference
+
+
+def test_people_change_under_way() -> None:
+    events = (
+        "events: [{at: 1h, who: bob, delegate: carol}, {at: 2h, who: dave, reassign: dave, step: boss},"
+        " {at: 3h, who: dave, delegate: bob, scope: 'role:team'}, {at: 4h, who: dave, leave: true},"
+        " {at: 5h, who: dave, return: true}, {at: 5h, who: carol, retry: true},"
+        " {at: 6h, who: dave, decide: approve}],"
+    )
+    expected = (
+        "expect: {state: approved, tasks: [{to: bob, is: reassigned, at: 0s}, {to: carol, behalf: bob,"
+        " is: reassigned, at: 1h}, {to: dave, is: decided, at: 2h}]}"
+    )
+    assert differences("inputs: {n: 1}," + events + expected) == []
 
 
 def test_time_alone_escalates_up_to_an_incident() -> None:
