@@ -77,7 +77,8 @@ class Question:
                 return self._given(manager, (*chain, Hop("manager", manager)), tried)
         if short and self.limit is not None:
             return refused(f"nobody above {user} may approve that much in {self.limit.currency}")
-        return refused(f"{user} has no manager to ask")
+        left = " has left and" if chain[:1] == (Hop("has_left", user),) else ""
+        return refused(f"{user}{left} has no manager to ask")
 
     def _member(self, role: str, keep: str | None) -> Answer:
         people = [user for user in self.facts.members(role) if self._why_not(user) is None]
@@ -105,11 +106,15 @@ class Question:
     def _found(self, user: str, chain: tuple[Hop, ...]) -> Answer:
         """`user`, or who above them may approve that much."""
         if self._covers(user):
-            return self._given(user, chain)
+            return self._given(user, chain, role=self.role)
         return self.above(user, (*chain, Hop("below_limit", user)))
 
     def _given(
-        self, user: str, chain: tuple[Hop, ...], tried: frozenset[str] = frozenset()
+        self,
+        user: str,
+        chain: tuple[Hop, ...],
+        tried: frozenset[str] = frozenset(),
+        role: str | None = None,
     ) -> Answer:
         """`user`, whose decision it is, or whoever decides for them now."""
         people = [user]
@@ -130,7 +135,7 @@ class Question:
             chain = (*chain, Hop("delegation", delegate))
         *before, last = people
         behalf = before[0] if before else None
-        return Answer(assignment=Assignment(last, (), self.role, behalf, tuple(before[1:]), chain))
+        return Answer(assignment=Assignment(last, (), role, behalf, tuple(before[1:]), chain))
 
     @property
     def scopes(self) -> tuple[str, ...]:

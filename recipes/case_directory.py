@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from recipes.case_answers import DELEGATION_LIMIT, Question, refused, scopes
+from recipes.case_answers import DELEGATION_LIMIT, Question, scopes
 from recipes.model import Json
 from recipes.state import (
     Actor,
@@ -20,6 +20,7 @@ from recipes.state import (
     AskManager,
     Assignment,
     Hop,
+    Refusal,
 )
 
 
@@ -188,7 +189,7 @@ class Directory:
                 return asked.approver(reference, keep, fixed)
             case _:
                 if ask.pool:
-                    return self._holders(ask.references, question)
+                    return self._fixed(ask.references, question)
                 return replace(question, following=False).approver(ask.references[0])
 
     def _tree(self, person_id: str, height: int) -> dict[str, Json]:
@@ -199,20 +200,30 @@ class Directory:
         return tree
 
     def _candidates(self, references: tuple[str, ...], question: Question) -> Answer:
-        principals = dict.fromkeys(self.principal(reference) for reference in references)
-        named = tuple(f"{kind}:{name}" for kind, name in principals)
-        assignment = Assignment(candidates=named, chain=(Hop("candidates"),))
-        asked = (question.requester, question.workflow, question.without)
-        if not any(self.decider(person, assignment, *asked) for person in self.people):
-            others = " and those who decided before" if question.without else ""
-            return refused(f"none of {', '.join(named)} can decide but the requester{others}")
-        return Answer(assignment=assignment)
-
-    def _holders(self, references: tuple[str, ...], question: Question) -> Answer:
-        pools = [self._pool(reference) for reference in references]
-        people = dict.fromkeys(person for _, pool in pools for person in pool)
-        people.pop(question.requester, None)
-        if not people:
-            return refused(f"nobody but the requester holds {', '.join(references)}")
-        named = tuple(f"user:{person}" for person in people)
+        found = self._holders(references, question)
+        if isinstance(found, Refusal):
+            return Answer(refusal=found)
+        named = tuple(f"{kind}:{name}" for kind, name in self._principals(references))
         return Answer(assignment=Assignment(candidates=named, chain=(Hop("candidates"),)))
+
+    def _fixed(self, references: tuple[str, ...], question: Question) -> Answer:
+        found = self._holders(references, question)
+        if isinstance(found, Refusal):
+            return Answer(refusal=found)
+        named = tuple(f"user:{person}" for person in found)
+        return Answer(assignment=Assignment(candidates=named, chain=(Hop("candidates"),)))
+
+    def _holders(self, references: tuple[str, ...], question: Question) -> list[str] | Refusal:
+        """Who of the principals of a shared task is here and can be asked, by id."""
+        named = [f"{kind}:{name}" for kind, name in self._principals(references)]
+        unknown = [name for name in named if name not in self.principals()]
+        if unknown:
+            return Refusal("NoApproverFound", f"the directory does not have {', '.join(unknown)}")
+        barred = {question.requester, *question.without}
+        people = {person for name in named for person in self._pool(name)[1]} - barred
+        others = " and those who decided before" if question.without else ""
+        nobody = f"none of {', '.join(named)} can decide but the requester{others}"
+        return sorted(people) or Refusal("NoApproverFound", nobody)
+
+    def _principals(self, references: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        return tuple(dict.fromkeys(self.principal(reference) for reference in references))

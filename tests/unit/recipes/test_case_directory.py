@@ -113,7 +113,7 @@ def test_who_has_left_is_stepped_over() -> None:
     assert [given(org, AskApprover("s", "role:team")).user for _ in "ab"] == ["b", "c"]
     assert refusal(org, AskApprover("s", "user:a")) == (
         "NoApproverFound",
-        "a has no manager to ask",
+        "a has left and has no manager to ask",
     )
     org.come_back("a")
     assert given(org, AskApprover("s", "user:a")).user == "a"
@@ -124,6 +124,8 @@ def test_who_decided_before_is_treated_as_the_requester() -> None:
     found = given(org, AskApprover("s", "user:m", without=("m", "boss")))
     assert hops(found) == [("decided_before", "m"), ("decided_before", "boss"), ("manager", "top")]
     assert given(org, AskManager("s", "req", without=("m",))).user == "boss"
+    stepped = given(house(("m", "j")), AskApprover("s", "role:team", fixed="m", without=("j",)))
+    assert (stepped.user, stepped.role) == ("boss", None)
     two = AskApprover("s", "role:team", without=("a", "b"))
     assert refusal(org, two) == ("NoApproverFound", "c has no manager to ask")
     three = AskApprover("s", "role:team", without=("a", "b", "c"))
@@ -178,8 +180,14 @@ def test_who_was_fixed_is_asked_instead() -> None:
     assert pool.candidates == ("user:a", "user:b", "user:c", "user:k")
     assert refusal(org, AskHolders("s", ("role:rest",), pool=True)) == (
         "NoApproverFound",
-        "nobody but the requester holds role:rest",
+        "none of role:rest can decide but the requester",
     )
+
+
+def test_a_shared_task_names_nobody_unknown() -> None:
+    unknown = AskCandidates("s", ("role:team", "role:ghosts", "ghost", "role:ghosts"))
+    told = "the directory does not have role:ghosts, user:ghost"
+    assert refusal(house(), unknown) == ("NoApproverFound", told)
 
 
 def test_delegations_are_followed_five_deep() -> None:
