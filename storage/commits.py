@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 import asyncpg
 from pydantic import TypeAdapter
 
-from contract.events import INCIDENT_RAISED, assigned, describe
+from contract.events import INCIDENT_RAISED, INCIDENT_RESOLVED, assigned, describe
 from contract.messages import Committed
 from recipes import progress
 from recipes.model import ApprovalStep, Json, Recipe, Step
@@ -56,14 +56,19 @@ class Lost:
 
 # $1 request, $2 seq before, $3 moment, $4 state, $5 step, $6 incidents, $7 final, $8 reason,
 # $9 committed, $10 $11 closings, $12 opened tasks, $13 reminded, $14 $15 $16 settled commands,
-# $17..$22 audit events. Locks in the order every writer keeps: request, tasks, audit head.
+# $17..$22 audit events, of which the first is written only if an earlier try had failed and said so.
+# Locks in the order every writer keeps: request, tasks, audit head.
 COMMIT = """
-WITH moved AS (
-    UPDATE requests
+WITH before AS (
+    SELECT id, incidents @> '[{"kind": "CommitFailed"}]' AS failing FROM requests WHERE id = $1
+       FOR NO KEY UPDATE
+), moved AS (
+    UPDATE requests r
        SET seq = seq + 1, state = $4, step = $5, incidents = $6, reason = $8,
            finalized_at = CASE WHEN $7 THEN coalesce(finalized_at, $3) END
-     WHERE id = $1 AND seq = $2
-    RETURNING id, workflow, version
+      FROM before
+     WHERE r.id = before.id AND seq = $2
+    RETURNING r.id, workflow, version, failing
 ), closed AS (
     UPDATE tasks t SET state = c.closing, closed_at = $3
       FROM moved, unnest($10::uuid[], $11::text[]) AS c(id, closing)
@@ -103,7 +108,8 @@ WITH moved AS (
     SELECT audit_append(e.id, e.at, m.id, m.workflow, m.version, e.type, e.actor, e.payload, e.snapshot)
       FROM whole, moved m, (SELECT count(*) FROM reminded) AS every_task_is_locked,
            unnest($17::uuid[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[])
-           AS e(id, at, type, actor, payload, snapshot)
+           WITH ORDINALITY AS e(id, at, type, actor, payload, snapshot, n)
+     WHERE e.n > 1 OR m.failing
 )
 SELECT refuse_unless(EXISTS (SELECT 1 FROM moved), 'CS001', 'out of sequence'),
        refuse_unless(EXISTS (SELECT 1 FROM whole), 'CS002', 'a task was decided first'),
@@ -196,9 +202,12 @@ def _row(opened: OpenTask, several: bool) -> dict[str, Json]:
 
 
 def _events(recipe: Recipe, transition: Transition, moment: datetime) -> list[audit.AuditEvent]:
+    """First that the transition can be written after all; then one for each effect."""
     state = transition.state
     after = progress.snapshot(recipe, state)
-    events: list[audit.AuditEvent] = []
+    healed: dict[str, Json] = {"kind": "CommitFailed", "step": None, "seat": None}
+    healed_id = uuid5(UUID(state.request_id), f"event:{state.seq}:healed")
+    events = [audit.AuditEvent(INCIDENT_RESOLVED, moment, healed, after, ENGINE, healed_id)]
     for number, effect in enumerate(transition.effects):
         name, payload, actor = describe(effect)
         event_id = uuid5(UUID(state.request_id), f"event:{state.seq}:{number}")

@@ -138,6 +138,24 @@ async def test_a_task_closed_by_a_stranger_is_an_error_and_an_incident(
     assert (await types(pool, pending))[-1] == "incident.raised"
 
 
+async def test_a_transition_that_is_written_after_all_resolves_that(
+    pool: Pool, start: State
+) -> None:
+    _, pending = await commit(pool, start, Started())
+    await commits.flag_failing(pool, pending, "disk full", NOW)
+    late = NOW + timedelta(hours=2)
+    _, after = await commit(pool, pending, Ticked(), late)
+    assert (await row(pool, after))["incidents"] == []
+    told = await pool.fetch(
+        "SELECT event_type, payload, occurred_at FROM audit WHERE event_type LIKE 'incident.%'"
+        " AND request_id = $1 ORDER BY seq",
+        UUID(start.request_id),
+    )
+    assert [event["event_type"] for event in told] == ["incident.raised", "incident.resolved"]
+    assert told[1]["payload"] == {"kind": "CommitFailed", "step": None, "seat": None}
+    assert told[1]["occurred_at"] == late
+
+
 async def test_commits_are_forgotten_some_days_after_the_end(
     pool: Pool, admin_pool: Pool, start: State
 ) -> None:

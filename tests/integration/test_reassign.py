@@ -1,5 +1,6 @@
 """Reassign: who may, to whom, and what is recorded and told."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ from api import requests, schemas
 from recipes.model import Json
 from recipes.state import Commanded
 from storage.org import PersonRow
+from tests.integration.delegating import delegate
 from tests.integration.house import House, Workflow
 from tests.integration.test_incidents import stuck
 
@@ -27,11 +29,20 @@ async def reassign(
     return await house.post(f"/v1/{place}/reassign", who, *roles, json=body)
 
 
-@pytest.fixture(autouse=True)
+def applied(house: House, flow: Workflow) -> None:
+    """Let the workflow take a command up as soon as it is told."""
+    waiting: list[asyncio.Task[Any]] = []
+    house.delivery.on_signal = lambda _, message: waiting.append(
+        asyncio.create_task(flow.befall(message))
+    )
+
+
+@pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "PATIENCE", 0.01)
 
 
+@pytest.mark.usefixtures("_impatient")
 async def test_it_is_recorded_and_told(house: House) -> None:
     flow = await house.begun()
     response = await reassign(house, "frank", flow, "dave")
@@ -64,6 +75,7 @@ async def test_it_is_recorded_and_told(house: House) -> None:
     assert (told["message"]["seat"], told["message"]["to"]) == ("manager", "dave")
 
 
+@pytest.mark.usefixtures("_impatient")
 async def test_a_seat_that_has_no_task(house: House) -> None:
     await house.publish(stuck())
     flow = await house.begun("alice", "stuck", {})
@@ -78,6 +90,7 @@ async def test_a_seat_that_has_no_task(house: House) -> None:
     assert "both/one, both/two" in wrong.json()["detail"]
 
 
+@pytest.mark.usefixtures("_impatient")
 async def test_who_may(house: House) -> None:
     flow = await house.begun()
     own = await house.begun("frank")
@@ -159,3 +172,73 @@ async def test_nobody_decides_their_own_request_even_if_it_was_given_to_them(hou
         403,
         "nobody decides their own request",
     )
+
+
+# --- what comes of it ---------------------------------------------------------------------------
+
+
+async def test_a_task_goes_to_somebody_else(house: House) -> None:
+    flow = await house.begun()
+    [before] = flow.state.tasks
+    applied(house, flow)
+    response = await reassign(house, "frank", flow, "dave")
+    assert response.status_code == 200, response.text
+    shown = schemas.Request.model_validate(response.json())
+    old, new = shown.tasks
+    assert (old.state, old.assignee, new.state, new.assignee) == (
+        "reassigned",
+        "bob",
+        "open",
+        "dave",
+    )
+    assert new.due_at == before.due_at
+    assert shown.waiting_for == ["user:dave"]
+    chain = await house.pool.fetchval("SELECT chain FROM tasks WHERE state = 'open'")
+    assert [(hop["rule"], hop["user"]) for hop in chain] == [
+        ("reassigned", "frank"),
+        ("person", "dave"),
+    ]
+    assert (await house.decide("bob", str(old.id))).status_code == 409
+    house.delivery.on_signal = None
+    assert (await house.decide("dave", str(new.id))).status_code == 200
+    await flow.befall(house.delivery.signals[-1][1])
+    assert flow.state.state == "approved"
+
+
+async def test_whoever_is_away_is_decided_for(house: House) -> None:
+    await delegate(house, "dave", "erin")
+    flow = await house.begun()
+    applied(house, flow)
+    answer = (await reassign(house, "frank", flow, "dave")).json()
+    assert answer["waiting_for"] == ["user:erin"]
+    assert answer["tasks"][-1]["on_behalf_of"] == "dave"
+
+
+async def test_an_incident_ends_by_it(house: House) -> None:
+    await house.publish(stuck())
+    flow = await house.begun("alice", "stuck", {})
+    applied(house, flow)
+    first = await reassign(house, "root", flow, "dave", "admin", seat="both/one")
+    assert first.status_code == 200, first.text
+    assert [item["seat"] for item in first.json()["incidents"]] == ["both/two"]
+    again = await reassign(house, "frank", flow, "dave", seat="both/two")
+    assert (again.status_code, again.json()["detail"]) == (
+        409,
+        "dave already has a seat in step both",
+    )
+    second = await reassign(house, "frank", flow, "erin", seat="both/two")
+    assert second.json()["incidents"] == []
+    assert second.json()["waiting_for"] == ["user:dave", "user:erin"]
+    events = await house.pool.fetch(
+        "SELECT event_type, actor FROM audit WHERE event_type = 'incident.resolved' ORDER BY seq"
+    )
+    assert [event["actor"]["user"] for event in events] == ["root", "frank"]
+
+
+async def test_nobody_gets_their_own_request_by_a_delegation(house: House) -> None:
+    await delegate(house, "dave", "alice")
+    flow = await house.begun()
+    applied(house, flow)
+    response = await reassign(house, "frank", flow, "dave")
+    assert response.status_code == 409
+    assert flow.state.tasks[0].assignment.user == "bob"
