@@ -135,7 +135,8 @@ class Directory:
         without: tuple[str, ...] = (),
     ) -> Actor | None:
         """As whom `person` may decide what is so assigned; None if they may not. The members of a
-        shared task's principals may, and instead of one of them whoever decides for them now."""
+        shared task's principals may, and for one of them whoever decides instead now: the last of a
+        chain of delegations, of whom none is barred."""
         barred = {requester, *without}
         if person in barred or not self.here(person):
             return None
@@ -149,9 +150,9 @@ class Directory:
                 return Actor(person, role)
         for role, people in pools:
             for member in people:
-                between = self._between(member, person, scopes(workflow, role))
-                if member not in barred and between is not None:
-                    return Actor(person, role, member, between)
+                path = self._stand_ins(member, scopes(workflow, role))
+                if path[-1:] == [person] and not barred & set(path):
+                    return Actor(person, role, member, tuple(path[1:-1]))
         return None
 
     def _pool(self, principal: str) -> tuple[str | None, tuple[str, ...]]:
@@ -161,19 +162,19 @@ class Directory:
             return name, self.members(name)
         return None, (name,) if self.here(name) else ()
 
-    def _between(
-        self, member: str, person: str, covering: tuple[str, ...]
-    ) -> tuple[str, ...] | None:
-        """Those between on the way from a member to one who decides for them; None if there is none."""
-        people = [member]
-        while len(people) <= DELEGATION_LIMIT:
-            following = self.delegated(people[-1], covering)
-            if following is None or following in people:
-                return None
-            if following == person:
-                return tuple(people[1:])
-            people.append(following)
-        return None
+    def _stand_ins(self, member: str, covering: tuple[str, ...]) -> list[str]:
+        """The member and those to whom it is delegated, one after the other; nobody if it is a circle
+        or too long, or if one of them has left."""
+        path = [member]
+        while (following := self.delegated(path[-1], covering)) is not None:
+            path.append(following)
+            if (
+                following in path[:-1]
+                or not self.here(following)
+                or len(path) > DELEGATION_LIMIT + 1
+            ):
+                return []
+        return path if len(path) > 1 else []
 
     def _answer(self, ask: Ask, question: Question) -> Answer:
         match ask:

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_OID, uuid5
 from recipes import calendar, inputs, progress
 from recipes.case_directory import Delegation, Directory
 from recipes.case_file import Case, Event, Read, read_cases
-from recipes.model import Json, Recipe, Verdict
+from recipes.model import ApprovalStep, Json, Recipe, Verdict
 from recipes.parse import parse
 from recipes.state import (
     Actor,
@@ -30,6 +30,9 @@ from recipes.state import (
     Started,
     Ticked,
 )
+
+_COUNTING = ("open", "decided")
+"""Tasks whose people have a part of their step."""
 
 
 class CaseFailed(Exception):
@@ -83,8 +86,10 @@ class TaskSeen:
     assignment: Assignment
     require_comment: tuple[Verdict, ...]
     at: float
+    seat: str
     without: tuple[str, ...] = ()
     closing: str = "open"
+    by: Actor | None = None
 
     @property
     def to(self) -> list[str]:
@@ -235,6 +240,7 @@ class Play:
                     task.assignment,
                     require_comment,
                     since,
+                    task.seat,
                     task.ask.without if task.ask is not None else (),
                 )
             case CloseTask(task_id, _, to):
@@ -260,7 +266,7 @@ class Play:
             raise CaseFailed(f"{event.who} has no open task at {calendar.text(event.at)}; {whom}")
         if verdict in task.require_comment and event.comment is None:
             raise CaseFailed(f"{event.who} must give a comment to {verdict} at {task.step}")
-        self.tasks[task.id] = replace(task, closing="decided")
+        self.tasks[task.id] = replace(task, closing="decided", by=actor)
         self.befall(Decided(task.id, verdict, actor, moment, event.comment), moment)
 
     def decider(self, task: TaskSeen, event: Event) -> Actor | None:
@@ -272,7 +278,23 @@ class Play:
         ):
             return None
         requester, workflow = self.case.requester, self.recipe.workflow
-        return self.directory.decider(event.who, task.assignment, requester, workflow, task.without)
+        barred = (*task.without, *self.seated(task))
+        return self.directory.decider(event.who, task.assignment, requester, workflow, barred)
+
+    def seated(self, task: TaskSeen) -> set[str]:
+        """Who has another part of a step that needs several people. They may have been asked for two
+        in person; a shared task is not for them, nor for those for whom they decide."""
+        step = progress.step_of(self.recipe, self.state)
+        if isinstance(step, ApprovalStep) and step.quorum.needed(len(self.state.seats)) == 1:
+            return set()
+        people: set[str | None] = set()
+        for other in self.tasks.values():
+            if other.step == task.step and other.seat != task.seat and other.closing in _COUNTING:
+                by, asked = other.by or Actor(""), other.assignment
+                people.add(by.user)
+                if task.assignment.candidates:
+                    people |= {by.on_behalf_of, asked.user, asked.on_behalf_of}
+        return {person for person in people if person}
 
     def differences(self) -> list[Difference]:
         """Where the case's expectations and the outcome part."""

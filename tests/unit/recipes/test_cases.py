@@ -138,6 +138,17 @@ def test_other_differences() -> None:
             "alice has no open task at 2h; waiting for role:team or user:dave, dave",
         ),
         (
+            "{at: 1h, who: bob, decide: approve}, {at: 2h, who: dave, decide: approve, branch: x}",
+            "dave has no open task at 2h",
+        ),
+        (
+            (
+                "{at: 1h, who: bob, decide: approve}, {at: 2h, who: bob, decide: approve, branch: x},"
+                " {at: 3h, who: carol, reassign: bob, branch: y}"
+            ),
+            "bob already has a seat in step two",
+        ),
+        (
             "{at: 1h, who: bob, decide: reject, comment: nope}, {at: 2h, who: bob, decide: approve}",
             "bob has no open task at 2h; nobody is waited for",
         ),
