@@ -113,7 +113,27 @@ class _Reader:
             key = getattr(person, manager.match)
             if key is not None:
                 by.setdefault(_folded(key, manager), set()).add(person.id)
-        return [self._with_manager(person, manager, by) for person in people]
+        return self._without_circles([self._with_manager(row, manager, by) for row in people])
+
+    def _without_circles(self, people: list[PersonRow]) -> list[PersonRow]:
+        """People who would manage each other have nobody above them: one mistake over there must not keep
+        everything else from us."""
+        above = {person.id: person.manager for person in people}
+        inside: set[str] = set()
+        seen: set[str] = set()
+        for person in above:
+            line: dict[str, None] = {}
+            at: str | None = person
+            while at is not None and at not in seen:
+                seen.add(at)
+                line[at] = None
+                at = above[at]
+            if at in line:
+                names = list(line)
+                inside |= set(names[names.index(at) :])
+        if inside:
+            self._left_out["people would manage each other in a circle"] += len(inside)
+        return [replace(row, manager=None) if row.id in inside else row for row in people]
 
     def _with_manager(
         self, person: PersonRow, manager: Manager, by: dict[str, set[str]]

@@ -122,3 +122,10 @@ class DelegationBody(_Strict):
     scope: Annotated[str, Field(pattern=_SCOPE)] = "all"
     reason: Text | None = None
     delegator: PersonId | None = None
+
+
+class MirrorSync(_Strict):
+    """`most_gone`: so many people may leave by this reading, where more than usual do."""
+
+    model_config = _example(most_gone=250)
+    most_gone: Annotated[int, Field(ge=0, le=1_000_000)] | None = None

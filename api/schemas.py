@@ -502,3 +502,34 @@ class Stats(_Strict):
     incidents: int
     outbox: int
     outbox_oldest_seconds: float
+
+
+class Mirror(_Strict):
+    """The system that the directory mirrors. `failing`: why the last reading was not taken; the
+    directory stays as it was, until `stale_after`. `doubts`: what of the last good list could not be
+    taken as it is."""
+
+    source: str
+    synced_at: datetime | None
+    stale_after: datetime
+    stale: bool
+    tried_at: datetime | None
+    failing: str | None
+    failing_since: datetime | None
+    people: int | None
+    doubts: list[str]
+
+
+class Synced(_Strict):
+    """What came of a reading. `failing` says why the directory stays as it is; `unchanged`: the system
+    said that nothing is new; `changes` counts what is different now."""
+
+    failing: str | None
+    unchanged: bool
+    people: int
+    changes: dict[str, int]
+    doubts: list[str]
+
+
+class Syncing(_Strict):
+    status: Literal["running"]

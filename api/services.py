@@ -1,7 +1,7 @@
 """What the handlers of one API process share: made once by the lifespan, found on `app.state`."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from api.auth import Caller, Tokens
 from api.catalogue import Catalogue
 from api.counts import Counts
 from api.metrics import Metrics
-from contract.messages import Message, StartInput
+from contract.messages import Message, StartInput, SyncAsked, Synced
 from settings import Settings
 from storage.pool import Pool
 
@@ -21,6 +21,8 @@ class Delivery(Protocol):
     def soon_start(self, outbox_id: int, start_input: StartInput) -> None: ...
 
     def soon_signal(self, outbox_id: int, request_id: UUID, message: Message) -> None: ...
+
+    async def sync_mirror(self, asked: SyncAsked) -> Synced | Literal["taken"] | None: ...
 
     async def close(self) -> None: ...
 

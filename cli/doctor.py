@@ -10,7 +10,7 @@ from cli.client import Url
 from cli.output import AsJson, Exit, Failure, table, write_json
 
 if TYPE_CHECKING:
-    from cli.examine import Finding
+    from cli.finding import Finding
 
 
 def doctor(url: Url = None, as_json: AsJson = False) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import asyncpg
 import httpx
@@ -17,7 +16,8 @@ from temporalio.service import RPCError
 
 import settings
 import temporal_client
-from cli import datadir
+from cli import datadir, examine_chores
+from cli.finding import Finding
 from contract import names
 from settings import Settings
 from storage import migrate
@@ -25,20 +25,8 @@ from storage.errors import UNAVAILABLE
 from storage.inspection import Inspection, inspect
 from storage.pool import create_pool
 
-Verdict = Literal["ok", "warning", "problem"]
-
 _PATIENCE = 5
 _LATE_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was seen of one thing; `fix` is what to do unless it is ok."""
-
-    part: str
-    verdict: Verdict
-    seen: str
-    fix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +71,7 @@ async def _postgres(loaded: Settings) -> list[Finding]:
         return [Finding("Postgres", "problem", f"cannot be reached: {error}", fix)]
     try:
         seen = await inspect(pool)
+        mirrored = await examine_chores.mirrored(pool, loaded)
     finally:
         await pool.close()
     return [
@@ -92,6 +81,7 @@ async def _postgres(loaded: Settings) -> list[Finding]:
         _partitions(seen),
         _relay(seen),
         _requests(seen),
+        *mirrored,
     ]
 
 
@@ -150,11 +140,11 @@ async def _temporal(loaded: Settings) -> list[Finding]:
         seen = "single node on SQLite: good for some 50,000 open requests and 40 lifecycles/s"
         fix = "for production run Temporal on Postgres (docker-compose.yml)"
         found.append(Finding("Temporal's store", "warning", seen, fix))
-    for look in (_search_attributes, _pollers):
-        try:
-            found.append(await look(client))
-        except RPCError as error:
-            found.append(Finding("Temporal", "problem", error.message, "check the namespace"))
+    try:
+        found += [await _search_attributes(client), await _pollers(client)]
+        found += await examine_chores.schedules(client, loaded)
+    except RPCError as error:
+        found.append(Finding("Temporal", "problem", error.message, "check the namespace"))
     return found
 
 

@@ -12,6 +12,7 @@ from cli import (
     dev,
     doctor,
     incidents,
+    mirror,
     org,
     reassign,
     recipes,
@@ -47,6 +48,7 @@ app.add_typer(requests.app, name="request")
 app.add_typer(incidents.app, name="incident")
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(delegations.app, name="delegation")
+org.app.add_typer(mirror.app, name="mirror")
 app.add_typer(org.app, name="org")
 
 

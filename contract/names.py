@@ -10,6 +10,8 @@ WORKFLOW_SWEEP = "sweep"
 ACTIVITY_SWEEP = "sweep"
 WORKFLOW_MIRROR = "mirror-directory"
 ACTIVITY_MIRROR = "mirror_directory"
+MIRROR_BY_HAND = "mirror-directory-by-hand"
+"""The workflow id of a reading that somebody asked for: one at a time."""
 
 ENGINE_VERSION = 1
 """Behaviour versions of the interpreter, newest last.

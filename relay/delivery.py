@@ -9,12 +9,12 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
@@ -25,12 +25,15 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from contract.messages import Message, StartInput
+from contract.messages import Message, StartInput, SyncAsked, Synced
 from contract.names import (
+    MIRROR_BY_HAND,
     SEARCH_RECIPE,
     SEARCH_STATE,
     SIGNAL_TELL,
     TASK_QUEUE,
+    TASK_QUEUE_CHORES,
+    WORKFLOW_MIRROR,
     WORKFLOW_TYPE,
 )
 from recipes.state import Commanded
@@ -40,6 +43,7 @@ from storage.pool import Pool
 
 _log = structlog.get_logger()
 _RPC_TIMEOUT = timedelta(seconds=5)
+_SYNC_PATIENCE = timedelta(seconds=20)
 _STATE = SearchAttributeKey.for_keyword(SEARCH_STATE)
 _RECIPE = SearchAttributeKey.for_keyword(SEARCH_RECIPE)
 
@@ -106,6 +110,33 @@ async def signal(client: Client, pool: Pool, request_id: UUID, message: Message)
     return Told.DONE
 
 
+async def sync_mirror(
+    client: Client, asked: SyncAsked, patience: timedelta
+) -> Synced | Literal["taken"] | None:
+    """Have a worker read the mirrored system now. "taken" while another such reading is under way; None
+    if it takes longer than `patience`. Raises RPCError and RuntimeError while Temporal is away, and
+    RuntimeError if the reading itself can't be carried out."""
+    try:
+        handle = await client.start_workflow(
+            WORKFLOW_MIRROR,
+            asked,
+            id=MIRROR_BY_HAND,
+            task_queue=TASK_QUEUE_CHORES,
+            result_type=Synced,
+            rpc_timeout=_RPC_TIMEOUT,
+        )
+    except WorkflowAlreadyStartedError:
+        return "taken"
+    try:
+        async with asyncio.timeout(patience.total_seconds()):
+            found: Synced = await handle.result()
+    except TimeoutError:
+        return None
+    except WorkflowFailureError as error:
+        raise RuntimeError(f"the reading ended early: {error.cause}") from None
+    return found
+
+
 class Delivery:
     """Tells Temporal behind the answers of one API process.
 
@@ -137,6 +168,13 @@ class Delivery:
     def soon_signal(self, outbox_id: int, request_id: UUID, message: Message) -> None:
         """Signal a request's workflow soon."""
         self._soon(outbox_id, signal(self._client, self._pool, request_id, message))
+
+    async def sync_mirror(self, asked: SyncAsked) -> Synced | Literal["taken"] | None:
+        """See the function of this name. RuntimeError while Temporal is away."""
+        try:
+            return await sync_mirror(self._client, asked, _SYNC_PATIENCE)
+        except RPCError as error:
+            raise RuntimeError(error.message) from None
 
     async def close(self) -> None:
         """Finish what is under way."""

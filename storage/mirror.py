@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from pydantic import TypeAdapter
 
-from contract.events import DIRECTORY_FAILING, DIRECTORY_HEALED
+from contract.events import DIRECTORY_FAILING, DIRECTORY_HEALED, DIRECTORY_SYNC_ASKED
 from contract.messages import Message
 from recipes.model import Json
 from recipes.state import Actor, Rechecked
@@ -200,10 +200,21 @@ async def failed(connection: Connection, why: str) -> None:
             await _record(connection, DIRECTORY_FAILING, at, said)
 
 
-async def _record(
-    connection: Connection, event_type: str, at: datetime, said: dict[str, Json]
+async def record_asked(
+    connection: Connection, at: datetime, actor: Actor, most_gone: int | None
 ) -> None:
-    event = audit.event(event_type, at, said, {}, ACTOR)
+    """Somebody asks for a reading now, and may let more people leave by it than usual."""
+    await _record(connection, DIRECTORY_SYNC_ASKED, at, {"most_gone": most_gone}, actor)
+
+
+async def _record(
+    connection: Connection,
+    event_type: str,
+    at: datetime,
+    said: dict[str, Json],
+    actor: Actor = ACTOR,
+) -> None:
+    event = audit.event(event_type, at, said, {}, actor)
     await audit.append(connection, org.CHAIN, "org", 1, [event])
 
 

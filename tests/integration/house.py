@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import httpx
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from activities.commit import Activities
 from contract.canonical import canonical
-from contract.messages import CommitInput, CommitResult, Message, StartInput
+from contract.messages import CommitInput, CommitResult, Message, StartInput, SyncAsked, Synced
 from recipes import model, progress
 from recipes.model import ApprovalStep, Ballot, Json, Level, Quorum, Recipe
 from recipes.state import Actor, Answer, Happening, Started, State, Ticked
@@ -112,6 +112,8 @@ class Recorder:
     signals: list[tuple[UUID, Message]] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     on_signal: Callable[[UUID, Message], None] | None = None
+    syncs: list[SyncAsked] = field(default_factory=list)
+    synced: Synced | Literal["taken"] | None = None
 
     def soon_start(self, outbox_id: int, start_input: StartInput) -> None:
         self.rows.append(outbox_id)
@@ -122,6 +124,10 @@ class Recorder:
         self.signals.append((request_id, message))
         if self.on_signal is not None:
             self.on_signal(request_id, message)
+
+    async def sync_mirror(self, asked: SyncAsked) -> Synced | Literal["taken"] | None:
+        self.syncs.append(asked)
+        return self.synced
 
     async def close(self) -> None:
         pass

@@ -56,6 +56,8 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("POST", "/v1/org/import"),
         ("GET", "/v1/org/people"),
         ("GET", "/v1/org/roles"),
+        ("GET", "/v1/org/mirror"),
+        ("POST", "/v1/org/mirror/sync"),
         ("GET", "/v1/org/delegations"),
         ("POST", "/v1/org/delegations"),
         ("POST", "/v1/org/delegations/{delegation_id}/end"),

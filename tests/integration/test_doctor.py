@@ -1,14 +1,21 @@
 """`countersign doctor` against real parts, whole and broken."""
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from temporalio.client import Client, ScheduleActionExecutionStartWorkflow
 
-from cli.examine import Finding, Places, examine
+from cli.examine import Places, examine
+from cli.finding import Finding
+from contract.names import WORKFLOW_SWEEP
 from settings import Settings
+from storage import mirror, org
 from storage.pool import Pool
 from tests.stack import Database, TemporalServer
+from worker.schedules import arrange, chores
 
 NOWHERE = "127.0.0.1:1"
 
@@ -87,3 +94,66 @@ async def test_messages_that_nobody_takes(parts: Settings, admin_pool: Pool) -> 
 async def test_nobodys_tokens_would_count(parts: Settings) -> None:
     found = await _found(parts.model_copy(update={"environment": "production"}))
     assert found["tokens"].verdict == "problem"
+
+
+async def test_schedules_that_run_and_that_fail_and_that_are_paused(
+    parts: Settings, temporal_connection: Client
+) -> None:
+    part = f"schedule {WORKFLOW_SWEEP}"
+    assert (await _found(parts))[part].seen == "is not there"
+
+    async def until(verdict: str) -> Finding:
+        async with asyncio.timeout(20):
+            while (found := (await _found(parts))[part]).verdict != verdict:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return found
+
+    handle = temporal_connection.get_schedule_handle(WORKFLOW_SWEEP)
+    await arrange(temporal_connection, chores(parts))
+    try:
+        assert (await until("ok")).seen == "every 30 s"
+        described = await handle.describe()
+        while not described.info.recent_actions:
+            await asyncio.sleep(0.05)
+            described = await handle.describe()
+        action = described.info.recent_actions[-1].action
+        assert isinstance(action, ScheduleActionExecutionStartWorkflow)
+        run = temporal_connection.get_workflow_handle(action.workflow_id)
+        await run.terminate()
+        assert (await until("problem")).seen == "its last run failed"
+        await handle.pause(note="we are moving")
+        assert (await until("warning")).seen == "is paused: we are moving"
+    finally:
+        await handle.delete()
+
+
+async def test_the_hr_system(parts: Settings, pool: Pool, admin_pool: Pool, tmp_path: Path) -> None:
+    file = tmp_path / "map.yaml"
+    file.write_text("request: {path: /people}\nperson: {id: id, name: name}\n")
+    url = "https://hr.example.org"
+    loaded = parts.model_copy(update={"directory_url": url, "directory_mapping": file})
+
+    async def found() -> Finding:
+        return (await _found(loaded))["HR system"]
+
+    assert "HR system" not in await _found(parts)
+    assert (await found()).seen == f"{url} was never read"
+    await mirror.declare(pool, url, timedelta(hours=24))
+    assert (await found()).seen.endswith("never read; nobody is asked any more")
+    async with pool.acquire() as connection, connection.transaction():
+        at = await org.lock(connection)
+        before = await mirror.hold(connection)
+        assert before is not None
+        await mirror.succeeded(connection, at, before, mirror.Success(timedelta(hours=24), 3))
+    assert (await found()).verdict == "ok"
+    await admin_pool.execute("UPDATE directory_mirror SET doubts = '{2 managers are not there}'")
+    assert (await found()).verdict == "warning"
+    async with pool.acquire() as connection:
+        await mirror.failed(connection, "it answers 500")
+    assert (await found()).seen == f"{url}: it answers 500"
+    await admin_pool.execute("UPDATE directory_mirror SET stale_after = now()")
+    assert "nobody is asked any more" in (await found()).seen
+    file.write_text("request: {path: people}\nperson: {id: id, name: name}\n")
+    assert "map.yaml:1:17" in (await found()).seen
+    file.unlink()
+    assert "No such file" in (await found()).seen

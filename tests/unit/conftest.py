@@ -15,6 +15,15 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         del url, roles
         return Api("http://api.test", person or "-", httpx.MockTransport(fake))
 
-    for module in ("requests", "tasks", "incidents", "reassign", "recipes", "org", "delegations"):
+    for module in (
+        "requests",
+        "tasks",
+        "incidents",
+        "reassign",
+        "recipes",
+        "org",
+        "mirror",
+        "delegations",
+    ):
         monkeypatch.setattr(f"cli.{module}.connect", connect)
     return fake

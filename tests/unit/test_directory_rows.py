@@ -124,6 +124,22 @@ def test_two_of_a_name_are_nobodys_manager_by_it() -> None:
     assert found.doubts == ("1 managers' names are not theirs alone",)
 
 
+def test_circles_of_managers_are_cut_out() -> None:
+    lines = {"a": "b", "b": "c", "c": "b", "d": "a", "e": "f", "f": "e", "g": None}
+    items = [{"id": person, "boss": boss} for person, boss in lines.items()]
+    found = mapped(items, f"{PLAIN}, manager: boss")
+    assert {row.id: row.manager for row in found.people} == {
+        "a": "b",
+        "b": None,
+        "c": None,
+        "d": "a",
+        "e": None,
+        "f": None,
+        "g": None,
+    }
+    assert found.doubts == ("4 people would manage each other in a circle",)
+
+
 def test_what_is_in_doubt_is_counted() -> None:
     items = [{"id": "a", "z": "Mars/Base", "r": "a role!"}]
     found = mapped(items, f"{PLAIN}, time_zone: z, roles: r")
