@@ -30,6 +30,7 @@ _people = st.sampled_from(
     )
 )
 _quorum = st.sampled_from(("any", "all", "1%", "34%", "60%", "100%", 1, 2))
+_currency = st.sampled_from(("EUR", "n > 4 ? 'eur' : 'CHF'"))
 _hours = st.sampled_from(HOURS).map(lambda hours: f"{hours}h")
 
 
@@ -53,14 +54,26 @@ def _clock(draw: st.DrawFn, shared: bool) -> dict[str, Any]:
 
 
 @st.composite
-def _ballot(draw: st.DrawFn) -> dict[str, Any]:
-    shared = draw(st.booleans())
-    who = {"candidates": draw(_candidates)} if shared else {"approver": draw(_approver)}
-    return {**who, **draw(_clock(shared))}
+def _fit(draw: st.DrawFn, shared: bool, earlier: list[str]) -> dict[str, Any]:
+    """`not_same_as` and `authority`, or nothing. A shared task asks for no limit."""
+    keys: dict[str, Any] = {}
+    if earlier and draw(st.booleans()):
+        keys["not_same_as"] = draw(st.lists(st.sampled_from(earlier), min_size=1, unique=True))
+    if not shared and draw(st.integers(0, 3)) == 0:
+        amount = draw(st.sampled_from(("n", "n * 2.5", "n - 1", "60 / n", "size(employee.id)")))
+        keys["authority"] = {"amount": amount, "currency": draw(_currency)}
+    return keys
 
 
 @st.composite
-def _step(draw: st.DrawFn, number: int) -> dict[str, Any]:
+def _ballot(draw: st.DrawFn, earlier: list[str]) -> dict[str, Any]:
+    shared = draw(st.booleans())
+    who = {"candidates": draw(_candidates)} if shared else {"approver": draw(_approver)}
+    return {**who, **draw(_clock(shared)), **draw(_fit(shared, earlier))}
+
+
+@st.composite
+def _step(draw: st.DrawFn, number: int, earlier: list[str]) -> dict[str, Any]:
     step: dict[str, Any] = {"id": f"step_{number}"}
     kind = draw(st.sampled_from(("action", "approval", "approvers", "parallel", "parallel")))
     if kind == "action":
@@ -72,17 +85,21 @@ def _step(draw: st.DrawFn, number: int) -> dict[str, Any]:
     if draw(st.booleans()):
         step["when"] = draw(st.sampled_from((f"n > {number}", f"60 / (n - {number}) > 0")))
     if kind == "approval":
-        return {**step, **draw(_ballot())}
+        return {**step, **draw(_ballot(earlier))}
     if kind == "approvers":
         quorum = {"quorum": draw(_quorum)} if draw(st.booleans()) else {}
-        return {**step, "approvers": draw(_people), **quorum, **draw(_clock(shared=False))}
-    branches = draw(st.lists(_ballot(), min_size=2, max_size=4))
+        rest = {**draw(_clock(shared=False)), **draw(_fit(False, earlier))}
+        return {**step, "approvers": draw(_people), **quorum, **rest}
+    branches = draw(st.lists(_ballot(earlier), min_size=2, max_size=4))
     return {**step, "branches": branches, "quorum": draw(_quorum)}
 
 
 @st.composite
 def recipes(draw: st.DrawFn) -> str:
-    count = draw(st.integers(1, 4))
+    steps: list[dict[str, Any]] = []
+    for number in range(1, draw(st.integers(1, 4)) + 1):
+        earlier = [step["id"] for step in steps if "action" not in step]
+        steps.append(draw(_step(number, earlier)))
     recipe: dict[str, Any] = {
         "workflow": "random",
         "version": 1,
@@ -92,7 +109,8 @@ def recipes(draw: st.DrawFn) -> str:
             "required": ["n"],
             "properties": {"n": {"type": "integer"}},
         },
-        "steps": [draw(_step(number)) for number in range(1, count + 1)],
+        "steps": steps,
+        "resolve": draw(st.sampled_from(("at_step", "at_submit"))),
     }
     if draw(st.booleans()):
         recipe["deadline"] = "20d"

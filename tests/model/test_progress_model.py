@@ -1,9 +1,12 @@
-"""Random recipes, decisions, timeouts, commands and directory failures against the invariants of the
-design: final is final, nobody is stuck in silence, every task is closed once, votes are counted right.
+"""Random recipes, decisions, timeouts, commands, directory changes and failures against the invariants
+of the design: final is final, nobody is stuck in silence, every task is closed once, a task that is
+taken from somebody is given to somebody, nobody decides twice who must not, votes are counted right.
 """
 
 import itertools
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -29,8 +32,11 @@ from recipes.state import (
     CloseTask,
     Commanded,
     Decided,
+    FixedSeat,
     Happening,
+    Hop,
     OpenTask,
+    Rechecked,
     Record,
     Refusal,
     RemindTask,
@@ -46,6 +52,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 _TRANSITION: TypeAdapter[Transition] = TypeAdapter(Transition)
 
+SOMEBODY = ("bob", "carol", "dave", "erin", "finance-1")
 MANAGERS = {
     "id": "bob",
     "name": "Bob",
@@ -76,9 +83,13 @@ class Requests(RuleBasedStateMachine):
         self.reliable = reliable
         self.now = NOON
         self.commands = itertools.count()
-        self.settled: set[str] = set()
+        self.settled: dict[str, bool] = {}
         self.open: dict[str, OpenTask] = {}
         self.closed: set[str] = set()
+        self.moved: dict[str, str] = {}
+        self.away: dict[str, str] = {}
+        self.deciders: dict[str, set[str]] = {}
+        self.fixed: dict[str, tuple[FixedSeat, ...]] = {}
         self.state = progress.initial(
             self.recipe,
             request_id="3a2f6a2e-5f0b-4f57-9f5c-3d2a7f6a1b00",
@@ -89,6 +100,8 @@ class Requests(RuleBasedStateMachine):
         )
         assert self.state.state == "created"
         self.befall(Started())
+        self.fixed = self.state.fixed
+        assert not (self.fixed and self.recipe.resolve == "at_step")
 
     # --- what happens ---
 
@@ -96,9 +109,12 @@ class Requests(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 50), verdict=st.sampled_from(("approve", "approve", "reject")))
     def decide(self, pick: int, verdict: str) -> None:
         task_id = sorted(self.open)[pick % len(self.open)]
-        who = self.open[task_id].task.assignment.user or "somebody"
+        given = self.open[task_id].task.assignment
+        actor = Actor(given.user or "somebody", None, given.on_behalf_of)
+        people = {actor.user, given.on_behalf_of or actor.user}
+        self.deciders.setdefault(self.open[task_id].step, set()).update(people)
         self.decided_in_storage(task_id)
-        decision = Decided(task_id, verdict, Actor(who), self.now, "because")  # type: ignore[arg-type]
+        decision = Decided(task_id, verdict, actor, self.now, "because")  # type: ignore[arg-type]
         self.befall(decision)
         self.nothing_from(decision)
 
@@ -132,8 +148,50 @@ class Requests(RuleBasedStateMachine):
             self.nothing_from(told)
 
     @rule(reliable=st.sampled_from((1.0, 0.0)))
-    def directory_changes(self, reliable: float) -> None:
+    def directory_fails_or_is_back(self, reliable: float) -> None:
         self.reliable = reliable
+
+    @rule(who=st.sampled_from(SOMEBODY), other=st.sampled_from(SOMEBODY))
+    def somebody_leaves(self, who: str, other: str) -> None:
+        """Or is back, where they are the same."""
+        self.moved[who] = other
+
+    @rule(who=st.sampled_from(SOMEBODY), other=st.sampled_from(SOMEBODY))
+    def somebody_is_away(self, who: str, other: str) -> None:
+        self.away[who] = other
+
+    @rule(late=st.booleans())
+    def recheck(self, late: bool) -> None:
+        told = Rechecked(tuple(self.closed if late else self.open), self.now)
+        steps_before = self.state.position, self.state.entered
+        self.befall(told)
+        if self.reliable not in (0.0, 1.0) or steps_before != (
+            self.state.position,
+            self.state.entered,
+        ):
+            return
+        # Told again, with nothing changed in between, it finds nothing to change.
+        again = Rechecked(tuple(self.closed if late else self.open), self.now)
+        after = progress.settle(self.recipe, self.state, again, self.now, self.asking([]))
+        assert after.effects == ()
+        assert replace(after.state, seq=self.state.seq) == self.state
+
+    @rule(pick=st.integers(0, 50), to=st.sampled_from((*SOMEBODY, "alice")), again=st.booleans())
+    def reassign(self, pick: int, to: str, again: bool) -> None:
+        seats = [*(seat.key for seat in self.state.seats), "nowhere"]
+        seat, number = seats[pick % len(seats)], str(next(self.commands))
+        told = Commanded(number, "reassign", Actor("root"), self.now, "because", seat, to)
+        before = self.state
+        self.befall(told)
+        applied = self.settled[number]
+        given = [task.assignment for task in self.state.tasks if task.seat == seat]
+        if applied:
+            assert to != "alice"
+            assert to in {given[0].user, given[0].on_behalf_of}
+        else:
+            assert (before.tasks, before.incidents) == (self.state.tasks, self.state.incidents)
+        if again:
+            self.nothing_from(told)
 
     # --- the world around ---
 
@@ -172,23 +230,41 @@ class Requests(RuleBasedStateMachine):
             return Answer(refusal=Refusal("DirectoryUnavailable", "not today"))
         match ask:
             case AskEmployee(paths):
-                assert all(path.startswith("manager") for path in paths)
+                assert all(path.startswith(("manager", "id")) for path in paths)
                 return Answer(employee={"id": "alice", "name": "Alice", "manager": MANAGERS})
             case AskCandidates(_, references):
                 return Answer(assignment=Assignment(candidates=references))
-            case AskManager(_, user):
+            case AskManager(_, user, without):
                 assert user, "a shared task has no manager"
-                return Answer(assignment=Assignment(user=f"{user}-above"[:40]))
-            case AskApprover(_, reference):
-                return Answer(assignment=Assignment(user=reference.split(":")[-1]))
+                return self.person(f"{user}-above"[:40], without, ())
+            case AskApprover(_, reference, without, limit, keep, fixed):
+                assert limit is None or re.fullmatch(r"[0-9]+(\.[0-9]+)?", limit.amount)
+                name = fixed or reference.split(":")[-1]
+                if fixed is None and reference.startswith("role:"):
+                    name = keep or f"{name}-{self.random.randint(1, 3)}"
+                    turn = Hop("kept" if keep else "round_robin", name, reference[5:], 0)
+                    return self.person(name, without, (turn,))
+                return self.person(name, without, ())
             case AskHolders(_, references, pool):
                 held = references if pool else (references[0].split(":")[-1],)
                 return Answer(
                     assignment=Assignment(None if pool else held[0], held if pool else ())
                 )
 
+    def person(self, name: str, without: tuple[str, ...], chain: tuple[Hop, ...]) -> Answer:
+        """Who is there for `name` by now, and may decide; or their delegate."""
+        name = self.moved.get(name, name)
+        while name in without:
+            name += "+"
+        delegate = self.away.get(name, name)
+        if delegate == name or delegate in without:
+            return Answer(assignment=Assignment(name, chain=chain))
+        chain = (*chain, Hop("delegation", delegate, delegation=f"{name} to {delegate}"))
+        return Answer(assignment=Assignment(delegate, on_behalf_of=name, chain=chain))
+
     def carry_out(self, transition: Transition) -> None:
         opened = self.state.tasks_opened
+        successors = {e.task.seat for e in transition.effects if isinstance(e, OpenTask)}
         for effect in transition.effects:
             match effect:
                 case OpenTask(task):
@@ -196,11 +272,13 @@ class Requests(RuleBasedStateMachine):
                     assert task.id not in self.open
                     assert task.id not in self.closed
                     self.open[task.id] = effect
-                case CloseTask(task_id):
+                case CloseTask(task_id, _, to):
+                    seat = self.open[task_id].task.seat
                     self.decided_in_storage(task_id)
-                case SettleCommand(command_id):
+                    assert to != "reassigned" or seat in successors, "taken, and given to nobody"
+                case SettleCommand(command_id, _, applied):
                     assert command_id not in self.settled
-                    self.settled.add(command_id)
+                    self.settled[command_id] = applied
                 case RemindTask(task_id):
                     assert task_id in self.open
                 case Record("step.completed", payload) if "needed" in payload:
@@ -265,6 +343,39 @@ class Requests(RuleBasedStateMachine):
         people = [who for who in {**voted, **asked}.values() if who not in (None, "somebody")]
         alone = step.quorum.needed(len(self.state.seats)) == 1
         assert alone or len(people) == len(set(people))
+
+    @invariant()
+    def who_decided_before_is_not_asked(self) -> None:
+        if not hasattr(self, "state") or self.state.final:
+            return
+        step = progress.step_of(self.recipe, self.state)
+        for task in self.state.tasks:
+            assert isinstance(step, ApprovalStep)
+            name = next(seat.ballot for seat in self.state.seats if seat.key == task.seat)
+            ballot = next(ballot for ballot in step.ballots if ballot.id == name)
+            assert task.ask is not None
+            for earlier in ballot.not_same_as:
+                deciders = self.deciders.get(earlier, set())
+                assert deciders <= set(task.ask.without)
+                given = task.assignment
+                assert not deciders & {given.user, given.on_behalf_of}
+            if ballot.authority is not None and not task.by_hand:
+                assert not isinstance(task.ask, AskCandidates)
+                assert task.ask.limit is not None
+
+    @invariant()
+    def what_was_fixed_stays(self) -> None:
+        if not hasattr(self, "state"):
+            return
+        assert self.state.fixed == self.fixed
+        assert self.state.reassigning is None
+        fixed = {seat.seat.key: seat for seats in self.fixed.values() for seat in seats}
+        for task in self.state.tasks:
+            if task.seat in fixed and not task.level and not task.by_hand:
+                people = fixed[task.seat].people
+                ask = task.ask
+                assert not isinstance(ask, AskApprover) or (ask.fixed,) == people
+                assert not isinstance(ask, AskCandidates) or ask.references == people
 
     @invariant()
     def facts_of_the_directory_are_not_kept(self) -> None:
