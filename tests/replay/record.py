@@ -17,9 +17,21 @@ from temporalio.testing import WorkflowEnvironment
 from cli.processes import tool
 from contract.names import ENGINE_VERSION
 from recipes import parse
-from recipes.state import Actor, Answer, Ask, AskApprover, AskManager, Commanded, Refusal
+from recipes.state import (
+    Actor,
+    Answer,
+    Ask,
+    AskApprover,
+    AskEmployee,
+    AskManager,
+    Assignment,
+    Commanded,
+    Hop,
+    Limit,
+    Refusal,
+)
 from tests.workflow.ledger import Ledger, answer
-from tests.workflow.running import LEAVE, TWO_OF_THREE, Running, running
+from tests.workflow.running import AT_SUBMIT, LEAVE, TWO_OF_THREE, TWO_PEOPLE, Running, running
 
 FOLDER = Path(__file__).parent / "histories"
 
@@ -74,6 +86,88 @@ async def cancelled_behind_a_decision(run: Running) -> None:
     await run.handle.signal("tell", Commanded(str(uuid4()), "cancel", Actor("alice"), now))
 
 
+async def moved_by_a_recheck(run: Running) -> None:
+    await run.recheck()
+    run.ledger.answer = _moved
+    await run.recheck()
+    await run.written(2)
+    await run.decide("carol")
+
+
+async def rechecked_in_vain(run: Running) -> None:
+    run.ledger.answer = _nobody
+    await run.recheck()
+    await run.written(2)
+    run.ledger.answer = _moved
+    await run.recheck()
+    await run.command("retry")
+    await run.written(3)
+    await run.decide("carol")
+    await run.recheck()
+
+
+async def reassigned(run: Running) -> None:
+    await run.reassign("manager_approval", "alice")
+    await run.reassign("manager_approval", "dave")
+    await run.written(3)
+    await run.recheck()
+    await run.decide("dave")
+
+
+async def a_directory_that_is_back(run: Running) -> None:
+    await run.env.sleep(timedelta(hours=1))
+    run.ledger.answer = answer
+    await run.recheck()
+    await run.written(2)
+    await run.decide("bob")
+
+
+async def two_people(run: Running) -> None:
+    await run.decide("ann")
+    await run.written(2)
+    await run.reassign("release", "ann")
+    await run.env.sleep(timedelta(hours=2))
+    await run.decide("above")
+
+
+async def fixed_at_submission(run: Running) -> None:
+    run.ledger.answer = _moved
+    await run.recheck()
+    await run.written(2)
+    await run.decide("bob")
+    await run.written(3)
+    await run.recheck()
+    [pool] = run.ledger.open_tasks(run.id)
+    now = await run.env.get_current_time()
+    made = run.ledger.decide(pool.task.id, "hr", "approve", now)
+    await run.handle.signal("tell", made)
+
+
+def _moved(ask: Ask) -> Answer:
+    """As `answer`, but by now carol is the manager of alice."""
+    match ask:
+        case AskEmployee():
+            return Answer(employee={"id": "alice", "manager": {"id": "carol"}})
+        case _:
+            return answer(ask)
+
+
+def _with_limits(ask: Ask) -> Answer:
+    """ben's own limit is too low, and so is that of his manager."""
+    match ask:
+        case AskApprover(_, "user:ben") | AskManager():
+            assert ask.without == ("ann",)
+            assert ask.limit == Limit("5000", "EUR")
+            above = "above" if isinstance(ask, AskManager) else "erin"
+            return Answer(assignment=Assignment(above, chain=(Hop("below_limit", "ben"),)))
+        case _:
+            return answer(ask)
+
+
+def _unavailable(_: Ask) -> Answer:
+    return Answer(refusal=Refusal("DirectoryUnavailable", "the mirror is too old"))
+
+
 def _no_manager(ask: Ask) -> Answer:
     if isinstance(ask, AskManager):
         return Answer(refusal=Refusal("NoApproverFound", f"{ask.user} has no manager to ask"))
@@ -97,6 +191,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("two_of_three", TWO_OF_THREE, answer, two_of_three),
     ("decided_before_the_timer", TWO_OF_THREE, answer, decided_before_the_timer),
     ("cancelled_behind_a_decision", TWO_OF_THREE, answer, cancelled_behind_a_decision),
+    ("moved_by_a_recheck", LEAVE, answer, moved_by_a_recheck),
+    ("rechecked_in_vain", LEAVE, answer, rechecked_in_vain),
+    ("reassigned", LEAVE, answer, reassigned),
+    ("a_directory_that_is_back", LEAVE, _unavailable, a_directory_that_is_back),
+    ("two_people", TWO_PEOPLE, _with_limits, two_people),
+    ("fixed_at_submission", AT_SUBMIT, answer, fixed_at_submission),
 )
 
 

@@ -14,7 +14,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, SEARCH_ATTRIBUTES, SIGNAL_TELL
 from recipes import parse, progress
-from recipes.state import Actor, Commanded, Decided, OpenTask
+from recipes.state import Actor, Commanded, Decided, OpenTask, Rechecked
 from tests.workflow.ledger import Ledger
 from worker.workflow import ApprovalWorkflow
 
@@ -42,6 +42,32 @@ steps:
     type: parallel
     quorum: 2
     branches: [{approver: "user:ann"}, {approver: "user:ben"}, {approver: "user:cy", timeout: 1h, on_timeout: reject}]
+"""
+
+TWO_PEOPLE = """
+workflow: payment
+version: 1
+inputs: {type: object, required: [days], properties: {days: {type: integer}}}
+owner: role:finance
+steps:
+  - {id: check, approver: "user:ann"}
+  - id: release
+    approver: "user:ben"
+    not_same_as: [check]
+    authority: {amount: days * 1000, currency: EUR}
+    timeout: 1h
+    on_timeout: escalate
+"""
+
+AT_SUBMIT = """
+workflow: hiring
+version: 1
+inputs: {type: object}
+owner: role:hr
+resolve: at_submit
+steps:
+  - {id: manager, approver: "{{ employee.manager }}"}
+  - {id: board, candidates: ["role:board", "role:hr"]}
 """
 
 
@@ -85,6 +111,19 @@ class Running:
         asked = Commanded(str(uuid4()), kind, Actor("alice"), now)
         await self.handle.signal(SIGNAL_TELL, asked)
         return asked
+
+    async def reassign(self, seat: str, to: str) -> Commanded:
+        now = await self.env.get_current_time()
+        asked = Commanded(str(uuid4()), "reassign", Actor("root"), now, "on leave", seat, to)
+        await self.handle.signal(SIGNAL_TELL, asked)
+        return asked
+
+    async def recheck(self) -> Rechecked:
+        """Tell that the directory has changed under all open tasks."""
+        tasks = tuple(opened.task.id for opened in self.ledger.open_tasks(self.id))
+        told = Rechecked(tasks, await self.env.get_current_time())
+        await self.handle.signal(SIGNAL_TELL, told)
+        return told
 
     def seen(self) -> list[tuple[str, str]]:
         """Who was asked, and how each task stands now."""

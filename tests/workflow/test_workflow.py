@@ -8,7 +8,19 @@ from temporalio.testing import WorkflowEnvironment
 from contract.messages import CommitInput, Committed, Outcome
 from contract.names import SIGNAL_TELL
 from recipes import parse, progress
-from recipes.state import Actor, AskManager, Commanded, RemindTask, Ticked
+from recipes.state import (
+    Actor,
+    Answer,
+    Ask,
+    AskEmployee,
+    AskManager,
+    Commanded,
+    Rechecked,
+    Refusal,
+    RemindTask,
+    SettleCommand,
+    Ticked,
+)
 from tests.workflow.ledger import Ledger, answer
 from tests.workflow.running import LEAVE, TWO_OF_THREE, running
 
@@ -226,3 +238,103 @@ async def test_a_commit_that_keeps_failing_does_not_fill_one_history(
         assert await time_skipping.get_current_time() - since > timedelta(minutes=10)
         await run.decide("bob")
         assert await run.handle.result() == Outcome("approved", 2)
+
+
+async def test_a_recheck_moves_a_task_and_keeps_its_time(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, LEAVE) as run:
+        await run.begun()
+        due = run.ledger.open_tasks(run.id)[0].task.due_at
+        run.ledger.answer = carol_manages
+        told = await run.recheck()
+        await run.written(2)
+        assert run.ledger.open_tasks(run.id)[0].task.due_at == due
+        await run.handle.signal(SIGNAL_TELL, told)  # told twice: its task is closed by now
+        await run.decide("carol")
+        assert await run.handle.result() == Outcome("approved", 3)
+    assert run.seen() == [("bob", "closed"), ("carol", "approve")]
+
+
+async def test_a_decision_that_was_first_beats_a_recheck(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, LEAVE) as run:
+        await run.begun()
+        run.ledger.answer = carol_manages
+        now = await time_skipping.get_current_time()
+        tasks = (run.task("bob"),)
+        run.ledger.decide(tasks[0], "bob", "approve", now)
+        await run.handle.signal(SIGNAL_TELL, Rechecked(tasks, now))
+        assert await run.handle.result() == Outcome("approved", 2)
+    assert run.seen() == [("bob", "approve")]
+
+
+async def test_a_recheck_is_kept_while_it_cannot_be_written(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    failing = [0]
+
+    def fail(_: CommitInput) -> None:
+        if failing[0]:
+            failing[0] -= 1
+            raise ValueError("cannot be written")
+
+    ledger = Ledger(parse.parse(LEAVE).recipe, before=fail)
+    async with running(time_skipping, LEAVE, ledger) as run:
+        await run.begun()
+        run.ledger.answer = carol_manages
+        failing[0] = 40
+        await run.recheck()
+        await run.written(2)
+        await run.decide("carol")
+        assert await run.handle.result() == Outcome("approved", 3)
+
+
+async def test_a_recheck_of_a_task_this_run_has_yet_to_learn_of_is_kept(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, LEAVE) as run:
+        await run.begun()
+        before = run.ledger.state(run.id)
+        due = before.tasks[0].due_at
+        assert due is not None
+        stands = progress.settle(
+            run.ledger.recipe, before, Ticked(), due, lambda asks: tuple(map(answer, asks))
+        )
+        answers = ((answer(AskManager("manager_approval", "bob")),),)
+        run.ledger.commits[run.id].append((Committed(Ticked(), due, answers), stands))
+        run.ledger.closed.add(before.tasks[0].id)
+        run.ledger.answer = nobody_above
+        await run.recheck()
+        await run.written(3)
+        assert [i.kind for i in run.ledger.state(run.id).incidents] == ["NoApproverFound"]
+        await run.decide("grace")
+        assert await run.handle.result() == Outcome("approved", 4)
+
+
+async def test_a_reassignment_is_told_what_came_of_it(time_skipping: WorkflowEnvironment) -> None:
+    async with running(time_skipping, LEAVE) as run:
+        await run.begun()
+        await run.reassign("manager_approval", "alice")
+        await run.reassign("manager_approval", "dave")
+        await run.written(3)
+        settled = [e for e in run.ledger.effects(run.id) if isinstance(e, SettleCommand)]
+        assert [(e.applied, e.detail) for e in settled] == [
+            (False, "alice is the requester: nobody decides their own request"),
+            (True, "reassigned to dave"),
+        ]
+        await run.decide("dave")
+        assert await run.handle.result() == Outcome("approved", 4)
+
+
+def carol_manages(ask: Ask) -> Answer:
+    if isinstance(ask, AskEmployee):
+        return Answer(employee={"id": "alice", "manager": {"id": "carol"}})
+    return answer(ask)
+
+
+def nobody_above(ask: Ask) -> Answer:
+    if isinstance(ask, AskManager):
+        return Answer(refusal=Refusal("NoApproverFound", "nobody is there"))
+    return answer(ask)
