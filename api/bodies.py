@@ -1,8 +1,21 @@
 """The bodies that the API takes: nothing unknown, nothing that Postgres could not keep."""
 
+import re
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
+from pydantic_core import CoreSchema
 
 from api.http import Moment
 from recipes.model import Json
@@ -107,18 +120,44 @@ class DisableBody(_Strict):
 _SCOPE = r"^(all|workflow:[a-z][a-z0-9_]{0,62}|role:[A-Za-z0-9][A-Za-z0-9._-]{0,127})$"
 
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _day_or(value: Json, moment: ValidatorFunctionWrapHandler) -> date:
+    """A date stays one; everything else has to be a moment."""
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        return date.fromisoformat(value)
+    found: datetime = moment(value)
+    return found
+
+
+def _moment_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    return handler(Moment)
+
+
+_FORMATS: list[Json] = [{"type": "string", "format": name} for name in ("date", "date-time")]
+DayOrMoment = Annotated[
+    date,
+    GetPydanticSchema(_moment_schema),
+    WrapValidator(_day_or),
+    WithJsonSchema({"anyOf": _FORMATS}),
+]
+"""`2026-12-24`, or a datetime with its offset, which becomes one in UTC."""
+
+
 class DelegationBody(_Strict):
     """Who decides instead of me, from `from` (now) until `to` (until it is ended), and what: `all`,
-    `workflow:NAME` or `role:NAME`. An administrator may set it for another `delegator`."""
+    `workflow:NAME` or `role:NAME`. A date is a whole day in the delegator's time zone: `from` its
+    beginning, `to` its end. An administrator may set it for another `delegator`, and says why."""
 
     model_config = _example(
-        **{"delegate": "dave", "from": "2026-12-21T00:00:00Z", "to": "2027-01-04T00:00:00Z"},
+        **{"delegate": "dave", "from": "2026-12-21", "to": "2027-01-03"},
         scope="workflow:leave_request",
         reason="holiday",
     )
     delegate: PersonId
-    begins: Moment | None = Field(None, alias="from")
-    ends: Moment | None = Field(None, alias="to")
+    begins: DayOrMoment | None = Field(None, alias="from")
+    ends: DayOrMoment | None = Field(None, alias="to")
     scope: Annotated[str, Field(pattern=_SCOPE)] = "all"
     reason: Text | None = None
     delegator: PersonId | None = None
@@ -129,3 +168,10 @@ class MirrorSync(_Strict):
 
     model_config = _example(most_gone=250)
     most_gone: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+
+
+class EndBody(_Strict):
+    """An administrator who ends somebody else's delegation says why."""
+
+    model_config = _example(reason="She is back early.")
+    reason: Text | None = None

@@ -1,8 +1,9 @@
-"""Delegations: people's own, set, listed and ended by themselves."""
+"""Delegations: people's own, set, listed and ended by themselves, or by an administrator who says why."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import asyncpg
 from fastapi import APIRouter, Query
@@ -11,12 +12,14 @@ from starlette.responses import Response
 
 from api import bodies, errors, schemas, views
 from api.authorize import PersonalObject, authorize
+from api.days import start_of
 from api.http import Route, answer, page, read, read_cursor, takes
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from contract.canonical import timestamp
 from storage import delegations, org
 from storage.delegations import Direction, Setting
+from storage.pool import Connection
 
 router = APIRouter(prefix="/v1/org/delegations", tags=["organisation"], route_class=Route)
 
@@ -33,23 +36,25 @@ _SLACK = timedelta(minutes=1)
     openapi_extra=takes(bodies.DelegationBody),
 )
 async def set_delegation(request: Request) -> Response:
-    """What would be asked of me is asked of `delegate` meanwhile. It holds for what is assigned from
-    then on; only one delegate at a time for the same scope."""
+    """What would be asked of me is asked of `delegate` meanwhile; only one delegate at a time for the
+    same scope. `from` and `to` are instants, or days in my own time zone, `to` the last one."""
     caller = await caller_of(request)
     body = await read(request, bodies.DelegationBody)
     delegator = body.delegator or caller.id
     actor = authorize(caller, "delegate", PersonalObject(delegator))
+    _need_reason(body.reason, own=delegator == caller.id)
     if body.delegate == delegator:
         raise errors.invalid_at("/delegate", "nobody delegates to themselves")
     async with services(request).pool.acquire() as connection, connection.transaction():
         at = await org.lock(connection)
+        begins, ends = await _span(connection, body, delegator, at)
         item = Setting(
             id=uuid4(),
             delegator=delegator,
             delegate=body.delegate,
             scope=body.scope,
-            begins=_beginning(body.begins, at),
-            ends=body.ends,
+            begins=begins,
+            ends=ends,
             reason=body.reason,
         )
         if item.ends is not None and item.ends <= item.begins:
@@ -59,10 +64,40 @@ async def set_delegation(request: Request) -> Response:
     return answer(views.delegation(row), 201)
 
 
-def _beginning(wanted: datetime | None, at: datetime) -> datetime:
-    if wanted is not None and wanted < at - _SLACK:
+def _need_reason(reason: str | None, *, own: bool) -> None:
+    if not own and not (reason or "").strip():
+        raise errors.invalid_at("/reason", "say why you do this for somebody else")
+
+
+async def _span(
+    connection: Connection, body: bodies.DelegationBody, delegator: str, at: datetime
+) -> tuple[datetime, datetime | None]:
+    """[from, to) as instants: a date is a whole day where the delegator is. Problem 422."""
+    name = await delegations.time_zone(connection, delegator) or "UTC"
+    begins, still = _instants("/from", body.begins, name)
+    _, ends = _instants("/to", body.ends, name)
+    if still is not None and still < at - _SLACK:
         raise errors.invalid_at("/from", "lies in the past: what was decided by then stays so")
-    return max(at, wanted or at)
+    return max(at, begins or at), ends
+
+
+def _instants(
+    pointer: str, wanted: date | None, zone: str
+) -> tuple[datetime | None, datetime | None]:
+    """When a day begins and ends; a moment is both."""
+    if wanted is None or isinstance(wanted, datetime):
+        return wanted, wanted
+    try:
+        there = ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        message = (
+            f"days are of the time zone {zone}, which is unknown here: give a time with its offset"
+        )
+        raise errors.invalid_at(pointer, message) from None
+    try:
+        return start_of(wanted, there), start_of(wanted + timedelta(days=1), there)
+    except (OverflowError, ValueError):
+        raise errors.invalid_at(pointer, "is out of range") from None
 
 
 def _check(item: Setting, found: Any, *, own: bool) -> None:
@@ -129,11 +164,13 @@ async def list_delegations(
     "/{delegation_id}/end",
     response_model=schemas.Delegation,
     summary="End a delegation",
+    openapi_extra=takes(bodies.EndBody, required=False),
 )
 async def end_delegation(request: Request, delegation_id: UUID) -> Response:
     """At once, by whoever delegates or an administrator. Tasks that rest on it can't be decided by it
-    any more. 409 if it was over before."""
+    any more. 409 if it was over before. An administrator gives a `reason`."""
     caller = await caller_of(request)
+    body = await read(request, bodies.EndBody)
     async with services(request).pool.acquire() as connection, connection.transaction():
         at = await org.lock(connection)
         row = await delegations.load(connection, delegation_id)
@@ -141,7 +178,8 @@ async def end_delegation(request: Request, delegation_id: UUID) -> Response:
             raise errors.not_found("delegation")
         subject = PersonalObject(row["delegator"], row["delegate"])
         actor = authorize(caller, "end", subject)
-        ended = await delegations.end(connection, delegation_id, actor, at)
+        _need_reason(body.reason, own=row["delegator"] == caller.id)
+        ended = await delegations.end(connection, delegation_id, actor, at, body.reason)
         if ended is None:
             raise _over(row)
     return answer(views.delegation(ended))

@@ -429,7 +429,8 @@ class Imported(_Strict):
 
 
 class Delegation(_Strict):
-    """[from, to): `to` null is until it is ended. Ended before it began, both are null."""
+    """[from, to), instants whatever was given: `to` null is until it is ended. Ended before it began,
+    both are null. `reason` is why it was set, `end_reason` why it was ended."""
 
     id: UUID
     delegator: str
@@ -442,6 +443,7 @@ class Delegation(_Strict):
     created_at: datetime
     ended_by: str | None
     ended_at: datetime | None
+    end_reason: str | None
 
 
 class DelegationPage(_Strict):

@@ -163,4 +163,5 @@ def delegation(row: Row) -> dict[str, Json]:
         "created_at": row["created_at"],
         "ended_by": row["ended_by"],
         "ended_at": row["ended_at"],
+        "end_reason": row["end_reason"],
     }

@@ -1,6 +1,7 @@
 """`countersign delegation ...`: who decides while you are away. `countersign explain`: who, and why."""
 
-from datetime import date, datetime, timedelta
+import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import typer
@@ -22,15 +23,18 @@ from cli.output import (
 
 app = typer.Typer(no_args_is_help=True, help="Let somebody else decide while you are away.")
 
-_TIMES = (
-    "A day (2026-12-24) or a time (2026-12-24T12:00), in your time zone unless it says another."
+_TIMES = "A day (2026-12-24) or a time (2026-12-24T12:00), in this machine's time zone unless it says another."
+_DAYS = (
+    "A day (2026-12-24) where the directory has you, or a time (2026-12-24T12:00), in this machine's"
+    " time zone unless it says another."
 )
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @app.command("set")
 def set_delegation(
     delegate: Annotated[str, typer.Argument(help="The person who decides instead.")],
-    begins: Annotated[str | None, typer.Option("--from", help=f"{_TIMES} Default: now.")] = None,
+    begins: Annotated[str | None, typer.Option("--from", help=f"{_DAYS} Default: now.")] = None,
     ends: Annotated[
         str | None,
         typer.Option("--to", help="Likewise; a day is the last one. Default: until you end it."),
@@ -38,7 +42,9 @@ def set_delegation(
     scope: Annotated[
         str, typer.Option(help="all, workflow:NAME or role:NAME: what they decide instead.")
     ] = "all",
-    reason: Annotated[str | None, typer.Option(help="Why: it is shown to both.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why: it is shown to both. For somebody else it is needed.")
+    ] = None,
     delegator: Annotated[
         str | None, typer.Option(metavar="PERSON", help="As an administrator: for somebody else.")
     ] = None,
@@ -50,8 +56,8 @@ def set_delegation(
     """Let DELEGATE decide instead of you. It holds for what is assigned from then on."""
     body = {
         "delegate": delegate,
-        "from": None if begins is None else _moment(begins),
-        "to": None if ends is None else _moment(ends, through=True),
+        "from": None if begins is None else _day_or_moment(begins),
+        "to": None if ends is None else _day_or_moment(ends),
         "scope": scope,
         "reason": reason,
         "delegator": delegator,
@@ -114,6 +120,10 @@ def list_delegations(
 @app.command()
 def end(
     delegation: Annotated[str, typer.Argument(metavar="DELEGATION", help="The delegation's id.")],
+    reason: Annotated[
+        str | None,
+        typer.Option(help="Why. As an administrator, for somebody else's, it is needed."),
+    ] = None,
     url: Url = None,
     as_person: As = None,
     role: Role = None,
@@ -121,7 +131,7 @@ def end(
 ) -> None:
     """End a delegation now. Over already: exit code 3."""
     place = f"/v1/org/delegations/{full_id(delegation, 'delegation')}/end"
-    ended = connect(url, as_person, role).post(place, {})
+    ended = connect(url, as_person, role).post(place, {"reason": reason})
     if as_json:
         write_json(ended)
     else:
@@ -185,23 +195,27 @@ def _show(delegation: dict[str, Any]) -> None:
             "from": begins or "called off before it began",
             "until": ends or (begins and "it is ended"),
             "reason": delegation["reason"],
-            "ended": f"by {delegation['ended_by']}" if delegation["ended_by"] else None,
+            "ended": _ended(delegation),
         }
     )
 
 
-def _moment(text: str, *, through: bool = False) -> str:
-    """RFC 3339 for a day or a time of the terminal's zone; `through`: the end of a day.
+def _ended(delegation: dict[str, Any]) -> str | None:
+    by, why = delegation["ended_by"], delegation["end_reason"]
+    return by and (f"by {by}: {why}" if why else f"by {by}")
 
-    Midnight is that of the day itself, whatever the clocks do in between.
-    """
+
+def _day_or_moment(text: str) -> str:
+    """A day as it is: the API knows in which zone it is one."""
+    found = _moment(text)
+    return text if _DAY.fullmatch(text) else found
+
+
+def _moment(text: str) -> str:
+    """RFC 3339 for a day's beginning or a time, of the terminal's zone."""
     try:
-        if len(text) == len("2026-12-24"):
-            day = date.fromisoformat(text) + timedelta(days=1 if through else 0)
-            found = datetime(day.year, day.month, day.day).astimezone()
-        else:
-            found = datetime.fromisoformat(text)
-            found = found if found.tzinfo else found.astimezone()
+        found = datetime.fromisoformat(text)
+        found = found if found.tzinfo else found.astimezone()
     except (ValueError, OverflowError):
         raise Failure(f"{text!r} is neither a day nor a time", code=Exit.USAGE) from None
     return found.isoformat()

@@ -24,7 +24,7 @@ Direction: TypeAlias = Literal["given", "received", "all"]
 
 _COLUMNS = """
 d.id, d.delegator, d.delegate, d.scope, lower(d.valid) AS begins, upper(d.valid) AS ends, d.reason,
-d.created_by, d.created_at, d.ended_by, d.ended_at"""
+d.created_by, d.created_at, d.ended_by, d.ended_at, d.end_reason"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,15 @@ class Setting:
     begins: datetime
     ends: datetime | None
     reason: str | None
+
+
+TIME_ZONE = "SELECT time_zone FROM people WHERE id = $1"
+
+
+async def time_zone(source: Source, person: str) -> str | None:
+    """The name of somebody's time zone; None if there is no such person."""
+    name: str | None = await source.fetchval(TIME_ZONE, person)
+    return name
 
 
 # Who is known, and here at $3; whether the scope names something; and what would overlap.
@@ -107,18 +116,22 @@ async def load(source: Source, delegation_id: UUID) -> asyncpg.Record | None:
 END = f"""
 UPDATE delegations d
    SET valid = CASE WHEN lower(valid) >= $2 THEN 'empty' ELSE tstzrange(lower(valid), $2) END,
-       ended_by = $3, ended_at = $2
+       ended_by = $3, ended_at = $2, end_reason = $4
  WHERE id = $1 AND coalesce(upper(valid), 'infinity') > $2 AND NOT isempty(valid)
 RETURNING {_COLUMNS}
 """
 
 
 async def end(
-    connection: Connection, delegation_id: UUID, actor: Actor, at: datetime
+    connection: Connection,
+    delegation_id: UUID,
+    actor: Actor,
+    at: datetime,
+    reason: str | None = None,
 ) -> asyncpg.Record | None:
     """End a delegation at `at`: how it stands then, or None if it was over before. The delegator's
     tasks come back to them."""
-    row = await connection.fetchrow(END, delegation_id, at, actor.user)
+    row = await connection.fetchrow(END, delegation_id, at, actor.user, reason)
     if row is not None:
         await _record(connection, DELEGATION_ENDED, row, actor, at)
         await sweep_touched(connection, at, Touched((row["delegator"],)))
@@ -137,6 +150,8 @@ async def _record(
         "to": row["ends"],
         "reason": row["reason"],
     }
+    if event_type == DELEGATION_ENDED:
+        payload["end_reason"] = row["end_reason"]
     event = audit.event(event_type, at, payload, {}, actor)
     await audit.append(connection, CHAIN, "org", 1, [event])
 

@@ -186,3 +186,10 @@ BEGIN
         path := path || another;
     END LOOP;
 END $$;
+
+-- ----------------------------------------------------------------------------- delegations ----
+
+-- Why it was ended: an administrator who does it for somebody else says so.
+ALTER TABLE delegations ADD COLUMN end_reason text
+    CONSTRAINT end_reason_only_when_ended CHECK (end_reason IS NULL OR ended_at IS NOT NULL);
+GRANT UPDATE (end_reason) ON delegations TO countersign_app;

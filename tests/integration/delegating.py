@@ -36,8 +36,10 @@ async def delegate(house: House, who: str, to: str, **more: Any) -> str:
     return str(response.json()["id"])
 
 
-async def end(house: House, who: str, delegation: str | UUID, *roles: str) -> httpx.Response:
-    return await house.post(f"/v1/org/delegations/{delegation}/end", who, *roles)
+async def end(
+    house: House, who: str, delegation: str | UUID, *roles: str, **more: Json
+) -> httpx.Response:
+    return await house.post(f"/v1/org/delegations/{delegation}/end", who, *roles, json=more)
 
 
 async def ask(

@@ -1,8 +1,9 @@
 """People's own delegations over HTTP, and decisions that rest on them."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
@@ -77,6 +78,10 @@ async def test_called_off_before_it_began(house: House) -> None:
         ),
         ({"delegate": "dave", "from": "2100-01-01T00:00:00"}, "/from", "timezone"),
         ({"delegate": "dave", "from": "0001-01-01T00:00:00+05:00"}, "/from", "out of range"),
+        ({"delegate": "dave", "from": "2020-01-01"}, "/from", "lies in the past"),
+        ({"delegate": "dave", "from": "2100-02-30"}, "/from", "day is out of range for month"),
+        ({"delegate": "dave", "to": "9999-12-31"}, "/to", "out of range"),
+        ({"delegate": "dave", "from": "2100-01-02", "to": "2100-01-01"}, "/to", "must be later"),
         ({"delegate": "dave", "scope": "role:nobody"}, "/scope", "there is no role named nobody"),
         ({"delegate": "dave", "scope": "workflow:x"}, "/scope", "there is no workflow named x"),
         ({"delegate": "dave", "scope": "some"}, "/scope", "pattern"),
@@ -95,6 +100,56 @@ async def test_what_is_wrong_is_said(
     [error] = response.json()["errors"]
     assert error["pointer"] == pointer
     assert message in error["message"]
+
+
+async def _lives(admin_pool: Pool, who: str, zone: str) -> None:
+    await admin_pool.execute("UPDATE people SET time_zone = $2 WHERE id = $1", who, zone)
+
+
+@pytest.mark.parametrize(
+    ("zone", "days", "instants"),
+    [
+        ("UTC", "2030-12-24 2030-12-24", "2030-12-24T00:00 2030-12-25T00:00"),
+        # 23 hours of a day in spring, 25 of one in autumn.
+        ("Europe/Berlin", "2030-03-31 2030-03-31", "2030-03-30T23:00 2030-03-31T22:00"),
+        ("Europe/Berlin", "2030-10-27 2030-10-27", "2030-10-26T22:00 2030-10-27T23:00"),
+        ("America/St_Johns", "2030-07-01 2030-07-02", "2030-07-01T02:30 2030-07-03T02:30"),
+        ("Pacific/Apia", "2030-07-01 2030-07-01", "2030-06-30T11:00 2030-07-01T11:00"),
+        # The clocks are put forward at midnight: this day begins at one o'clock.
+        ("Africa/Cairo", "2030-04-26 2030-04-26", "2030-04-25T22:00 2030-04-26T21:00"),
+    ],
+)
+async def test_days_are_the_delegators_own(
+    house: House, admin_pool: Pool, zone: str, days: str, instants: str
+) -> None:
+    await _lives(admin_pool, "bob", zone)
+    await _lives(admin_pool, "dave", "Asia/Tokyo")
+    first, last = days.split()
+    response = await posted(house, "bob", "dave", from_=first, to_=last)
+    made = schemas.Delegation.model_validate(response.json())
+    assert [f"{at:%Y-%m-%dT%H:%M}" for at in (made.begins, made.ends)] == instants.split()
+    # The next day is free, and an instant goes with a day.
+    await delegate(house, "bob", "erin", from_=made.ends, to_="2031-01-01")
+
+
+async def test_a_day_that_has_begun_begins_now(house: House, admin_pool: Pool) -> None:
+    await _lives(admin_pool, "bob", "Pacific/Kiritimati")
+    today = datetime.now(UTC).astimezone(ZoneInfo("Pacific/Kiritimati")).date()
+    response = await posted(house, "bob", "dave", from_=f"{today}", to_=f"{today}")
+    made = schemas.Delegation.model_validate(response.json())
+    assert made.begins == made.created_at
+    yesterday = await posted(house, "bob", "erin", from_=f"{today - timedelta(days=1)}")
+    assert [error["pointer"] for error in yesterday.json()["errors"]] == ["/from"]
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../x", "Europe"])
+async def test_days_in_a_zone_that_is_unknown(house: House, admin_pool: Pool, zone: str) -> None:
+    await _lives(admin_pool, "bob", zone)
+    refused = await posted(house, "bob", "dave", from_="2100-01-01")
+    [error] = refused.json()["errors"]
+    assert error["pointer"] == "/from"
+    assert f"time zone {zone}, which is unknown here" in error["message"]
+    await delegate(house, "bob", "dave", from_=soon())
 
 
 async def test_one_delegate_at_a_time_for_the_same_scope(house: House) -> None:
@@ -122,10 +177,16 @@ async def test_two_at_once(house: House) -> None:
 async def test_for_others_as_an_administrator_alone(house: House) -> None:
     assert (await posted(house, "dave", "erin", delegator="bob")).status_code == 403
     assert (await posted(house, "dave", "erin", "auditor", delegator="bob")).status_code == 403
-    response = await posted(house, "root", "erin", "admin", delegator="bob")
+    why = {"reason": "in hospital"}
+    for none in (None, " "):
+        refused = await posted(house, "root", "erin", "admin", delegator="bob", reason=none)
+        assert refused.status_code == 422
+        assert [error["pointer"] for error in refused.json()["errors"]] == ["/reason"]
+    response = await posted(house, "root", "erin", "admin", delegator="bob", **why)
     made = schemas.Delegation.model_validate(response.json())
-    assert (made.delegator, made.created_by) == ("bob", "root")
-    assert (await posted(house, "root", "erin", "admin", delegator="zoe")).status_code == 422
+    assert (made.delegator, made.created_by, made.reason) == ("bob", "root", "in hospital")
+    nobody = await posted(house, "root", "erin", "admin", delegator="zoe", **why)
+    assert [error["pointer"] for error in nobody.json()["errors"]] == ["/delegator"]
     assert (await posted(house, "root", "erin", "admin")).status_code == 403  # not in the directory
     assert (await end(house, "erin", made.id)).status_code == 403
     assert (await end(house, "dave", made.id)).status_code == 404
@@ -134,7 +195,16 @@ async def test_for_others_as_an_administrator_alone(house: House) -> None:
     query = {"person": "bob"}
     assert (await house.get("/v1/org/delegations", "dave", params=query)).status_code == 403
     assert await _list(house, "aud", "auditor", person="bob") == [str(made.id)]
-    assert (await end(house, "root", made.id, "admin")).json()["ended_by"] == "root"
+    refused = await end(house, "root", made.id, "admin")
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/reason"]
+    response = await end(house, "root", made.id, "admin", reason="back early")
+    ended = schemas.Delegation.model_validate(response.json())
+    assert (ended.ended_by, ended.reason, ended.end_reason) == ("root", "in hospital", "back early")
+    event = await house.pool.fetchrow(
+        "SELECT actor, payload FROM audit WHERE event_type = 'delegation.ended'"
+    )
+    assert event is not None
+    assert (event["actor"]["role"], event["payload"]["end_reason"]) == ("admin", "back early")
 
 
 async def test_pages(house: House) -> None:
