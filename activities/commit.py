@@ -7,13 +7,13 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities import org
 from contract.messages import CommitInput, CommitResult, Committed
 from contract.names import ACTIVITY_COMMIT
 from recipes import progress
 from recipes.model import Recipe
 from recipes.state import Answer, Commanded, Rechecked
 from storage import recipes as published
+from storage import resolution
 from storage.commits import Earlier, Lost, commit, flag_failing, standing
 from storage.errors import UNAVAILABLE
 from storage.pool import Pool
@@ -53,7 +53,7 @@ class Activities:
         rounds: list[tuple[Answer, ...]] = []
         async with self._pool.acquire() as connection:
             while transition.state.asks:
-                answers = await org.answer(connection, transition.state.asks, about)
+                answers = await resolution.answers(connection, transition.state.asks, about)
                 rounds.append(answers)
                 transition = progress.then(recipe, transition, answers, asked.now)
             committed = Committed(asked.happening, asked.now, tuple(rounds))

@@ -13,9 +13,9 @@ from api.http import Moment, Route, answer
 from api.services import caller_of, services
 from recipes.model import Json
 from recipes.state import Assignment, Hop
-from storage import commands, directory, resolution
+from storage import commands, directory, references, resolution
 from storage.pool import Source
-from storage.resolution import About
+from storage.references import About
 
 router = APIRouter(prefix="/v1/org", tags=["organisation"], route_class=Route)
 
@@ -25,7 +25,11 @@ _TEXTS = {
     "manager": "{user} is the nearest manager who can be asked",
     "employee_manager": "{user} is next in the requester's line of managers",
     "delegation": "who has delegated to {user}",
+    "kept": "{user} keeps it, as a member of role {role}",
+    "fixed": "{user} was found when the request was submitted",
     "has_left": "{user} has left: up the line",
+    "decided_before": "{user} decided an earlier step: up the line",
+    "below_limit": "{user} may not approve that much: up the line",
     "not_the_requester": "{user} is the requester, who decides nothing of their own: up the line",
 }
 """The rules of `storage.resolution` in words."""
@@ -87,12 +91,12 @@ async def explain(
 
 async def _members(source: Source, approver: str, about: About) -> list[dict[str, Json]] | None:
     """Those of a role who could be asked; None where no role is asked about."""
-    kind, role = await resolution.principal(source, approver)
-    if kind != "role" or not resolution.is_name(role):
+    kind, role = await references.principal(source, approver, about.at)
+    if kind != "role" or not references.is_name(role):
         return None
     scopes = directory.scopes(about.workflow, role)
-    found = await directory.members(source, role, about.at, about.requester, scopes)
-    return [asdict(member) for member in found]
+    found = await directory.members(source, role, about.at, (about.requester,), scopes)
+    return [asdict(member) for member in found or ()]
 
 
 def _hop(hop: Hop) -> dict[str, Json]:

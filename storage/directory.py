@@ -1,26 +1,22 @@
-"""Questions to the directory in Postgres. Every fact is asked as of a moment: `valid @> at`."""
+"""Questions to the directory in Postgres. Every fact is asked as of a moment: `valid @> at`.
+
+Most asks of a request are one of these queries: who somebody is at a moment, what they may approve and
+who decides for them come together.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
 from uuid import UUID
 
 from recipes.model import Json
+from recipes.state import Limit
 from storage.pool import Source
 
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A person as the directory knows them at the moment asked for. `manager` is an id; `away` is
-    whether somebody else decides for them then, in one of the scopes asked about."""
-
-    id: str
-    name: str
-    email: str | None
-    attributes: dict[str, Json]
-    employed: bool
-    manager: str | None
-    away: bool
+_EXACT = Decimal("0.0001")
+_MORE_THAN_ANY = Decimal(10) ** 17
+"""Approval limits have four places, and are smaller."""
 
 
 def scopes(workflow: str, role: str | None = None) -> tuple[str, ...]:
@@ -29,14 +25,34 @@ def scopes(workflow: str, role: str | None = None) -> tuple[str, ...]:
     return (f"workflow:{workflow}", *by_role, "all")
 
 
-# Whether {person} has delegated at $2, in one of the scopes $4. A moment and scopes are all it needs:
-# so whoever reads people learns it on the way.
-_AWAY = """
-EXISTS (SELECT 1 FROM delegations d
-         WHERE d.delegator = {person} AND d.valid @> $2::timestamptz AND d.scope = ANY($4::text[]))"""
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The delegate `id` of a delegation in a chain of them."""
 
-# The person and the line of managers above, nearest first, at most $3 of them.
-LINE = f"""
+    delegation: UUID
+    id: str
+    employed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person as the directory knows them at the moment asked for.
+
+    `covers`: whether their own approval limit covers what was asked for, true if nothing was.
+    `delegated`: to whom they have delegated in one of the scopes asked about, to whom those have, and
+    so on; it ends where somebody comes again, or with one more than asked for. Empty: not away.
+    """
+
+    id: str
+    employed: bool
+    covers: bool
+    delegated: tuple[Link, ...]
+
+
+# The person and the line of managers above, nearest first, at most $3 of them. Beside each: whether
+# their limit in $5 covers $6; and from them on, each one's delegation: of several that cover the task
+# the one whose scope comes first in $4, at most $7 of them.
+LINE = """
 WITH RECURSIVE line AS (
     SELECT $1::text AS id, 0 AS height
     UNION ALL
@@ -44,89 +60,136 @@ WITH RECURSIVE line AS (
       FROM line JOIN manager_lines m ON m.person = line.id AND m.valid @> $2::timestamptz
      WHERE line.height < $3
 )
-SELECT p.id, p.name, p.email, p.attributes, p.employed @> $2::timestamptz AS employed,
-       (SELECT m.manager FROM manager_lines m
-         WHERE m.person = p.id AND m.valid @> $2::timestamptz) AS manager,
-       {_AWAY.format(person="p.id")} AS away
-  FROM line JOIN people p ON p.id = line.id ORDER BY line.height
+SELECT p.id, p.employed @> $2::timestamptz AS employed,
+       $5::text IS NULL OR EXISTS (
+           SELECT 1 FROM approval_limits l
+            WHERE l.person = p.id AND l.currency = $5 AND l.valid @> $2::timestamptz
+              AND l.amount >= $6::numeric) AS covers,
+       d.ids, d.delegates, d.here
+  FROM line JOIN people p ON p.id = line.id CROSS JOIN LATERAL (
+       WITH RECURSIVE chain AS (
+           SELECT 0 AS depth, NULL::uuid AS id, p.id AS delegate, ARRAY[p.id] AS visited, false AS again
+           UNION ALL
+           SELECT c.depth + 1, n.id, n.delegate, c.visited || n.delegate, n.delegate = ANY(c.visited)
+             FROM chain c CROSS JOIN LATERAL (
+                  SELECT e.id, e.delegate FROM delegations e
+                   WHERE e.delegator = c.delegate AND e.valid @> $2::timestamptz
+                     AND e.scope = ANY($4::text[])
+                   ORDER BY array_position($4::text[], e.scope) LIMIT 1) n
+            WHERE NOT c.again AND c.depth < $7
+       )
+       SELECT array_agg(c.id ORDER BY c.depth) AS ids,
+              array_agg(c.delegate ORDER BY c.depth) AS delegates,
+              array_agg(h.employed @> $2::timestamptz ORDER BY c.depth) AS here
+         FROM chain c JOIN people h ON h.id = c.delegate WHERE c.depth > 0) d
+ ORDER BY line.height
 """
 
 
 async def line(
-    source: Source, person: str, at: datetime, height: int, scopes: Sequence[str] = ()
+    source: Source,
+    person: str,
+    at: datetime,
+    height: int,
+    *,
+    scopes: Sequence[str] = (),
+    limit: Limit | None = None,
+    depth: int = 0,
 ) -> list[Person]:
-    """The person, their manager, and so on up to `height` managers. Empty if there is no such person.
+    """The person, their manager, and so on up to `height` managers, each with at most `depth`
+    delegations. Empty if there is no such person.
 
     A cycle in the lines repeats people; it ends at `height`.
     """
-    rows = await source.fetch(LINE, person, at, height, scopes)
-    return [Person(*row) for row in rows]
+    currency, amount = (limit.currency, _amount(limit)) if limit else (None, None)
+    rows = await source.fetch(LINE, person, at, height, scopes, currency, amount, depth)
+    return [Person(name, here, covers, _links(*links)) for name, here, covers, *links in rows]
 
 
-ROLE_EXISTS = "SELECT EXISTS (SELECT 1 FROM roles WHERE name = $1)"
+def _amount(limit: Limit) -> Decimal:
+    """The amount as limits are kept: what covers the one covers the other."""
+    within = max(Decimal(0), min(Decimal(limit.amount), _MORE_THAN_ANY))
+    return within.quantize(_EXACT, ROUND_CEILING)
 
 
-async def role_exists(source: Source, role: str) -> bool:
-    return bool(await source.fetchval(ROLE_EXISTS, role))
+def _links(
+    ids: list[UUID] | None, delegates: list[str] | None, here: list[bool] | None
+) -> tuple[Link, ...]:
+    return tuple(map(Link, ids or (), delegates or (), here or ()))
+
+
+# The department used to be an attribute, and still is where a directory knows no membership.
+EMPLOYEE = """
+WITH RECURSIVE line AS (
+    SELECT $1::text AS id, 0 AS height
+    UNION ALL
+    SELECT m.manager, line.height + 1
+      FROM line JOIN manager_lines m ON m.person = line.id AND m.valid @> $2::timestamptz
+     WHERE line.height < $3
+)
+SELECT p.id, p.name, p.email, p.attributes, p.time_zone, p.attributes->'title' AS title,
+       coalesce((SELECT to_jsonb(d.department) FROM department_members d
+                  WHERE d.person = p.id AND d.valid @> $2::timestamptz),
+                p.attributes->'department') AS department
+  FROM line JOIN people p ON p.id = line.id ORDER BY line.height
+"""
+
+
+async def employee(source: Source, person: str, at: datetime, height: int) -> list[dict[str, Json]]:
+    """What expressions may read of a person, of their manager, and so on up to `height` managers.
+    Empty if there is no such person."""
+    return [dict(row) for row in await source.fetch(EMPLOYEE, person, at, height)]
+
+
+# A bare name is a role from when there is one of that name: who was asked before stays who it was.
+ROLES_AMONG = """
+SELECT name FROM roles WHERE name = ANY($1::text[]) AND known_since <= $2::timestamptz
+"""
+
+
+async def roles_among(source: Source, names: Sequence[str], at: datetime) -> set[str]:
+    """Those of `names` that are a role at a moment."""
+    return {row["name"] for row in await source.fetch(ROLES_AMONG, names, at)}
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody who holds a role; `away` as of a `Person`."""
+    """Somebody who holds a role; `away` is whether somebody else decides for them, in one of the scopes
+    asked about."""
 
     id: str
     away: bool
 
 
-# $3 is the requester, who is not among them.
-MEMBERS = f"""
-SELECT m.person, {_AWAY.format(person="m.person")} AS away
-  FROM role_members m JOIN people p ON p.id = m.person
- WHERE m.role = $1 AND m.valid @> $2::timestamptz AND p.employed @> $2::timestamptz
-   AND m.person <> $3
- ORDER BY m.person
+# A row with a null stands for a role that nobody holds. $3 are not among its members.
+MEMBERS = """
+SELECT m.person, m.away FROM roles r LEFT JOIN LATERAL (
+       SELECT m.person,
+              EXISTS (SELECT 1 FROM delegations d
+                       WHERE d.delegator = m.person AND d.valid @> $2::timestamptz
+                         AND d.scope = ANY($4::text[])) AS away
+         FROM role_members m JOIN people p ON p.id = m.person
+        WHERE m.role = r.name AND m.valid @> $2::timestamptz AND p.employed @> $2::timestamptz
+          AND m.person <> ALL($3::text[])) m ON true
+ WHERE r.name = $1 AND (NOT $5 OR r.known_since <= $2::timestamptz) ORDER BY m.person
 """
 
 
 async def members(
-    source: Source, role: str, at: datetime, requester: str, scopes: Sequence[str] = ()
-) -> list[Member]:
-    """The people other than `requester` who hold a role, by id; those who have left do not."""
-    return [Member(*row) for row in await source.fetch(MEMBERS, role, at, requester, scopes)]
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A delegation in a chain of them; `employed` is of the delegate."""
-
-    id: UUID
-    delegate: str
-    employed: bool
-
-
-# From $1 on, each one's delegation at $2: of several that cover the task the one whose scope comes
-# first in $3. It ends where somebody comes again, or with the $4th.
-DELEGATED = """
-WITH RECURSIVE chain AS (
-    SELECT 0 AS depth, NULL::uuid AS id, $1::text AS delegate, ARRAY[$1::text] AS visited, false AS again
-    UNION ALL
-    SELECT c.depth + 1, d.id, d.delegate, c.visited || d.delegate, d.delegate = ANY(c.visited)
-      FROM chain c CROSS JOIN LATERAL (
-           SELECT e.id, e.delegate FROM delegations e
-            WHERE e.delegator = c.delegate AND e.valid @> $2::timestamptz AND e.scope = ANY($3::text[])
-            ORDER BY array_position($3::text[], e.scope) LIMIT 1) d
-     WHERE NOT c.again AND c.depth < $4
-)
-SELECT c.id, c.delegate, p.employed @> $2::timestamptz AS employed
-  FROM chain c JOIN people p ON p.id = c.delegate WHERE c.depth > 0 ORDER BY c.depth
-"""
-
-
-async def delegated(
-    source: Source, person: str, at: datetime, scopes: Sequence[str], depth: int
-) -> list[Link]:
-    """To whom `person` has delegated, to whom they have, and so on: at most `depth` of them."""
-    return [Link(*row) for row in await source.fetch(DELEGATED, person, at, scopes, depth)]
+    source: Source,
+    role: str,
+    at: datetime,
+    without: Sequence[str],
+    scopes: Sequence[str] = (),
+    *,
+    bare: bool = False,
+) -> list[Member] | None:
+    """The people other than `without` who hold a role, by id; those who have left do not. None if there
+    is no such role; with `bare`, none yet."""
+    rows = await source.fetch(MEMBERS, role, at, without, scopes, bare)
+    if not rows:
+        return None
+    return [Member(*row) for row in rows if row["person"] is not None]
 
 
 UNKNOWN = """
@@ -137,9 +200,45 @@ SELECT 'role:' || n FROM unnest($2::text[]) n WHERE NOT EXISTS (SELECT 1 FROM ro
 """
 
 
-async def unknown(source: Source, people: list[str], roles: list[str]) -> set[str]:
+async def unknown(source: Source, people: Sequence[str], roles: Sequence[str]) -> set[str]:
     """Those of them that the directory has never had, as `user:x` and `role:y`."""
     return {row["principal"] for row in await source.fetch(UNKNOWN, people, roles)}
+
+
+# Who holds one of these principals at $1: those of $2 who are here, and the members of $3; not $4.
+HOLDERS = """
+SELECT p.id FROM people p
+ WHERE p.id = ANY($2::text[]) AND p.id <> ALL($4::text[]) AND p.employed @> $1::timestamptz
+UNION ALL
+SELECT m.person FROM role_members m JOIN people p ON p.id = m.person
+ WHERE m.role = ANY($3::text[]) AND m.person <> ALL($4::text[])
+   AND m.valid @> $1::timestamptz AND p.employed @> $1::timestamptz
+"""
+
+
+async def holders(
+    source: Source,
+    at: datetime,
+    people: Sequence[str],
+    roles: Sequence[str],
+    without: Sequence[str],
+) -> list[str]:
+    """Everybody who can act on one of the principals, by id."""
+    everybody = f"SELECT DISTINCT id FROM ({HOLDERS}) h ORDER BY id"
+    found = await source.fetch(everybody, at, people, roles, without)
+    return [row["id"] for row in found]
+
+
+async def anybody(
+    source: Source,
+    at: datetime,
+    people: Sequence[str],
+    roles: Sequence[str],
+    without: Sequence[str],
+) -> bool:
+    """Whether `holders` would give anybody."""
+    found = await source.fetchval(f"SELECT EXISTS ({HOLDERS})", at, people, roles, without)
+    return bool(found)
 
 
 TAKE_TURN = "UPDATE roles SET turn = turn + 1 WHERE name = $1 RETURNING turn - 1"
@@ -162,18 +261,23 @@ async def next_turn(source: Source, role: str) -> int:
     return int(turn or 0)
 
 
-# Whether anybody but $2 can act on one of these principals.
-ANYBODY_ELSE = """
-SELECT EXISTS (
-    SELECT 1 FROM people p WHERE p.id = ANY($3::text[]) AND p.id <> $2 AND p.employed @> $1::timestamptz
-    UNION ALL
-    SELECT 1 FROM role_members m JOIN people p ON p.id = m.person
-     WHERE m.role = ANY($4::text[]) AND m.person <> $2
-       AND m.valid @> $1::timestamptz AND p.employed @> $1::timestamptz)
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A mirror of another system's directory that is too old to be asked."""
+
+    source: str
+    synced_at: datetime | None
+    failing: str | None
+
+
+# The past that a mirror has seen can be asked even while it is old.
+STALE = """
+SELECT source, synced_at, failing FROM directory_mirror
+ WHERE stale_after < least(clock_timestamp(), $1::timestamptz)
 """
 
 
-async def anybody_else(
-    source: Source, at: datetime, requester: str, people: list[str], roles: list[str]
-) -> bool:
-    return bool(await source.fetchval(ANYBODY_ELSE, at, requester, people, roles))
+async def stale(source: Source, at: datetime) -> Stale | None:
+    """Why the directory can't say what is so `at`; None if it can."""
+    row = await source.fetchrow(STALE, at)
+    return None if row is None else Stale(*row)

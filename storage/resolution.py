@@ -1,79 +1,91 @@
-"""Who decides, as of one moment: one person for a reference, and how that was found.
+"""Who decides, as of one moment: the answers to a transition's asks, and how each was found.
 
-The rules: a role gives one of its members, in turn, those away only while everybody is; whoever is
-away is decided for by their delegate, by the delegate's delegate and so on; nobody is asked about
-their own request, nor by somebody else's delegation; whoever has left is not asked. Who cannot be
-asked is stepped over: in a role, by the others; else up the line of whose decision it is. What has no
-answer is a `Refusal`, with the reason, never an exception.
+The rules, of which every one that was applied is a `Hop` of the answer:
 
-The worker asks here before it opens a task, the API when it explains one (ADR 0006).
+* a role gives one of its members, in turn, those away only while everybody is; or the one it gave
+  before, who keeps it; a person fixed at submission is asked in its place;
+* whoever may not approve that much is stepped over, up their line of managers;
+* whoever is away is decided for by their delegate, by the delegate's delegate and so on: up to five, and
+  what the delegates may approve does not matter;
+* nobody is asked about their own request, nor those who decided a step that this one must differ from;
+  nor whoever has left. In a role the others are asked instead, else the line of whose decision it is is
+  followed up. That holds for delegates, too.
+
+What has no answer is a `Refusal`, with the reason, never an exception. The worker asks here before it
+opens a task, the API when it explains one (ADR 0006).
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
 
-from recipes.state import Answer, Assignment, Hop, IncidentKind, Refusal
-from storage import directory
+from recipes.model import Json
+from recipes.state import (
+    Answer,
+    Ask,
+    AskApprover,
+    AskCandidates,
+    AskEmployee,
+    AskHolders,
+    AskManager,
+    Assignment,
+    Hop,
+    Refusal,
+)
+from storage import approvers, directory
+from storage.approvers import LINE_LIMIT, Question, TakeTurn
 from storage.pool import Source
+from storage.references import About, is_name, principals, readable, refusal, refused, shown
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _LINE = re.compile(r"(?:\{\{\s*)?employee((?:\.manager)+)(?:\s*\}\})?")
-_LONGEST_DETAIL = 300
-_LONGEST_NAME = 80
-LINE_LIMIT = 25
-"""How far up a line is followed: more than any organisation has, less than a cycle."""
-DELEGATION_LIMIT = 5
-"""How many delegations are followed, one after the other."""
+_MOST_SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """What the directory is asked about: whose request, of which workflow, as of which moment."""
-
-    requester: str
-    workflow: str
-    at: datetime
-
-
-TakeTurn: TypeAlias = Callable[[Source, str], Awaitable[int]]
-"""Gives the number of a role's turn."""
+async def answers(
+    source: Source, asks: Sequence[Ask], about: About, take_turn: TakeTurn = directory.take_turn
+) -> tuple[Answer, ...]:
+    """The answers to `asks`, in their order."""
+    unavailable = await _unavailable(source, about.at)
+    if unavailable is not None:
+        return (unavailable,) * len(asks)
+    return tuple([await answer(source, ask, about, take_turn) for ask in asks])
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """`role` is the one asked about, if it is one: delegations may be for it alone."""
-
-    source: Source
-    about: About
-    role: str | None = None
-
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        return directory.scopes(self.about.workflow, self.role)
+async def answer(
+    source: Source, ask: Ask, about: About, take_turn: TakeTurn = directory.take_turn
+) -> Answer:
+    """The answer to one ask, however old the directory is."""
+    match ask:
+        case AskEmployee(paths):
+            return await _employee(source, paths, about)
+        case AskManager(_, user, without, limit):
+            return await approvers.above(Question(source, about, without, limit), user)
+        case AskCandidates(_, references, without):
+            return await _candidates(source, references, (about.requester, *without), about.at)
+        case AskApprover(_, reference, without, limit, keep, fixed):
+            question = Question(source, about, without, limit)
+            return await approvers.approver(question, reference, take_turn, keep, fixed)
+        case AskHolders(_, references, True):
+            return await _holders(source, references, about)
+        case AskHolders(_, references):
+            question = Question(source, about, delegations=0)
+            return await approvers.approver(question, references[0], take_turn)
 
 
 async def approver(
     source: Source, reference: str, about: About, take_turn: TakeTurn = directory.take_turn
 ) -> Answer:
     """One live person for `user:x`, `role:x` or a bare name, never the requester."""
-    kind, name = await principal(source, reference)
-    if kind == "role":
-        return await _member(_Question(source, about, name), name, take_turn)
-    return await _person(_Question(source, about), name)
-
-
-async def manager(source: Source, user: str, about: About) -> Answer:
-    """The nearest manager above `user` who is still here and is not the requester, or who decides
-    for them."""
-    return await _above(_Question(source, about), user)
+    return await answer(source, AskApprover("", reference), about, take_turn)
 
 
 async def explain(source: Source, reference: str, about: About) -> Answer:
     """Whom `approver` would give, without a turn being taken; the manager line of the requester
     (`employee.manager.manager`, as a template or without braces) is followed here, too."""
+    unavailable = await _unavailable(source, about.at)
+    if unavailable is not None:
+        return unavailable
     path = _LINE.fullmatch(reference.strip())
     if path is None:
         return await approver(source, reference, about, directory.next_turn)
@@ -89,132 +101,98 @@ async def explain(source: Source, reference: str, about: About) -> Answer:
     return Answer(assignment=replace(found.assignment, chain=chain))
 
 
-async def principal(source: Source, reference: str) -> tuple[str, str]:
-    """`user:x` and `role:x` as they say; a bare name is a role of that name if there is one."""
-    kind, colon, name = reference.partition(":")
-    if colon and kind in ("user", "role"):
-        return kind, name.strip()
-    role = is_name(reference) and await directory.role_exists(source, reference)
-    return ("role" if role else "user"), reference
+# --- several people, and the requester -----------------------------------------------------------
 
 
-def is_name(text: str) -> bool:
-    """Whether the directory can have it. What comes out of a template may be anything, even what
-    Postgres takes for no text."""
-    return _NAME.fullmatch(text) is not None
+async def _candidates(
+    source: Source, references: tuple[str, ...], without: tuple[str, ...], at: datetime
+) -> Answer:
+    found = await _pool(source, references, at)
+    if isinstance(found, Refusal):
+        return Answer(refusal=found)
+    if not await directory.anybody(source, at, found.people, found.roles, without):
+        return found.nobody_but(without)
+    return Answer(assignment=Assignment(candidates=found.named, chain=found.chain))
 
 
-async def _member(asked: _Question, role: str, take_turn: TakeTurn) -> Answer:
-    if not is_name(role):
-        return refused(f"there is no role named {shown(role)}")
-    about = asked.about
-    people = await directory.members(asked.source, role, about.at, about.requester, asked.scopes)
-    if not people:
-        return refused(f"role {role} has no member other than the requester")
-    people = [person for person in people if not person.away] or people
-    turn = await take_turn(asked.source, role)
-    person = people[turn % len(people)]
-    taken = Hop("round_robin", person.id, role, turn)
-    return await _given(asked, person.id, (taken,), away=person.away, role=role)
+async def _holders(source: Source, references: tuple[str, ...], about: About) -> Answer:
+    found = await _pool(source, references, about.at)
+    if isinstance(found, Refusal):
+        return Answer(refusal=found)
+    without = (about.requester,)
+    held = await directory.holders(source, about.at, found.people, found.roles, without)
+    if not held:
+        return found.nobody_but(without)
+    candidates = tuple(f"user:{name}" for name in held)
+    return Answer(assignment=Assignment(candidates=candidates, chain=found.chain))
 
 
-async def _person(asked: _Question, user: str) -> Answer:
-    about = asked.about
-    if user == about.requester:
-        return await _above(asked, user, (Hop("not_the_requester", user),))
-    known = is_name(user)
-    line = await directory.line(asked.source, user, about.at, 0, asked.scopes) if known else []
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """The principals of a shared task, each once, in their order: kind and name."""
+
+    principals: tuple[tuple[str, str], ...]
+
+    @property
+    def people(self) -> list[str]:
+        return [name for kind, name in self.principals if kind == "user"]
+
+    @property
+    def roles(self) -> list[str]:
+        return [name for kind, name in self.principals if kind == "role"]
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        return tuple(f"{kind}:{name}" for kind, name in self.principals)
+
+    @property
+    def chain(self) -> tuple[Hop, ...]:
+        return tuple(
+            Hop("candidates", user=name) if kind == "user" else Hop("candidates", role=name)
+            for kind, name in self.principals
+        )
+
+    def nobody_but(self, without: tuple[str, ...]) -> Answer:
+        others = " and those who decided before" if len(without) > 1 else ""
+        return refused(f"none of {', '.join(self.named)} can decide but the requester{others}")
+
+
+async def _pool(source: Source, references: tuple[str, ...], at: datetime) -> _Pool | Refusal:
+    """What `references` name, all of it known to the directory."""
+    pool = _Pool(tuple(dict.fromkeys(await principals(source, references, at))))
+    unknown = [f"{kind}:{name}" for kind, name in pool.principals if not is_name(name)]
+    if not unknown:
+        never = await directory.unknown(source, pool.people, pool.roles)
+        unknown = [principal for principal in pool.named if principal in never]
+    if not unknown:
+        return pool
+    listed = ", ".join(shown(principal) for principal in unknown[:_MOST_SHOWN])
+    return refusal(f"the directory does not have {listed}")
+
+
+async def _employee(source: Source, paths: tuple[str, ...], about: About) -> Answer:
+    height = max(path.split(".").count("manager") for path in paths)
+    line = await directory.employee(source, about.requester, about.at, min(height, LINE_LIMIT))
     if not line:
-        return refused(f"there is no role and no person named {shown(user)}")
-    if not line[0].employed:
-        return refused(f"{user} has left")
-    return await _given(asked, user, (Hop("person", user),), away=line[0].away)
+        return refused(f"the requester {shown(about.requester)} is not in the directory")
+    tree: dict[str, Json] = {}
+    for person in reversed(line):
+        tree = person | ({"manager": tree} if tree else {})
+    return Answer(employee=tree)
 
 
-async def _above(
-    asked: _Question, user: str, chain: tuple[Hop, ...] = (), tried: frozenset[str] = frozenset()
-) -> Answer:
-    """The nearest manager above `user` who can be asked; not those `tried` before."""
-    about = asked.about
-    known = is_name(user)
-    line = (
-        await directory.line(asked.source, user, about.at, LINE_LIMIT, asked.scopes)
-        if known
-        else []
+# --- why there is no answer ----------------------------------------------------------------------
+
+
+async def _unavailable(source: Source, at: datetime) -> Answer | None:
+    """The refusal of every ask while the mirror of another system's directory is too old."""
+    stale = await directory.stale(source, at)
+    if stale is None:
+        return None
+    since = (
+        "never" if stale.synced_at is None else f"not since {stale.synced_at:%Y-%m-%d %H:%M} UTC"
     )
-    seen = {user}
-    for person in line[1:]:
-        if person.id in seen:
-            break  # the line is a circle: nobody new comes
-        seen.add(person.id)
-        if person.id == about.requester:
-            chain = (*chain, Hop("not_the_requester", person.id))
-        elif not person.employed:
-            chain = (*chain, Hop("has_left", person.id))
-        elif person.id not in tried:
-            chain = (*chain, Hop("manager", person.id))
-            return await _given(asked, person.id, chain, away=person.away, tried=tried)
-    return refused(f"{shown(user)} has no manager to ask")
-
-
-async def _given(
-    asked: _Question,
-    user: str,
-    chain: tuple[Hop, ...],
-    *,
-    away: bool,
-    role: str | None = None,
-    tried: frozenset[str] = frozenset(),
-) -> Answer:
-    """`user`, whose decision it is, or whoever decides for them now."""
-    if not away:
-        return _assigned(user, role, chain)
-    people = [user]
-    for link in await directory.delegated(
-        asked.source, user, asked.about.at, asked.scopes, DELEGATION_LIMIT + 1
-    ):
-        why_not = None
-        if link.delegate == asked.about.requester:
-            why_not = "not_the_requester"
-        elif not link.employed:
-            why_not = "has_left"
-        if why_not is not None:
-            stepped = Hop(why_not, link.delegate, delegation=str(link.id))
-            return await _above(asked, user, (*chain, stepped), tried | set(people))
-        if link.delegate in people or link.delegate in tried:
-            return refused(
-                f"delegations go in a circle: {_arrows([*people, link.delegate])}",
-                "DelegationCycle",
-            )
-        people.append(link.delegate)
-        if len(people) > DELEGATION_LIMIT + 1:
-            return refused(
-                f"more than {DELEGATION_LIMIT} delegations one after the other: {_arrows(people)}",
-                "DelegationTooDeep",
-            )
-        chain = (*chain, Hop("delegation", link.delegate, delegation=str(link.id)))
-    *before, delegate = people
-    return _assigned(delegate, role, chain, before)
-
-
-def _assigned(
-    user: str, role: str | None, chain: tuple[Hop, ...], before: list[str] | None = None
-) -> Answer:
-    """`before` are those for whom `user` decides, the first one first."""
-    behalf, *via = before or [None]
-    between = tuple(name for name in via if name is not None)
-    return Answer(assignment=Assignment(user, (), role, behalf, between, chain))
-
-
-def refused(detail: str, kind: IncidentKind = "NoApproverFound") -> Answer:
-    return Answer(refusal=Refusal(kind, detail[:_LONGEST_DETAIL]))
-
-
-def _arrows(people: Iterable[str]) -> str:
-    return " -> ".join(people)
-
-
-def shown(name: str) -> str:
-    """A name as a refusal tells it, short and readable whatever it is."""
-    readable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-    return readable if len(readable) <= _LONGEST_NAME else readable[: _LONGEST_NAME - 1] + "…"
+    why = f": {readable(stale.failing)}" if stale.failing else ""
+    return refused(
+        f"the directory at {readable(stale.source)} was read {since}{why}", "DirectoryUnavailable"
+    )

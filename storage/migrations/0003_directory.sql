@@ -105,6 +105,10 @@ CREATE TABLE mirrored_people (
     person  text PRIMARY KEY REFERENCES people
 );
 
+-- Since when a bare name in a recipe means the role: before, it meant the person of that name.
+ALTER TABLE roles ADD COLUMN known_since timestamptz NOT NULL DEFAULT '-infinity';
+ALTER TABLE roles ALTER COLUMN known_since SET DEFAULT clock_timestamp();
+
 -- What a task remembers: the question whose answer its assignment is (recipes.state), who may not decide
 -- it (not_same_as), whether its people were fixed at submission; and when it was last asked again.
 ALTER TABLE tasks ADD COLUMN ask jsonb;

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from activities import org
 from recipes.state import AskManager
+from storage import resolution
 from storage.org import PersonRow, RoleRow
 from storage.resolution import About
 from tests.integration.delegating import (
@@ -187,7 +187,7 @@ async def test_an_escalation_goes_to_the_manager_or_their_delegate(house: House)
     await delegate(house, "carol", "frank", scope="workflow:leave")
     for workflow, who in (("leave", "frank"), ("shared", "carol")):
         about = About("alice", workflow, datetime.now(UTC))
-        [answer] = await org.answer(house.pool, (AskManager("s", "bob"),), about)
+        [answer] = await resolution.answers(house.pool, (AskManager("s", "bob"),), about)
         assert answer.assignment is not None
         assert answer.assignment.user == who
 

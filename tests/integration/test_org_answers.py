@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities import org
 from recipes import parse
 from recipes.state import Answer, Ask, AskApprover, AskCandidates, AskManager
+from storage import resolution
 from storage.org import PersonRow
 from storage.resolution import About
 from tests.integration.house import House
@@ -36,7 +36,9 @@ steps:
 
 
 async def _ask(house: House, ask: Ask, requester: str = "alice") -> Answer:
-    [answer] = await org.answer(house.pool, (ask,), About(requester, "leave", datetime.now(UTC)))
+    [answer] = await resolution.answers(
+        house.pool, (ask,), About(requester, "leave", datetime.now(UTC))
+    )
     return answer
 
 
