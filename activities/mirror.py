@@ -23,10 +23,12 @@ from activities.people import Mapped
 from contract.messages import SyncAsked, Synced
 from contract.names import ACTIVITY_MIRROR
 from recipes.model import Json
-from storage import mirror, org
+from storage import mirror, org, org_import
 from storage.errors import UNFIT
 from storage.mirror import Standing, Success
 from storage.org import PersonRow
+from storage.org_checks import DirectoryRefused
+from storage.org_plan import Manner
 from storage.pool import Connection, Pool
 
 _log = structlog.get_logger()
@@ -190,9 +192,15 @@ async def _load(
     _refuse_too_many(len(gone), sum(owned.values()), asked)
     leavers = [person for person in gone if person not in listed]
     rows += await mirror.as_leavers(connection, at, leavers)
-    changes = await org.load(connection, at, rows, (), mirror.ACTOR)
+    manner = Manner(
+        keeps=mapped.unsaid, attributes=frozenset({"title"}), feed=True, format="mirror"
+    )
+    try:
+        loaded = await org_import.load(connection, at, rows, (), mirror.ACTOR, manner=manner)
+    except DirectoryRefused as refusal:
+        raise SourceFailed(f"the list can't be right: {refusal}") from None
     await mirror.own(connection, list(listed))
-    return {name: count for name, count in asdict(changes).items() if count}
+    return {name: count for name, count in asdict(loaded.changes).items() if count}
 
 
 def _refuse_too_many(gone: int, before: int, asked: SyncAsked) -> None:

@@ -11,6 +11,8 @@ from api import errors
 from api.metrics import Metrics
 
 LARGEST_BODY = 1024 * 1024
+_LARGER = {"/v1/org/import": 64 * 1024 * 1024}
+"""By path: a file of a whole company's people, for administrators alone."""
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -34,6 +36,7 @@ class Around:
             elif name == b"content-length":
                 length = value
         request_id = request_id or uuid4().hex.encode()
+        most = _LARGER.get(scope["path"], LARGEST_BODY)
         status = 500
 
         async def sending(message: Message) -> None:
@@ -44,10 +47,10 @@ class Around:
             await send(message)
 
         try:
-            if length is not None and length.isdigit() and int(length) > LARGEST_BODY:
-                await _too_large().response()(scope, receive, sending)
+            if length is not None and length.isdigit() and int(length) > most:
+                await _too_large(most).response()(scope, receive, sending)
             else:
-                await self._app(scope, _limited(receive), sending)
+                await self._app(scope, _limited(receive, most), sending)
         except ClientDisconnect:
             status = 499
         finally:
@@ -56,7 +59,7 @@ class Around:
             self._metrics.answered(method, _template(scope), status, seconds)
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, most: int) -> Receive:
     """`receive`, counting: a body that never said its length is refused when it gets too long."""
     received = 0
 
@@ -65,15 +68,15 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         if message["type"] == "http.request":
             received += len(message.get("body", b""))
-            if received > LARGEST_BODY:
-                raise _too_large()
+            if received > most:
+                raise _too_large(most)
         return message
 
     return receiving
 
 
-def _too_large() -> errors.Problem:
-    return errors.Problem(413, "too_large", f"a body has at most {LARGEST_BODY} bytes")
+def _too_large(most: int) -> errors.Problem:
+    return errors.Problem(413, "too_large", f"a body has at most {most} bytes")
 
 
 def _template(scope: Scope) -> str:

@@ -1,77 +1,170 @@
 """The directory: import, people, roles."""
 
+import asyncio
 from dataclasses import asdict
-from typing import Any
+from hashlib import sha256
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import errors, org_file, schemas
+from api import errors, org_file, schemas, views
+from api.auth import Caller
 from api.authorize import House, authorize
-from api.http import Route, answer, page, read_cursor
+from api.http import Moment, Route, answer, page, read_cursor
+from api.org_entries import Reading, refused
+from api.org_examples import IMPORT
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
-from storage import org
+from recipes.model import Json
+from recipes.state import Actor
+from storage import commands, delegations, org, org_import
+from storage.org_checks import DirectoryRefused, Finding
+from storage.org_import import Loaded
+from storage.org_plan import Manner, MassDeparture
+from storage.pool import Pool
+from storage.resolution import LINE_LIMIT
 
 router = APIRouter(prefix="/v1/org", tags=["organisation"], route_class=Route)
 
-_EXAMPLE = """\
-people:
-  - {id: alice, name: Alice Moreau, email: alice@example.org, manager: bob}
-  - {id: bob, name: Bob Tanaka}
-roles:
-  hr-leave-admin: {description: Leave and absence, members: [bob]}
-"""
-_YAML: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "People and roles as YAML or JSON.",
-        "content": {"application/yaml": {"schema": {"type": "string"}, "example": _EXAMPLE}},
-    }
-}
+_MOST_LEFT_OUT = 20
+
+At = Annotated[Moment | None, Query(description="As of which moment. Default: now.")]
 
 
 @router.post(
     "/import",
     response_model=schemas.Imported,
     summary="Import people and roles",
-    openapi_extra=_YAML,
+    openapi_extra=IMPORT,
 )
-async def import_org(request: Request) -> Response:
-    """As an administrator, all or nothing. What is new begins now, what is different ends now;
-    people and roles that are not named stay; a role's members are all that it has afterwards."""
+async def import_org(
+    request: Request,
+    *,
+    dry_run: Annotated[bool, Query(description="Only say what would change.")] = False,
+    whole: Annotated[
+        bool,
+        Query(
+            description="The file is all there is: who is not in it leaves, a role not in it is empty."
+        ),
+    ] = False,
+    allow_mass_departure: Annotated[
+        bool, Query(description="With `whole`: more than one in ten may leave at once.")
+    ] = False,
+) -> Response:
+    """As an administrator, all or nothing. What is new begins now, what is different ends now; people
+    and roles that are not named stay, unless `whole`; a role's members are all that it has afterwards.
+    The same file again changes nothing."""
     caller = await caller_of(request)
     actor = authorize(caller, "import", House())
-    found = org_file.read(await request.body())
-    async with services(request).pool.acquire() as connection, connection.transaction():
-        at = await org.lock(connection)
-        named = org_file.references(found)
-        unknown = await org.unknown_people(connection, list({person for _, person in named}))
-        problems = org_file.twice(found)
-        problems += [
-            {"pointer": pointer, "message": f"there is no person {person}"}
-            for pointer, person in named
-            if person in unknown
-        ]
-        problems += [
-            {"pointer": pointer, "message": f"these would manage each other: {circle}"}
-            for pointer, circle in org_file.cycles(found, await org.managers(connection, at))
-        ]
-        if problems:
-            raise errors.invalid(f"{problems[0]['pointer']}: {problems[0]['message']}", problems)
-        people = [person.row() for person in found.people]
-        changes = await org.load(connection, at, people, found.role_rows(), actor)
-    return answer(asdict(changes))
+    kind = org_file.format_of(request.headers.get("content-type"))
+    body = await request.body()
+    # A whole company takes a while to read: others are served meanwhile.
+    reading = await asyncio.to_thread(org_file.read, body, kind)
+    manner = reading.manner(
+        sha256(body).hexdigest(),
+        whole=whole,
+        allow_mass_departure=allow_mass_departure or bool(reading.problems),
+        dry_run=dry_run or bool(reading.problems),
+    )
+    try:
+        loaded = await _load(services(request).pool, reading, actor, manner)
+    except DirectoryRefused as refusal:
+        found = [_problem(reading, finding) for finding in refusal.findings]
+        raise refused(reading.problems + found) from None
+    except MassDeparture as departure:
+        fix = "if that is right, say allow_mass_departure=true"
+        raise errors.conflict("mass_departure", f"{departure}: {fix}") from None
+    if reading.problems:
+        raise refused(reading.problems)
+    return answer(_imported(reading, loaded, dry_run=dry_run))
+
+
+async def _load(pool: Pool, reading: Reading, actor: Actor, manner: Manner) -> Loaded:
+    people, roles = reading.people, reading.roles
+    async with pool.acquire() as connection:
+        if manner.dry_run:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                at = await commands.now(connection)
+                return await org_import.load(connection, at, people, roles, actor, manner=manner)
+        async with connection.transaction():
+            at = await org.lock(connection)
+            return await org_import.load(connection, at, people, roles, actor, manner=manner)
+
+
+def _problem(reading: Reading, finding: Finding) -> dict[str, Json]:
+    return reading.place(finding.place) | {"message": finding.message, "fix": finding.fix}
+
+
+def _imported(reading: Reading, loaded: Loaded, *, dry_run: bool) -> dict[str, Json]:
+    left_out = [
+        reading.place(("people", number)) | {"message": "left out: had left before we knew them"}
+        for number in loaded.left_out[:_MOST_LEFT_OUT]
+    ]
+    return {
+        **asdict(loaded.changes),
+        "dry_run": dry_run,
+        "format": reading.format,
+        "people_left_out": len(loaded.left_out),
+        "differences": [
+            {"subject": d.subject, "fact": d.fact, "from": d.before, "to": d.after}
+            for d in loaded.differences
+        ],
+        "differing": loaded.differing,
+        "truncated": loaded.differing > len(loaded.differences),
+        "warnings": reading.warnings + left_out,
+    }
 
 
 @router.get("/people", response_model=schemas.PersonPage, summary="List people")
-async def list_people(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """Those who are here now, by id."""
-    await caller_of(request)
+async def list_people(
+    request: Request,
+    *,
+    q: Annotated[
+        str | None, Query(max_length=200, description="In their id, name or e-mail address.")
+    ] = None,
+    at: At = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Those who are here at a moment, by id. Administrators and auditors see `limits`, too."""
+    caller = await caller_of(request)
     after: str = "" if cursor is None else read_cursor(cursor, "text")[0]
-    found = await org.people(services(request).pool, after, limit + 1)
-    return page([dict(row) for row in found], limit, lambda item: [item["id"]])
+    pool = services(request).pool
+    found = await org.people(pool, after, limit + 1, at or await commands.now(pool), q)
+    items = [_seen(dict(row), caller) for row in found]
+    return page(items, limit, lambda item: [item["id"]])
+
+
+def _seen(person: dict[str, Any], caller: Caller, *names: str) -> dict[str, Any]:
+    """What somebody may approve, and `names`, are for administrators, auditors and themselves."""
+    if caller.sees_all or caller.id == person["id"]:
+        return person
+    return person | dict.fromkeys(("limits", *names))
+
+
+@router.get("/people/{person_id}", response_model=schemas.PersonInFull, summary="One person")
+async def one_person(request: Request, person_id: str, *, at: At = None) -> Response:
+    """As the directory knows them at a moment: roles, the line of managers above them, the nearest
+    first, and who decides for them or for whom they decide then. Who has left is not `here`."""
+    caller = await caller_of(request)
+    if "\x00" in person_id:
+        raise errors.not_found("person")
+    async with services(request).pool.acquire() as connection:
+        moment = at or await commands.now(connection)
+        row = await org.person(connection, person_id, moment)
+        if row is None:
+            raise errors.not_found("person")
+        above = await org.line(connection, person_id, moment, LINE_LIMIT)
+        given = await delegations.in_force(connection, person_id, moment)
+    person: dict[str, Any] = {
+        **row,
+        "manager": above[0] if above else None,
+        "managers": above,
+        "delegations": [views.delegation(item) for item in given],
+    }
+    return answer(_seen(person, caller, "attributes", "delegations"))
 
 
 @router.get("/roles", response_model=schemas.RolePage, summary="List roles")

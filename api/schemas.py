@@ -393,10 +393,16 @@ class RecipeChecked(_Strict):
 
 
 class Person(_Strict):
+    """`limits`: amounts they may approve alone, exact decimals by currency; null where they are not
+    for the caller to see."""
+
     id: str
     name: str
     email: str | None
     manager: str | None
+    department: str | None
+    time_zone: str
+    limits: dict[str, str] | None
 
 
 class PersonPage(_Strict):
@@ -415,17 +421,48 @@ class RolePage(_Strict):
     next_cursor: str | None
 
 
+class Difference(_Strict):
+    """One fact that changes, of `user:x` or `role:y`: null is nothing. Facts: `joins`, `leaves`, `name`,
+    `email`, `manager`, `department`, `time_zone`, `limits.EUR`, `attributes.x`; of roles `added`,
+    `description`, `member`."""
+
+    subject: str
+    fact: str
+    before: Any = Field(alias="from")
+    after: Any = Field(alias="to")
+
+
+class FileWarning(_Strict):
+    """Something in the file that was not taken as it is: at `pointer`, or in `row` and `column`."""
+
+    message: str
+    pointer: str | None = None
+    row: int | None = None
+    column: str | None = None
+
+
 class Imported(_Strict):
-    """What an import changed; all zero if everything was so already."""
+    """What an import changed, or with `dry_run` would: counts, and the first 200 of all `differing`
+    facts. All zero if everything was so already."""
 
     people_added: int
     people_changed: int
     people_left: int
+    people_returned: int
     managers_changed: int
+    departments_changed: int
+    limits_changed: int
     roles_added: int
     roles_changed: int
     members_added: int
     members_removed: int
+    dry_run: bool
+    format: str
+    people_left_out: int
+    differences: list[Difference]
+    differing: int
+    truncated: bool
+    warnings: list[FileWarning]
 
 
 class Delegation(_Strict):
@@ -449,6 +486,26 @@ class Delegation(_Strict):
 class DelegationPage(_Strict):
     items: list[Delegation]
     next_cursor: str | None
+
+
+class PersonInFull(_Strict):
+    """`here` at the moment asked for, since `joined`, until `left`; `managers` from the nearest up.
+    Limits, attributes and delegations in force are null where they are not for the caller to see."""
+
+    id: str
+    name: str
+    email: str | None
+    here: bool
+    joined: datetime | None
+    left: datetime | None
+    time_zone: str
+    department: str | None
+    manager: str | None
+    managers: list[str]
+    roles: list[str]
+    limits: dict[str, str] | None
+    attributes: dict[str, Any] | None
+    delegations: list[Delegation] | None
 
 
 class ExplainedHop(_Strict):

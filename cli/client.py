@@ -36,6 +36,8 @@ Role = Annotated[
 
 _DEFAULT_URL = "http://127.0.0.1:8080"
 _PAGE = 100
+_LONG = 600.0
+"""Seconds for a file of a whole company."""
 _CODES = {404: Exit.NOT_FOUND, 409: Exit.CONFLICT, 502: Exit.UNAVAILABLE, 503: Exit.UNAVAILABLE}
 _CODES[504] = Exit.UNAVAILABLE
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -71,6 +73,17 @@ class Api:
         if file_name.isascii() and file_name.isprintable():
             headers["X-File-Name"] = file_name
         return self._call("POST", path, content=source, headers=headers).json()
+
+    def post_file(
+        self, path: str, source: bytes, media_type: str, file_name: str, asked: dict[str, str]
+    ) -> Any:
+        """Post a file that may be large; `asked` goes into the query."""
+        headers = {"Content-Type": media_type}
+        if file_name.isascii() and file_name.isprintable():
+            headers["X-File-Name"] = file_name
+        timeout = httpx.Timeout(_LONG, connect=5)
+        arguments = {"params": asked, "headers": headers, "timeout": timeout}
+        return self._call("POST", path, content=source, **arguments).json()
 
     def items(self, path: str, limit: int, **parameters: object) -> Iterator[Any]:
         """The first `limit` items of a list, page by page."""
@@ -152,6 +165,10 @@ def full_id(value: str, what: str) -> str:
 def _place(error: dict[str, Any]) -> str:
     """One entry of a problem's `errors`: where, what, and the fix if it has one."""
     place = error.get("pointer") or error.get("parameter") or error.get("path") or ""
+    if error.get("row"):
+        place = f"row {error['row']}" + (
+            f", column {error['column']}" if error.get("column") else ""
+        )
     line = f":{error['line']}:{error.get('column', 1)}" if error.get("line") else ""
     where = f"{error.get('file') or ''}{line} {place}".strip()
     text = f"{where}: {error.get('message', '')}" if where else str(error.get("message", ""))

@@ -229,7 +229,7 @@ class Stack:
 
         def publish() -> None:
             org = SAMPLES / SAMPLE_ORG
-            api.post_yaml("/v1/org/import", org.read_bytes(), org.name)
+            api.post_file("/v1/org/import", org.read_bytes(), "application/yaml", org.name, {})
             for path in recipes:
                 try:
                     api.post_yaml("/v1/recipes", path.read_bytes(), path.name)

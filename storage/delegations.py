@@ -180,3 +180,15 @@ async def newest(
     given, received = direction != "received", direction != "given"
     arguments: tuple[Any, ...] = (given, received, over, *before, limit)
     return await source.fetch(LIST, person, *arguments)
+
+
+IN_FORCE = f"""
+SELECT {_COLUMNS} FROM delegations d
+ WHERE (d.delegator = $1 OR d.delegate = $1) AND d.valid @> $2::timestamptz
+ ORDER BY d.created_at DESC, d.id DESC LIMIT 200
+"""
+
+
+async def in_force(source: Source, person: str, at: datetime) -> list[asyncpg.Record]:
+    """The delegations that somebody gave or received and that hold at a moment."""
+    return await source.fetch(IN_FORCE, person, at)

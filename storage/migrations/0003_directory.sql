@@ -12,7 +12,7 @@ ALTER TABLE people ALTER COLUMN employed DROP DEFAULT;
 ALTER TABLE people ALTER COLUMN employed TYPE tstzmultirange USING tstzmultirange(employed);
 ALTER TABLE people ALTER COLUMN employed SET DEFAULT tstzmultirange(tstzrange(now(), NULL));
 ALTER TABLE people ADD CONSTRAINT people_employed_check
-    CHECK (NOT isempty(employed) AND NOT lower_inf(employed));
+    CHECK (isempty(employed) OR NOT lower_inf(employed));
 ALTER TABLE people ADD COLUMN time_zone text NOT NULL DEFAULT 'UTC' CHECK (time_zone <> '');
 
 CREATE FUNCTION past_of(known tstzmultirange) RETURNS tstzmultirange LANGUAGE sql STABLE

@@ -25,14 +25,15 @@ from recipes import model, progress
 from recipes.model import ApprovalStep, Ballot, Json, Level, Quorum, Recipe
 from recipes.state import Actor, Answer, Happening, Started, State, Ticked
 from settings import Settings
-from storage import commands, org, recipes
+from storage import commands, org, org_import, recipes
 from storage.org import PersonRow, RoleRow
+from storage.org_plan import Changes
 from storage.pool import Pool
 
 ISSUER_KEY = Ed25519PrivateKey.generate()
 
 PEOPLE = (
-    PersonRow("alice", "Alice Moreau", "alice@example.org", "bob", {"department": "Sales"}),
+    PersonRow("alice", "Alice Moreau", "alice@example.org", "bob", department="Sales"),
     PersonRow("bob", "Bob Tanaka", "bob@example.org", "carol"),
     PersonRow("carol", "Carol Diaz"),
     PersonRow("dave", "Dave Singh", manager="carol"),
@@ -206,10 +207,11 @@ class House:
 
     async def import_org(
         self, people: tuple[PersonRow, ...] = PEOPLE, roles: tuple[RoleRow, ...] = ROLES
-    ) -> org.Changes:
+    ) -> Changes:
         async with self.pool.acquire() as connection, connection.transaction():
             at = await org.lock(connection)
-            return await org.load(connection, at, people, roles, Actor("admin", "admin"))
+            actor = Actor("admin", "admin")
+            return (await org_import.load(connection, at, people, roles, actor)).changes
 
     async def submit(
         self, who: str = "alice", workflow: str = "leave", inputs: Json = None

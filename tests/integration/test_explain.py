@@ -14,7 +14,7 @@ from api import schemas
 from contract.events import assigned
 from recipes import parse
 from recipes.state import Actor, Answer, Assignment
-from storage import delegations, org, resolution
+from storage import delegations, org, org_import, resolution
 from storage.org import PersonRow, RoleRow
 from storage.pool import Pool, Source
 from storage.resolution import About
@@ -183,7 +183,7 @@ class History:
     async def load(self, people: list[PersonRow], roles: list[RoleRow]) -> None:
         async with self.pool.acquire() as connection, connection.transaction():
             at = await org.lock(connection)
-            await org.load(connection, at, people, roles, Actor("x"))
+            await org_import.load(connection, at, people, roles, Actor("x"))
 
     async def delegate(self, who: str, to: str, scope: str, after: int, length: int | None) -> None:
         scope = scope.replace("role:", f"role:{self.prefix}")

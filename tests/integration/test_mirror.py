@@ -17,7 +17,7 @@ from activities.pages import Bounds
 from contract.messages import SyncAsked, Synced
 from recipes.model import Json
 from recipes.state import Actor
-from storage import audit, mirror, org
+from storage import audit, mirror, org, org_import
 from storage.mirror import Standing
 from storage.org import PersonRow
 from storage.pool import Pool
@@ -82,7 +82,7 @@ class Mirror:
     async def by_hand(self, *people: PersonRow) -> None:
         async with self.pool.acquire() as connection, connection.transaction():
             at = await org.lock(connection)
-            await org.load(connection, at, people, (), Actor("admin", "admin"))
+            await org_import.load(connection, at, people, (), Actor("admin", "admin"))
 
     async def age(self, admin: Pool) -> None:
         """Let patience be over."""
