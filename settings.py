@@ -7,7 +7,7 @@ Sizes are counts, times are seconds. The README lists them all.
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         if self.directory_url is None:
             return
         where = urlsplit(self.directory_url)
-        if where.scheme not in ("http", "https") or not where.hostname:
+        if where.scheme not in ("http", "https") or not where.hostname or not _has_port(where):
             raise ValueError("directory_url must be an http or https URL")
         if where.scheme == "http" and self.production and not is_loopback(where.hostname):
             raise ValueError("directory_url must be https in production: its token goes there")
@@ -123,6 +123,14 @@ def is_loopback(host: str) -> bool:
         return True
     try:
         return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _has_port(url: SplitResult) -> bool:
+    """Whether the port is one, or is not said."""
+    try:
+        return url.port is None or url.port > 0
     except ValueError:
         return False
 

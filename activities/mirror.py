@@ -186,6 +186,9 @@ async def _load(
     """Make the directory say what the list says; how many of what is different now."""
     owned = await mirror.mirrored(connection)
     rows = await _known_or_here(connection, mapped.people)
+    if mapped.roles is not None:
+        kept = await mirror.other_roles(connection, at, [row.id for row in rows], mapped.roles)
+        rows = [replace(row, roles=(*(row.roles or ()), *kept.get(row.id, ()))) for row in rows]
     listed = {row.id for row in rows}
     here = {row.id for row in rows if not _has_left(row)}
     gone = [person for person, employed in owned.items() if employed and person not in here]

@@ -23,12 +23,12 @@ _MOST = Decimal(10) ** 16
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """`people` with their roles; `roles` are the names the mapping file or the list gives; `unsaid`
-    is what the other system does not say of anybody. `doubts` say in words, without anybody's name,
+    """`people` with their roles; `roles` are those that the other system gives and takes, None all of
+    them; `unsaid` is what it does not say of anybody. `doubts` say in words, without anybody's name,
     what could not be taken as it is."""
 
     people: tuple[PersonRow, ...]
-    roles: tuple[str, ...]
+    roles: frozenset[str] | None
     unsaid: frozenset[Fact]
     doubts: tuple[str, ...] = ()
 
@@ -44,10 +44,9 @@ def rows(items: Sequence[Json], mapping: Mapping) -> Mapped:
     if count > 1:
         raise SourceFailed(f"the list has the id {twice} {count} times: is `person.id` the id?")
     people = reader.with_managers(people)
-    roles = {role for person in people for role in person.roles or ()}
-    if mapping.person.roles is not None:
-        roles |= set(mapping.person.roles.names.values())
-    return Mapped(tuple(people), tuple(sorted(roles)), _unsaid(mapping), reader.doubts())
+    named = None if mapping.person.roles is None else mapping.person.roles.names
+    roles = frozenset(named.values()) if named else None
+    return Mapped(tuple(people), roles, _unsaid(mapping), reader.doubts())
 
 
 def _unsaid(mapping: Mapping) -> frozenset[Fact]:

@@ -4,7 +4,7 @@ Every change of the row is made by whoever holds it (`hold`), before anything el
 directory itself, so that readings of the other system that end together come one after the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -135,6 +135,21 @@ async def as_leavers(
         )
         for row in await connection.fetch(AS_THEY_ARE, at, people)
     ]
+
+
+OTHER_ROLES = """
+SELECT m.person, array_agg(m.role) AS roles FROM role_members m
+ WHERE m.person = ANY($2::text[]) AND m.valid @> $1::timestamptz AND m.role <> ALL($3::text[])
+ GROUP BY m.person
+"""
+
+
+async def other_roles(
+    source: Source, at: datetime, people: Sequence[str], mirrored: Collection[str]
+) -> dict[str, list[str]]:
+    """What these people hold besides the roles that are `mirrored`: nobody over there speaks of those."""
+    rows = await source.fetch(OTHER_ROLES, at, people, list(mirrored))
+    return {row["person"]: row["roles"] for row in rows}
 
 
 CHANGES = "SELECT seq FROM audit_heads WHERE request_id = $1"

@@ -212,6 +212,55 @@ async def test_a_list_that_was_overtaken_is_read_again(mirrored: Mirror) -> None
     assert set(await mirrored.here()) == {"ann", "ben", "cy"}
 
 
+async def test_every_fact_that_is_mapped_is_taken_and_no_other(mirrored: Mirror) -> None:
+    mirrored.origin.mapping_file.write_text(
+        MAPPING
+        + "  department: unit\n  title: job\n  time_zone: zone\n  limits: {EUR: limit}\n"
+        + "  roles: {path: groups, names: {HR Partner: hr}}\n"
+    )
+    facts: dict[str, Json] = {"unit": "Sales", "job": "Head", "zone": "Europe/Berlin"}
+    await mirrored.by_hand(PersonRow("ann", "Ann", "ann@example.org", attributes={"room": "7"}))
+    await mirrored.pool.execute("INSERT INTO roles (name) VALUES ('ours')")
+    await mirrored.pool.execute(
+        "INSERT INTO role_members (role, person, valid)"
+        " VALUES ('ours', 'ann', tstzrange(now(), NULL))"
+    )
+    await mirrored.lists(ANN | facts | {"limit": "5000.50", "groups": ["HR Partner", "Golf"]})
+    assert await _facts(mirrored.pool) == (
+        "ann@example.org",
+        {"room": "7", "title": "Head"},
+        "Europe/Berlin",
+        "Sales",
+        "5000.5000",
+        ["hr", "ours"],
+    )
+    await mirrored.lists(ANN | {"zone": "Europe/Berlin"})
+    assert await _facts(mirrored.pool) == (
+        "ann@example.org",
+        {"room": "7"},
+        "Europe/Berlin",
+        None,
+        None,
+        ["ours"],
+    )
+
+
+async def _facts(pool: Pool) -> tuple[Any, ...]:
+    row = await pool.fetchrow(
+        """
+        SELECT p.email, p.attributes, p.time_zone, d.department, l.amount::text AS amount,
+               ARRAY(SELECT m.role FROM role_members m
+                      WHERE m.person = p.id AND m.valid @> now() ORDER BY 1) AS roles
+          FROM people p
+          LEFT JOIN department_members d ON d.person = p.id AND d.valid @> now()
+          LEFT JOIN approval_limits l ON l.person = p.id AND l.valid @> now()
+         WHERE p.id = 'ann'
+        """
+    )
+    assert row is not None
+    return tuple(row)
+
+
 # --- what is refused ---
 
 

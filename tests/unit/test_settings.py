@@ -62,6 +62,41 @@ def test_what_does_not_fit_together_is_refused(
         settings.load()
 
 
+HR = {"DIRECTORY_URL": "https://hr.example.org/api", "DIRECTORY_MAPPING": "hr.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"DIRECTORY_URL": "https://hr.example.org"}, "directory_mapping must be set"),
+        (HR | {"DIRECTORY_URL": "hr.example.org"}, "http or https URL"),
+        (HR | {"DIRECTORY_URL": "https://u:hunter2@hr.example.org"}, "base URL alone"),
+        (HR | {"DIRECTORY_URL": "https://hr.example.org?key=hunter2"}, "base URL alone"),
+        (HR | {"DIRECTORY_URL": "https://hr.example.org:hunter2"}, "http or https URL"),
+        (
+            HR | {"DIRECTORY_URL": "http://hr.example.org", "ENVIRONMENT": "production"},
+            "https in production",
+        ),
+        (HR | {"DIRECTORY_TOKEN": "hunter2", "DIRECTORY_TOKEN_FILE": "t"}, "not both"),
+        (HR | {"DIRECTORY_SYNC_SECONDS": "1"}, "greater than or equal to 10"),
+    ],
+)
+def test_what_of_the_hr_system_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
+    with pytest.raises(settings.SettingsInvalid, match=message) as caught:
+        settings.load()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_hr_systems_token_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (HR | {"DIRECTORY_TOKEN": "hunter2"}).items():
+        monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
+    assert "hunter2" not in repr(settings.load())
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
