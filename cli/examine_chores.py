@@ -42,6 +42,7 @@ async def schedules(client: Client, loaded: Settings) -> list[Finding]:
 
 
 async def _schedule(client: Client, chore: Chore, every: timedelta) -> Finding:
+    """`every` as our settings have it; the schedule's own interval counts, if it is there."""
     part = f"schedule {chore.workflow}"
     try:
         found = await client.get_schedule_handle(chore.workflow).describe()
@@ -53,6 +54,7 @@ async def _schedule(client: Client, chore: Chore, every: timedelta) -> Finding:
         fix = f"temporal schedule toggle --unpause --schedule-id {chore.workflow}"
         return Finding(part, "warning", f"is paused: {found.schedule.state.note or ''}", fix)
     last = max((run.started_at for run in found.info.recent_actions), default=None)
+    every = next((interval.every for interval in found.schedule.spec.intervals), every)
     since = last or found.info.created_at
     late = datetime.now(UTC) - since
     if late > every + _LATE:
