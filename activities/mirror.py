@@ -185,7 +185,7 @@ async def _load(
 ) -> dict[str, int]:
     """Make the directory say what the list says; how many of what is different now."""
     owned = await mirror.mirrored(connection)
-    rows = await _known_or_here(connection, mapped.people)
+    rows = list(mapped.people)
     if mapped.roles is not None:
         kept = await mirror.other_roles(connection, at, [row.id for row in rows], mapped.roles)
         rows = [replace(row, roles=(*(row.roles or ()), *kept.get(row.id, ()))) for row in rows]
@@ -194,7 +194,7 @@ async def _load(
     gone = [person for person, employed in owned.items() if employed and person not in here]
     _refuse_too_many(len(gone), sum(owned.values()), asked)
     leavers = [person for person in gone if person not in listed]
-    rows += await mirror.as_leavers(connection, at, leavers)
+    rows += [PersonRow(person, person, left=True) for person in leavers]
     manner = Manner(
         keeps=mapped.unsaid, attributes=frozenset({"title"}), feed=True, format="mirror"
     )
@@ -202,7 +202,8 @@ async def _load(
         loaded = await org_import.load(connection, at, rows, (), mirror.ACTOR, manner=manner)
     except DirectoryRefused as refusal:
         raise SourceFailed(f"the list can't be right: {refusal}") from None
-    await mirror.own(connection, list(listed))
+    # Those who had left before we ever heard of them are not taken up.
+    await mirror.own(connection, sorted(listed - {rows[place].id for place in loaded.left_out}))
     return {name: count for name, count in asdict(loaded.changes).items() if count}
 
 
@@ -214,17 +215,6 @@ def _refuse_too_many(gone: int, before: int, asked: SyncAsked) -> None:
             f"{gone} of {before} people would leave at once, {most} may: if that is right,"
             f" countersign org mirror sync --most-gone {gone}"
         )
-
-
-async def _known_or_here(connection: Connection, people: tuple[PersonRow, ...]) -> list[PersonRow]:
-    """Without those who had left before we ever heard of them; they are nobody's manager here."""
-    left = [row.id for row in people if _has_left(row)]
-    unknown = await org.unknown_people(connection, left)
-    return [
-        replace(row, manager=None) if row.manager in unknown else row
-        for row in people
-        if row.id not in unknown
-    ]
 
 
 def _has_left(row: PersonRow) -> bool:

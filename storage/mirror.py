@@ -7,7 +7,6 @@ directory itself, so that readings of the other system that end together come on
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from pydantic import TypeAdapter
 
@@ -16,7 +15,6 @@ from contract.messages import Message
 from recipes.model import Json
 from recipes.state import Actor, Rechecked
 from storage import audit, org
-from storage.org import PersonRow
 from storage.pool import Connection, Source
 
 ACTOR = Actor("system:directory")
@@ -103,38 +101,6 @@ OWN = "INSERT INTO mirrored_people SELECT unnest($1::text[]) ON CONFLICT DO NOTH
 async def own(connection: Connection, people: Sequence[str]) -> None:
     """These came from the other system."""
     await connection.execute(OWN, people)
-
-
-AS_THEY_ARE = """
-SELECT p.id, p.name, p.email, p.attributes, p.time_zone,
-       (SELECT l.manager FROM manager_lines l
-         WHERE l.person = p.id AND l.valid @> $1::timestamptz) AS manager,
-       (SELECT d.department FROM department_members d
-         WHERE d.person = p.id AND d.valid @> $1::timestamptz) AS department,
-       (SELECT coalesce(jsonb_object_agg(a.currency, a.amount::text), '{}') FROM approval_limits a
-         WHERE a.person = p.id AND a.valid @> $1::timestamptz) AS limits
-  FROM people p WHERE p.id = ANY($2::text[])
-"""
-
-
-async def as_leavers(
-    connection: Connection, at: datetime, people: Sequence[str]
-) -> list[PersonRow]:
-    """Rows that end the employment of these people, and say of them nothing else that is new."""
-    return [
-        PersonRow(
-            id=row["id"],
-            name=row["name"],
-            email=row["email"],
-            manager=row["manager"],
-            attributes=row["attributes"],
-            left=True,
-            department=row["department"],
-            time_zone=row["time_zone"],
-            limits={currency: Decimal(amount) for currency, amount in row["limits"].items()},
-        )
-        for row in await connection.fetch(AS_THEY_ARE, at, people)
-    ]
 
 
 OTHER_ROLES = """
