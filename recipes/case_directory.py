@@ -204,15 +204,14 @@ class Directory:
         found = self._holders(references, question)
         if isinstance(found, Refusal):
             return Answer(refusal=found)
-        named = tuple(f"{kind}:{name}" for kind, name in self._principals(references))
-        return Answer(assignment=Assignment(candidates=named, chain=(Hop("candidates"),)))
+        principals = self._principals(references)
+        return _shared(tuple(f"{kind}:{name}" for kind, name in principals), principals)
 
     def _fixed(self, references: tuple[str, ...], question: Question) -> Answer:
         found = self._holders(references, question)
         if isinstance(found, Refusal):
             return Answer(refusal=found)
-        named = tuple(f"user:{person}" for person in found)
-        return Answer(assignment=Assignment(candidates=named, chain=(Hop("candidates"),)))
+        return _shared(tuple(f"user:{person}" for person in found), self._principals(references))
 
     def _holders(self, references: tuple[str, ...], question: Question) -> list[str] | Refusal:
         """Who of the principals of a shared task is here and can be asked, by id."""
@@ -228,3 +227,12 @@ class Directory:
 
     def _principals(self, references: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         return tuple(dict.fromkeys(self.principal(reference) for reference in references))
+
+
+def _shared(candidates: tuple[str, ...], principals: tuple[tuple[str, str], ...]) -> Answer:
+    """A task for `candidates`, because of the principals named."""
+    chain = tuple(
+        Hop("candidates", user=name) if kind == "user" else Hop("candidates", role=name)
+        for kind, name in principals
+    )
+    return Answer(assignment=Assignment(candidates=candidates, chain=chain))
