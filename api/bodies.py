@@ -175,3 +175,21 @@ class EndBody(_Strict):
 
     model_config = _example(reason="She is back early.")
     reason: Text | None = None
+
+
+class ExplainBody(_Strict):
+    """A step of a recipe, and a request as it might be: `employee`'s (mine), with these inputs."""
+
+    model_config = _example(
+        workflow="purchase_order",
+        step="finance",
+        employee="alice",
+        inputs={"item": "a press", "amount": 7200, "currency": "EUR"},
+        at="2026-12-24T09:00:00Z",
+    )
+    workflow: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    step: Annotated[Text, Field(min_length=1, max_length=100)]
+    version: int | None = Field(None, ge=1, le=2**31 - 1)
+    employee: PersonId | None = None
+    inputs: Inputs = Field(default_factory=dict)
+    at: Moment | None = None

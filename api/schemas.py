@@ -548,6 +548,128 @@ class Explained(_Strict):
     refusal: NoApprover | None
 
 
+class Who(_Strict):
+    """Who decides: one `user`, or `candidates` who share it; or a `refusal`, which live is an incident.
+    `chain` tells how that was found."""
+
+    user: str | None
+    candidates: list[str] | None
+    role: str | None
+    on_behalf_of: str | None
+    via: list[str]
+    chain: list[ExplainedHop]
+    refusal: NoApprover | None
+
+
+_CAROL: dict[str, Json] = {
+    "user": "carol",
+    "candidates": None,
+    "role": None,
+    "on_behalf_of": "bob",
+    "via": [],
+    "chain": [
+        {
+            "rule": "person",
+            "user": "bob",
+            "role": None,
+            "turn": None,
+            "delegation": None,
+            "text": "Bob Tanaka is asked for",
+        },
+        {
+            "rule": "delegation",
+            "user": "carol",
+            "role": None,
+            "turn": None,
+            "delegation": "2c1b6a64-8b0e-4b52-9d5c-0f6f1f2a3b4c",
+            "text": "Carol Diaz decides on behalf of Bob Tanaka, who delegated everything to Carol Diaz"
+            " from 2026-03-01 00:00 UTC to 2026-06-01 00:00 UTC (parental leave)",
+        },
+    ],
+    "refusal": None,
+}
+
+
+class ExplainedTask(Who):
+    """Why a task is with whom it is: `asked` was asked for at `since`. `now` is whom the directory
+    would give for it if asked now, of an open task; `stale` is whether that is somebody else."""
+
+    model_config = _example(
+        task=_TASK["id"],
+        request=_TASK["request_id"],
+        workflow="leave_request",
+        version=3,
+        step="manager_approval",
+        seat="manager_approval",
+        state="open",
+        employee="alice",
+        since="2026-03-02T09:12:44.001122Z",
+        asked="user:bob",
+        **_CAROL,
+        now=_CAROL,
+        stale=False,
+    )
+    task: UUID
+    request: UUID
+    workflow: str
+    version: int
+    step: str
+    seat: str
+    state: TaskState
+    employee: str
+    since: datetime
+    asked: str | None
+    now: Who | None
+    stale: bool
+
+
+class ExplainedSeat(Who):
+    """`task` is the one that was open there at that moment, and `assignee` whose it was."""
+
+    seat: str
+    branch: str | None
+    asked: str | None
+    task: UUID | None
+    assignee: str | None
+
+
+class ExplainedStep(_Strict):
+    """Who decides each seat of a step that is not decided at `at`. `applies` is whether its `when`
+    holds, null if that cannot be told; a `refusal` says why it has no seats."""
+
+    model_config = _example(
+        request=_TASK["request_id"],
+        workflow="leave_request",
+        version=3,
+        step="manager_approval",
+        employee="alice",
+        at="2026-03-02T09:12:44.001122Z",
+        when=None,
+        applies=True,
+        seats=[
+            {
+                "seat": "manager_approval",
+                "branch": None,
+                "asked": "user:bob",
+                **_CAROL,
+                "task": None,
+                "assignee": None,
+            }
+        ],
+        refusal=None,
+    )
+    request: UUID | None
+    workflow: str
+    version: int
+    step: str
+    employee: str
+    at: datetime
+    when: str | None
+    applies: bool | None
+    seats: list[ExplainedSeat]
+    refusal: NoApprover | None
+
+
 class Health(_Strict):
     status: Literal["ok"]
 

@@ -1,4 +1,4 @@
-"""`countersign delegation ...`: who decides while you are away. `countersign explain`: who, and why."""
+"""`countersign delegation ...`: who decides while you are away."""
 
 import re
 from datetime import datetime
@@ -16,14 +16,13 @@ from cli.output import (
     say,
     table,
     when,
-    write,
     write_ids,
     write_json,
 )
 
 app = typer.Typer(no_args_is_help=True, help="Let somebody else decide while you are away.")
 
-_TIMES = "A day (2026-12-24) or a time (2026-12-24T12:00), in this machine's time zone unless it says another."
+TIMES = "A day (2026-12-24) or a time (2026-12-24T12:00), in this machine's time zone unless it says another."
 _DAYS = (
     "A day (2026-12-24) where the directory has you, or a time (2026-12-24T12:00), in this machine's"
     " time zone unless it says another."
@@ -138,52 +137,6 @@ def end(
         _show(ended)
 
 
-def explain(
-    approver: Annotated[
-        str, typer.Argument(help="role:x, user:x, a name, or employee.manager.manager.")
-    ],
-    employee: Annotated[
-        str | None, typer.Option(metavar="PERSON", help="Whose request. Default: yours.")
-    ] = None,
-    at: Annotated[str | None, typer.Option(help=f"{_TIMES} Default: now.")] = None,
-    workflow: Annotated[
-        str | None, typer.Option(help="Of which workflow: delegations may be for one alone.")
-    ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say who decides, decided or would have decided at some moment, and every rule that led there."""
-    found = connect(url, as_person, role).get(
-        "/v1/org/explain",
-        approver=approver,
-        employee=employee,
-        at=None if at is None else _moment(at),
-        workflow=workflow,
-    )
-    if as_json:
-        write_json(found)
-        return
-    refusal = found["refusal"] or {}
-    facts(
-        {
-            "for": f"a request of {found['employee']}, as of {when(found['at'])}",
-            "who": found["user"] or f"nobody: {refusal['kind']}: {refusal['detail']}",
-            "by role": found["role"],
-            "on behalf of": found["on_behalf_of"],
-            "via": found["via"],
-            "members": [_member(item) for item in found["members"] or []],
-        }
-    )
-    for number, hop in enumerate(found["chain"], 1):
-        write(f"{number}. {hop['text']}")
-
-
-def _member(member: dict[str, Any]) -> str:
-    return f"{member['id']} (away)" if member["away"] else member["id"]
-
-
 def _show(delegation: dict[str, Any]) -> None:
     begins, ends = when(delegation["from"]), when(delegation["to"])
     facts(
@@ -207,11 +160,11 @@ def _ended(delegation: dict[str, Any]) -> str | None:
 
 def _day_or_moment(text: str) -> str:
     """A day as it is: the API knows in which zone it is one."""
-    found = _moment(text)
+    found = moment(text)
     return text if _DAY.fullmatch(text) else found
 
 
-def _moment(text: str) -> str:
+def moment(text: str) -> str:
     """RFC 3339 for a day's beginning or a time, of the terminal's zone."""
     try:
         found = datetime.fromisoformat(text)

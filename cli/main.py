@@ -11,6 +11,7 @@ from cli import (
     delegations,
     dev,
     doctor,
+    explain,
     incidents,
     mirror,
     org,
@@ -43,7 +44,7 @@ app.command()(tasks.inbox)
 app.command()(tasks.approve)
 app.command()(tasks.reject)
 app.command()(reassign.reassign)
-app.command()(delegations.explain)
+app.command()(explain.explain)
 app.add_typer(requests.app, name="request")
 app.add_typer(incidents.app, name="incident")
 app.add_typer(recipes.app, name="recipe")

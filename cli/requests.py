@@ -73,8 +73,7 @@ def submit(
 
     A VALUE that is JSON (5, true, ["a"]) is taken as that, anything else as text.
     """
-    given = _from_file(inputs_file) if inputs_file else {}
-    given |= dict(_pair(item, literal=False) for item in values or [])
+    given = given_inputs(values or [], inputs_file)
     given |= dict(_pair(item, literal=True) for item in inputs or [])
     body: dict[str, object] = {"workflow": workflow, "inputs": given}
     if version is not None:
@@ -362,6 +361,12 @@ def _as_texts(failure: Failure, values: list[str]) -> str | None:
     refused = set(re.findall(r'/inputs/(\w+): .*not of type "string"', said))
     texts = [value for value in values if value.partition("=")[0] in refused]
     return " ".join(f"--input {shlex.quote(value)}" for value in texts) or None
+
+
+def given_inputs(values: list[str], path: Path | None) -> dict[str, Any]:
+    """Inputs from NAME=VALUE, JSON where it is some, and from a file. Failure if they are none."""
+    given = _from_file(path) if path else {}
+    return given | dict(_pair(item, literal=False) for item in values)
 
 
 def _from_file(path: Path) -> dict[str, Any]:

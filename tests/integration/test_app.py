@@ -63,6 +63,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("POST", "/v1/org/delegations"),
         ("POST", "/v1/org/delegations/{delegation_id}/end"),
         ("GET", "/v1/org/explain"),
+        ("POST", "/v1/org/explain"),
         ("GET", "/v1/stats"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),

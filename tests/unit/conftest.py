@@ -16,14 +16,15 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         return Api("http://api.test", person or "-", httpx.MockTransport(fake))
 
     for module in (
-        "requests",
-        "tasks",
+        "delegations",
+        "explain",
         "incidents",
+        "mirror",
+        "org",
         "reassign",
         "recipes",
-        "org",
-        "mirror",
-        "delegations",
+        "requests",
+        "tasks",
     ):
         monkeypatch.setattr(f"cli.{module}.connect", connect)
     return fake

@@ -1,0 +1,78 @@
+"""A request's state as it was at a moment: what had been committed until then, applied again."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from contract.events import STEP_COMPLETED, STEP_SKIPPED
+from contract.messages import Committed
+from recipes import progress
+from recipes.model import Json, Recipe
+from recipes.state import State
+from storage import outbox
+from storage.pool import Source
+
+_COMMITTED: TypeAdapter[Committed] = TypeAdapter(Committed)
+
+COMMITS = "SELECT committed FROM commits WHERE request_id = $1 ORDER BY seq"
+
+# What later steps see of the earlier ones, from what is kept for ever.
+RESULTS = """
+SELECT t.step, d.actor, d.on_behalf_of, d.comment, NULL AS outcome, d.decided_at AS at
+  FROM decisions d JOIN tasks t ON t.id = d.task_id WHERE d.request_id = $1 AND d.decided_at <= $2
+UNION ALL
+SELECT a.payload->>'step', NULL, NULL, NULL,
+       CASE a.event_type WHEN $4 THEN 'skipped' ELSE a.payload->>'outcome' END, a.occurred_at
+  FROM audit a
+ WHERE a.request_id = $1 AND a.occurred_at <= $2 AND a.event_type IN ($3, $4)
+ ORDER BY at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A request as it was: its pinned recipe and its state."""
+
+    recipe: Recipe
+    state: State
+
+
+async def state_at(source: Source, request_id: UUID, at: datetime) -> Past:
+    """The state at `at`, that moment included; before its submission, as it was submitted.
+
+    Of a request that ended long ago the commits are forgotten: then it is at no step, and of its steps
+    it has what decisions and audit say. LookupError if there is no such request.
+    """
+    start = await outbox.start_input(source, request_id)
+    recipe, state = start.recipe, start.state
+    rows = await source.fetch(COMMITS, request_id)
+    if not rows:
+        return Past(recipe, await _from_record(source, recipe, state, at))
+    for row in rows:
+        committed = _COMMITTED.validate_python(row["committed"])
+        if committed.now > at:
+            break
+        transition = progress.apply(recipe, state, committed.happening, committed.now)
+        for answers in committed.answers:
+            transition = progress.then(recipe, transition, answers, committed.now)
+        state = transition.state
+    return Past(recipe, state)
+
+
+async def _from_record(source: Source, recipe: Recipe, state: State, at: datetime) -> State:
+    results: dict[str, dict[str, Json]] = {}
+    deciders: dict[str, tuple[str, ...]] = {}
+    found = await source.fetch(RESULTS, UUID(state.request_id), at, STEP_COMPLETED, STEP_SKIPPED)
+    for row in found:
+        result = results.setdefault(row["step"], {})
+        if row["actor"] is None:
+            result["outcome"] = row["outcome"]
+            continue
+        result["decided_by"] = [*result.get("decided_by", []), row["actor"]]
+        result["comment"] = row["comment"]
+        people = (*deciders.get(row["step"], ()), row["actor"], row["on_behalf_of"])
+        deciders[row["step"]] = tuple(dict.fromkeys(name for name in people if name is not None))
+    done = len(recipe.steps)
+    return replace(state, position=done, results=results, deciders=deciders)
