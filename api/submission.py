@@ -158,7 +158,7 @@ def _scope(recipe: Recipe, state: State, person: Any) -> dict[str, Json]:
         "id": person["person"],
         "name": person["name"],
         "email": person["email"],
-        "department": attributes.get("department"),
+        "department": person["department"],
         "title": attributes.get("title"),
         "attributes": attributes,
     }

@@ -21,6 +21,8 @@ r.deadline_at, r.created_at, r.finalized_at"""
 PREPARE = """
 SELECT clock_timestamp() AS now,
        e.id AS person, e.name, e.email, e.attributes, e.employed @> now() AS employed,
+       (SELECT d.department FROM department_members d
+         WHERE d.person = e.id AND d.valid @> now()) AS department,
        c.version, c.sha256, c.disabled_reason, c.disabled_at,
        k.fingerprint, k.request_id
   FROM (SELECT) one

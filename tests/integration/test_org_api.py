@@ -263,3 +263,110 @@ async def test_lists_come_in_pages(bare_house: House) -> None:
             break
         query["cursor"] = page["next_cursor"]
     assert seen == ["p0", "p1", "p2", "p3", "p4"]
+
+
+async def _send(
+    house: House, source: str, media_type: str = "application/yaml", **asked: Json
+) -> Any:
+    headers = {"Content-Type": media_type}
+    return await house.post(
+        "/v1/org/import", "root", "admin", content=source, headers=headers, params=asked
+    )
+
+
+async def test_a_dry_run_says_what_the_import_then_does(bare_house: House) -> None:
+    await _import(bare_house, FILE)
+    changed = """\
+people:
+  - {id: ann, name: Anna, email: ann@example.org, manager: cid, time_zone: Europe/Paris,
+     limits: {EUR: 100.50}, title: Boss}
+  - {id: cid, name: Cid, left: 2199-12-31}
+  - {id: ben, name: Ben, left: true}
+  - {id: dan, name: Dan, department: New, joined: 2020-01-01}
+roles: {legal: {description: Lawyers, members: [dan, cid]}}
+"""
+    before = await bare_house.pool.fetchval("SELECT count(*) FROM audit")
+    dry = (await _send(bare_house, changed, dry_run=True)).json()
+    assert await bare_house.pool.fetchval("SELECT count(*) FROM audit") == before
+    assert await bare_house.pool.fetchval("SELECT name FROM people WHERE id = 'ann'") == "Ann"
+    real = (await _send(bare_house, changed)).json()
+    said = [
+        [(d["subject"], d["fact"], d["from"], d["to"]) for d in found["differences"]]
+        for found in (dry, real)
+    ]
+    timeless = [[d for d in found if d[:2] != ("user:ben", "leaves")] for found in said]
+    assert timeless[0] == timeless[1]
+    assert ("user:ann", "manager", "ben", "cid") in said[1]
+    assert ("user:ann", "department", "Sales", None) in said[1]
+    assert ("user:ann", "limits.EUR", None, "100.5") in said[1]
+    assert ("user:ann", "attributes.title", None, "Boss") in said[1]
+    assert ("user:cid", "leaves", None, "2200-01-01T00:00:00Z") in said[1]
+    assert ("role:legal", "member", "ann", None) in said[1]
+    assert (dry["dry_run"], dry["truncated"], dry["people_left"]) == (True, False, 2)
+    assert (await _send(bare_house, changed)).json()["differing"] == 0
+    seen = (await bare_house.get("/v1/org/people/dan", "ann")).json()
+    assert (seen["joined"], seen["department"], seen["limits"]) == (
+        "2020-01-01T00:00:00Z",
+        "New",
+        None,
+    )
+    ann = (await bare_house.get("/v1/org/people/ann", "ann")).json()
+    assert (ann["managers"], ann["roles"], ann["limits"]) == (["cid"], [], {"EUR": "100.5"})
+
+
+async def test_csv_leaves_alone_what_it_has_no_column_for(bare_house: House) -> None:
+    await _import(bare_house, FILE)
+    file = "id,department,roles\nann,Law,finance;new\ngone,,\n"
+    refused = await _send(bare_house, file, "text/csv")
+    assert refused.json()["errors"][0] == {
+        "row": 3,
+        "column": "name",
+        "message": "is missing",
+        "fix": "give the name of whoever is new",
+    }
+    changes = (await _send(bare_house, file.replace("gone,,\n", ""), "text/csv")).json()
+    assert changes["differing"] == 5
+    ann = (await bare_house.get("/v1/org/people/ann", "ann")).json()
+    assert (ann["name"], ann["manager"], ann["department"]) == ("Ann", "ben", "Law")
+    assert ann["roles"] == ["finance", "new"]
+
+
+async def test_a_feed_leaves_out_who_had_left_before(bare_house: House) -> None:
+    file = "id,name,manager,left\nann,Ann,zed,\nzed,Zed,,2020-01-01\n"
+    found = (await _send(bare_house, file, "text/csv")).json()
+    assert (found["people_added"], found["people_left_out"]) == (1, 1)
+    assert found["warnings"][0]["row"] == 3
+
+
+async def test_a_whole_directory(bare_house: House) -> None:
+    everybody = ", ".join(f"{{id: p{n}, name: P}}" for n in range(30))
+    await _import(bare_house, f"people: [{everybody}]\nroles: {{a: [p1], b: [p2]}}")
+    few = "people: [{id: p1, name: P}]\nroles: {a: [p1]}"
+    refused = await _send(bare_house, few, whole=True)
+    assert (refused.status_code, refused.json()["type"][-14:]) == (409, "mass_departure")
+    found = (await _send(bare_house, few, whole=True, allow_mass_departure=True)).json()
+    assert (found["people_left"], found["members_removed"]) == (29, 1)
+
+
+async def test_every_mistake_at_once(bare_house: House) -> None:
+    file = "people: [{id: a}, {id: b, name: B, manager: zoe, time_zone: Europe/Pari, limits: {eur: -1}}]"
+    errors = (await _send(bare_house, file)).json()["errors"]
+    assert [e["pointer"] for e in errors] == [
+        "/people/0/name",
+        "/people/1/time_zone",
+        "/people/1/limits",
+        "/people/1/limits",
+        "/people/1/manager",
+    ]
+    assert errors[1]["fix"] == "did you mean Europe/Paris?"
+
+
+async def test_people_as_of_a_moment(bare_house: House) -> None:
+    await _import(bare_house, FILE)
+    then = await bare_house.pool.fetchval("SELECT clock_timestamp()")
+    await _import(bare_house, "people: [{id: ann, name: Ann, left: true}]")
+    now = (await bare_house.get("/v1/org/people", "ben", params={"q": "ann"})).json()
+    asked = {"q": "ann", "at": then.isoformat()}
+    past = (await bare_house.get("/v1/org/people", "ben", params=asked)).json()
+    assert (len(now["items"]), len(past["items"])) == (0, 1)
+    assert (await bare_house.get("/v1/org/people/nobody", "ben")).status_code == 404
