@@ -370,3 +370,65 @@ def test_no_blanks_end_a_line_in_a_pipe(api: FakeApi, capsys: pytest.CaptureFixt
     assert main.run(["inbox"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == [line.rstrip() for line in lines]
+
+
+def test_an_import_sends_its_format_and_shows_differences(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "org.csv").write_text("id,manager\nann,cid\n")
+    found: dict[str, Any] = {
+        "managers_changed": 1,
+        "dry_run": True,
+        "format": "csv",
+        "differences": [{"subject": "user:ann", "fact": "manager", "from": "ben", "to": "cid"}],
+        "differing": 2,
+        "truncated": True,
+        "warnings": [{"row": 2, "column": "left", "message": "left out"}],
+    }
+    wrong = [{"row": 2, "column": "manager", "message": "there is no person cid"}]
+    api.answers["POST /v1/org/import"] = [
+        _json(200, found),
+        _problem(422, "not valid", errors=wrong),
+    ]
+    file = str(tmp_path / "org.csv")
+    assert main.run(["org", "import", file, "--dry-run"]) == 0
+    assert api.asked[0].headers["content-type"] == "text/csv"
+    assert dict(api.asked[0].url.params) == {"dry_run": "true"}
+    shown = capsys.readouterr()
+    assert "~ user:ann manager ben -> cid" in shown.out
+    assert "warning: row 2, column left: left out" in shown.err
+    assert main.run(["org", "import", file, "--format", "json"]) == Exit.FAILED
+    assert "row 2, column manager: there is no person cid" in capsys.readouterr().err
+
+
+def test_people_and_roles_of_the_directory(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ann: dict[str, Any] = {
+        "id": "ann",
+        "name": "Ann",
+        "email": None,
+        "manager": "ben",
+        "department": "Sales",
+        "time_zone": "UTC",
+        "limits": {"EUR": "100"},
+    }
+    full = {
+        **ann,
+        "here": True,
+        "joined": "2020-01-01T00:00:00Z",
+        "left": None,
+        "managers": ["ben", "cid"],
+        "roles": ["finance"],
+        "delegations": None,
+    }
+    role = {"name": "finance", "members": ["ann"], "description": None}
+    api.answers["GET /v1/org/people"] = _page(ann)
+    api.answers["GET /v1/org/people/ann"] = _json(200, full)
+    api.answers["GET /v1/org/roles"] = _page(role)
+    assert main.run(["org", "people", "--query", "an"]) == 0
+    assert "EUR 100" in capsys.readouterr().out
+    assert main.run(["org", "person", "ann"]) == 0
+    assert "ben, cid" in capsys.readouterr().out
+    assert main.run(["org", "roles"]) == 0
+    assert "finance" in capsys.readouterr().out
