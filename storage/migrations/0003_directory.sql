@@ -96,7 +96,7 @@ CREATE TABLE directory_mirror (
     tried_at       timestamptz,
     people         int,                        -- how many the last good list had
     doubts         text[] NOT NULL DEFAULT '{}', -- what of it could not be taken as it is
-    validators     jsonb,                      -- how to ask whether anything has changed since
+    validators     jsonb,                      -- how to see whether anything has changed since
     CONSTRAINT failing_as_a_whole CHECK ((failing IS NULL) = (failing_since IS NULL))
 );
 
