@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
-from tests.acceptance.product import People, Person, Product, chain_holds, until
+from tests.acceptance.product import People, Product, chain_holds, until
 
 QUICK = """
 workflow: quick
@@ -24,32 +22,6 @@ steps:
     timeout: {timeout}
     on_timeout: {on_timeout}
 """
-
-
-@pytest.fixture(scope="module")
-def product(
-    tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
-) -> Iterator[Product]:
-    made = Product(tmp_path_factory.mktemp("product"), free_ports(3))
-    made.start()
-    try:
-        yield made
-    finally:
-        if made.process is not None and made.process.poll() is None:
-            assert made.stop() == 0
-
-
-@pytest.fixture
-async def people(product: Product) -> AsyncIterator[People]:
-    """People of the sample organisation, by name; their connections end with the test."""
-    async with AsyncExitStack() as stack:
-
-        def person(name: str, *roles: str) -> Person:
-            made = product.client(name, *roles)
-            stack.push_async_callback(made.http.aclose)
-            return made
-
-        yield person
 
 
 async def _publish(people: People, version: int, after: str, then: str) -> None:

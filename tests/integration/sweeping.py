@@ -1,15 +1,24 @@
 """The sweep as tests look at it: what it finds, what the directory says when asked again, and requests
 carried on as their workflows would be told to."""
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from pydantic import TypeAdapter
 
-from recipes.state import Rechecked
+from contract.events import assigned
+from recipes.model import Json
+from recipes.state import AskApprover, Rechecked, SeatAsk
+from storage import directory, resolution
 from storage.outbox import Due
+from storage.resolution import About
 from storage.sweep import sweep
 from tests.integration.house import House, Workflow
+
+_ASK: TypeAdapter[SeatAsk] = TypeAdapter(SeatAsk)
 
 
 async def told(source: Any) -> list[Rechecked]:
@@ -61,3 +70,31 @@ async def open_tasks(house: House, flow: Workflow) -> list[asyncpg.Record]:
         "SELECT * FROM tasks WHERE request_id = $1 AND state = 'open' ORDER BY seat",
         UUID(flow.state.request_id),
     )
+
+
+async def changed(house: House, at: datetime) -> set[str]:
+    """The open tasks whose question has another answer now, or none. Nobody's turn is taken."""
+    rows = await house.pool.fetch("""
+        SELECT t.*, r.requester, r.workflow FROM tasks t JOIN requests r ON r.id = t.request_id
+         WHERE t.state = 'open'
+           AND NOT r.incidents @> jsonb_build_array(jsonb_build_object('seat', t.seat))""")
+    return {str(row["id"]) for row in rows if await _differs(house, row, at)}
+
+
+async def _differs(house: House, row: asyncpg.Record, at: datetime) -> bool:
+    ask: SeatAsk = _ASK.validate_python(row["ask"])
+    if isinstance(ask, AskApprover):
+        ask = replace(ask, keep=row["holder"])
+    about = About(row["requester"], row["workflow"], at)
+    answer = await resolution.answer(house.pool, ask, about, directory.next_turn)
+    if answer.assignment is None:
+        return True
+    now = assigned(answer.assignment)
+    names = ("assignee", "candidates", "role", "on_behalf_of", "via")
+    return any(now[name] != row[name] for name in names) or _delegations(now["chain"]) != (
+        _delegations(row["chain"])
+    )
+
+
+def _delegations(chain: list[Json]) -> list[str]:
+    return [hop["delegation"] for hop in chain if hop["delegation"] is not None]

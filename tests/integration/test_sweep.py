@@ -5,7 +5,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.sweep import Sweeping
 from recipes.model import ApprovalStep, Ballot, Recipe
 from storage import org, sweep
 from storage.org import PersonRow, RoleRow
@@ -221,6 +223,15 @@ async def test_more_than_a_batch_is_told_in_several(
         (0, False),
     ]
     assert tasks_of(await told(house.pool)) == {one.task for one in flows}
+
+
+async def test_the_activity_tells_of_all_and_counts_them(house: House, flow: Workflow) -> None:
+    sweeping = Sweeping(house.pool)
+    await house.import_org(BOB_LEFT, ())
+    assert await ActivityEnvironment().run(sweeping.sweep) == 0
+    await house.pool.execute("UPDATE tasks SET rechecked_at = NULL")
+    assert await ActivityEnvironment().run(sweeping.sweep) == 1
+    assert tasks_of(await told(house.pool)) == {flow.task}
 
 
 # --- at the same time ----------------------------------------------------------------------------

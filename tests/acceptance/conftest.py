@@ -1,0 +1,34 @@
+"""The product, started once for each module of tests, and the people who use it."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.acceptance.product import People, Person, Product
+
+
+@pytest.fixture(scope="module")
+def product(
+    tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
+) -> Iterator[Product]:
+    made = Product(tmp_path_factory.mktemp("product"), free_ports(3))
+    made.start()
+    try:
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            assert made.stop() == 0
+
+
+@pytest.fixture
+async def people(product: Product) -> AsyncIterator[People]:
+    """People of the sample organisation, by name; their connections end with the test."""
+    async with AsyncExitStack() as stack:
+
+        def person(name: str, *roles: str) -> Person:
+            made = product.client(name, *roles)
+            stack.push_async_callback(made.http.aclose)
+            return made
+
+        yield person
