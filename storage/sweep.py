@@ -84,7 +84,7 @@ _STALE = f"""
 gone AS {{materialized}} (
     SELECT id, upper(employed * tstzmultirange(tstzrange(NULL, $1::timestamptz))) AS since
       FROM people WHERE NOT employed @> $1::timestamptz
-), active AS (
+), active AS {{materialized}} (
     SELECT delegator, scope, lower(valid) AS since FROM delegations WHERE valid @> $1::timestamptz
 ), members AS (
     SELECT m.role, m.person FROM role_members m JOIN people p ON p.id = m.person
