@@ -149,10 +149,21 @@ class Assignment:
             ids.insert(0, hop.delegation)
         return tuple(ids)
 
+    @property
+    def grounds(self) -> tuple[tuple[str | None, str | None], ...]:
+        """What of the directory it rests on that can change while the people stay the same: whose turn
+        it was in a role, and the delegations followed or passed by, each with its delegate."""
+        return tuple(
+            (hop.user, hop.delegation)
+            for hop in self.chain
+            if hop.delegation is not None or hop.turn is not None or hop.rule == "kept"
+        )
+
     def same(self, other: "Assignment") -> bool:
-        """Whether both give the task to the same people, for the same reason."""
+        """Whether both give the task to the same people, for the same reason. Else a task would be
+        asked about again and again: it rests on what is no longer so."""
         ways = [
-            (it.user, it.candidates, it.role, it.on_behalf_of, it.via, it.delegations)
+            (it.user, it.candidates, it.role, it.on_behalf_of, it.via, it.grounds)
             for it in (self, other)
         ]
         return ways[0] == ways[1]

@@ -17,6 +17,7 @@ steps:
   - id: who
     approver: "{approver}"
     timeout: 3h
+    on_timeout: escalate
 """
 AT_ONCE_SECONDS = 10
 WITHIN_SECONDS = 60
@@ -108,7 +109,6 @@ async def test_somebody_leaves_while_nothing_runs_that_could_tell(
         await _import(
             people, {"people": [{"id": "bob", "name": "Bob", "manager": "erin", "left": True}]}
         )
-        product.kill("worker")
         task = await _task(people, request, "erin")
     assert await people("bob").decide(old["id"]) != httpx.codes.OK
     assert await people("erin").decide(task["id"]) == httpx.codes.OK
