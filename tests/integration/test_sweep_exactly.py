@@ -2,12 +2,14 @@
 to people, roles and delegations; and once its workflows have heard, there is nothing left to find."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
-from recipes.model import ApprovalStep, Ballot, Quorum, Recipe
+from recipes.model import ApprovalStep, Authority, Ballot, Json, Quorum, Recipe
+from storage import org
 from storage.org import PersonRow, RoleRow
 from tests.integration.delegating import end, posted
 from tests.integration.house import House, Workflow
@@ -16,6 +18,7 @@ from tests.integration.sweeping import carry, changed, found
 LINES = {"a": "c", "b": "c", "c": "g", "d": "g", "e": "d", "f": "d", "g": "h", "h": None}
 ROLES = {"r1": {"a", "b", "c"}, "r2": {"d", "e"}, "r3": {"f"}}
 SCOPES = ("all", "all", "workflow:one", "role:r1", "role:r2")
+LIMITS = (100, 1000, 10000)
 ONE = Recipe("one", 1, (ApprovalStep("who", (Ballot("who", approver="{{ who }}"),)),))
 POOL = Recipe(
     "pool",
@@ -26,6 +29,16 @@ POOL = Recipe(
         ),
     ),
 )
+LIMITED = Recipe(
+    "limited",
+    1,
+    (
+        ApprovalStep(
+            "who", (Ballot("who", approver="{{ who }}", authority=Authority("amount", "'EUR'")),)
+        ),
+    ),
+)
+FIXED = replace(ONE, workflow="fixed", resolve="at_submit")
 
 
 @dataclass
@@ -45,25 +58,26 @@ class History:
         self.random = random.Random(self.seed)
 
     async def begin(self) -> None:
-        for recipe in (ONE, POOL):
+        for recipe in (ONE, POOL, LIMITED, FIXED):
             await self.house.publish(recipe)
         await self._told_of(*LINES)
         await self.house.import_org((), tuple(map(self._role, self.roles)))
+        for _ in range(8):
+            await self._limit()
         for _ in range(3):
             await self.happen()
-        for _ in range(16):
+        for _ in range(20):
             await self._submit()
 
     async def _submit(self) -> None:
         pick, people, roles = self.random.choice, sorted(self.here), sorted(self.roles)
         who = pick([f"user:{pick(people)}", f"role:{pick(roles)}"])
-        workflow, inputs = pick(
-            [
-                ("one", {"who": who}),
-                ("one", {"who": who}),
-                ("pool", {"who": who, "or_who": "role:r3"}),
-            ]
-        )
+        inputs: dict[str, Json] = {"who": who}
+        workflow = pick(["one", "one", "pool", "limited", "fixed"])
+        if workflow == "pool":
+            inputs["or_who"] = "role:r3"
+        elif workflow == "limited":
+            inputs["amount"] = pick([10, 500, 5000])
         self.flows.append(await self.house.begun(pick(people), workflow, inputs))
 
     async def happen(self) -> None:
@@ -76,6 +90,7 @@ class History:
                 self._delegate,
                 self._delegate,
                 self._end,
+                self._limit,
             ]
         )()
 
@@ -108,6 +123,23 @@ class History:
             _, delegation = self.given.pop(self.random.randrange(len(self.given)))
             await end(self.house, "zoe", delegation, "admin")
 
+    async def _limit(self) -> None:
+        person, amount = self.random.choice(sorted(LINES)), self.random.choice(LIMITS)
+        async with self.house.pool.acquire() as connection, connection.transaction():
+            at = await org.lock(connection)
+            await connection.execute(
+                "UPDATE approval_limits SET valid = tstzrange(lower(valid), $2)"
+                " WHERE person = $1 AND valid @> $2::timestamptz",
+                person,
+                at,
+            )
+            await connection.execute(
+                "INSERT INTO approval_limits VALUES ($1, 'EUR', $2, tstzrange($3, NULL))",
+                person,
+                Decimal(amount),
+                at,
+            )
+
     async def _told_of(self, *people: str) -> None:
         rows = (PersonRow(p, p, manager=LINES[p], left=p not in self.here) for p in people)
         await self.house.import_org(tuple(rows), ())
@@ -116,7 +148,7 @@ class History:
         return RoleRow(role, tuple(sorted(self.roles[role])))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(40))
 async def test_what_is_found_is_what_would_change(bare_house: House, seed: int) -> None:
     history = History(bare_house, seed)
     await history.begin()
