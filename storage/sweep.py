@@ -94,11 +94,11 @@ gone AS {{materialized}} (
       FROM open t CROSS JOIN LATERAL unnest(t.delegations) AS u(id) JOIN delegations d ON d.id = u.id
      WHERE t.on_behalf_of IS NOT NULL
 ), passed AS (  -- hops of those whose chain passed somebody over
-    SELECT t.id, t.request_id, t.asked_role, t.excluded, t.ask, h.rule, h."user", d.id AS delegation,
-           d.delegator, d.scope, d.valid, d.ended_at
+    SELECT t.id, t.request_id, t.asked_role, t.excluded, t.ask, t.chain, h.rule, h."user",
+           d.id AS delegation, d.delegator, d.scope, d.valid, d.ended_at
       FROM open t CROSS JOIN LATERAL jsonb_to_recordset(t.chain) AS h(rule text, "user" text, delegation uuid)
       LEFT JOIN delegations d ON d.id = h.delegation
-     WHERE t.passed_over AND (h.delegation IS NOT NULL OR h.rule IN ('has_left', 'below_limit'))
+     WHERE t.passed_over
 ), rests AS (
     SELECT id, request_id, asked_role, delegator, scope, valid, ended_at FROM rested
     UNION ALL
@@ -112,6 +112,11 @@ gone AS {{materialized}} (
     UNION ALL
     SELECT t.id, g.since FROM open t CROSS JOIN LATERAL unnest(t.via) AS v(person)
       JOIN gone g ON g.id = v.person WHERE t.on_behalf_of IS NOT NULL
+    UNION ALL
+    -- So has somebody by whom it came to them, or it was a delegation of theirs that was not followed.
+    SELECT t.id, g.since FROM passed t JOIN gone g ON g.id = t."user"
+     WHERE t.rule = 'fixed' OR t.rule IN ('person', 'manager', 'delegation')
+           AND NOT t.chain @> jsonb_build_array(jsonb_build_object('rule', 'below_limit', 'user', t."user"))
     UNION ALL
     -- A delegation that led to it is over: somebody is back.
     SELECT id, coalesce(ended_at, upper(valid)) FROM rests WHERE NOT valid @> $1::timestamptz

@@ -9,9 +9,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import TypeAdapter
 
-from contract.events import assigned
-from recipes.model import Json
-from recipes.state import AskApprover, Rechecked, SeatAsk
+from recipes.state import AskApprover, Assignment, Hop, Rechecked, SeatAsk
 from storage import directory, resolution
 from storage.outbox import Due
 from storage.resolution import About
@@ -89,12 +87,16 @@ async def _differs(house: House, row: asyncpg.Record, at: datetime) -> bool:
     answer = await resolution.answer(house.pool, ask, about, directory.next_turn)
     if answer.assignment is None:
         return True
-    now = assigned(answer.assignment)
-    names = ("assignee", "candidates", "role", "on_behalf_of", "via")
-    return any(now[name] != row[name] for name in names) or _delegations(now["chain"]) != (
-        _delegations(row["chain"])
+    return not answer.assignment.same(_given(row))
+
+
+def _given(row: asyncpg.Record) -> Assignment:
+    """The assignment that a task is."""
+    return Assignment(
+        user=row["assignee"],
+        candidates=tuple(row["candidates"] or ()),
+        role=row["role"],
+        on_behalf_of=row["on_behalf_of"],
+        via=tuple(row["via"]),
+        chain=tuple(Hop(**hop) for hop in row["chain"]),
     )
-
-
-def _delegations(chain: list[Json]) -> list[str]:
-    return [hop["delegation"] for hop in chain if hop["delegation"] is not None]
