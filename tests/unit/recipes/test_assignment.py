@@ -12,6 +12,7 @@ def test_the_delegations_that_end_the_chain_are_those_it_rests_on() -> None:
     assert Assignment("dave", chain=(TURN, FIRST, SECOND)).delegations == ("d1", "d2")
     assert Assignment("frank", chain=(passed_by, Hop("manager", "frank"))).delegations == ()
     assert Assignment("dave", chain=(FIRST, passed_by, SECOND)).delegations == ("d2",)
+    assert Assignment("dave", chain=(FIRST, SECOND)).delegations == ("d1", "d2")
 
 
 def test_the_same_people_for_another_reason_are_another_assignment() -> None:
