@@ -8,7 +8,7 @@ import pytest
 
 from api.app import create_app
 from settings import Settings
-from storage.pool import Pool
+from storage.pool import Connection, Pool
 from tests.integration.house import House, Recorder, leave, make_settings, shared
 from tests.stack import Database
 
@@ -36,3 +36,10 @@ async def house(bare_house: House) -> House:
     await bare_house.publish(leave())
     await bare_house.publish(shared("role:hr", "user:bob"))
     return bare_house
+
+
+@pytest.fixture
+async def superuser(admin_pool: Pool) -> AsyncIterator[Connection]:
+    """For tests that put a past into the directory (`tests.integration.office`)."""
+    async with admin_pool.acquire() as connection:
+        yield connection

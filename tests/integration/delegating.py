@@ -77,3 +77,16 @@ async def row_of(house: House, names: str) -> None:
         PersonRow(name, name, manager=None if name == names[-1] else names[-1]) for name in names
     ]
     await house.import_org(tuple(people), ())
+
+
+async def put_under(house: House, person: str, manager: str) -> None:
+    """As no import would: a directory may have a circle of managers from before."""
+    async with house.pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            """UPDATE manager_lines SET valid = tstzrange(lower(valid), now())
+                WHERE person = $1 AND upper_inf(valid)""",
+            person,
+        )
+        await connection.execute(
+            "INSERT INTO manager_lines VALUES ($1, $2, tstzrange(now(), NULL))", person, manager
+        )

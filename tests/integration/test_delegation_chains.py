@@ -15,6 +15,7 @@ from tests.integration.delegating import (
     asked,
     delegate,
     end,
+    put_under,
     refused,
     row_of,
     rules,
@@ -154,7 +155,7 @@ async def test_nobody_is_left(house: House) -> None:
     await delegate(house, "bob", "alice")
     assert (await refused(house, "bob")).detail == "carol has no manager to ask"
     # A circle of lines from before imports refused them: nobody is tried twice.
-    await house.import_org((PersonRow("carol", "Carol", manager="bob"),), ())
+    await put_under(house, "carol", "bob")
     assert (await refused(house, "bob")).detail == "carol has no manager to ask"
 
 
