@@ -51,7 +51,8 @@ class Person:
 
 # The person and the line of managers above, nearest first, at most $3 of them. Beside each: whether
 # their limit in $5 covers $6; and from them on, each one's delegation: of several that cover the task
-# the one whose scope comes first in $4, at most $7 of them.
+# the one whose scope comes first in $4, at most $7 of them. A line is a few people, whatever the planner
+# guesses: LIMIT and the limit's own subquery keep it from reading everybody.
 LINE = """
 WITH RECURSIVE line AS (
     SELECT $1::text AS id, 0 AS height
@@ -61,12 +62,11 @@ WITH RECURSIVE line AS (
      WHERE line.height < $3
 )
 SELECT p.id, p.employed @> $2::timestamptz AS employed,
-       $5::text IS NULL OR EXISTS (
-           SELECT 1 FROM approval_limits l
-            WHERE l.person = p.id AND l.currency = $5 AND l.valid @> $2::timestamptz
-              AND l.amount >= $6::numeric) AS covers,
+       $5::text IS NULL OR coalesce(
+           (SELECT l.amount >= $6::numeric FROM approval_limits l
+             WHERE l.person = p.id AND l.currency = $5 AND l.valid @> $2::timestamptz), false) AS covers,
        d.ids, d.delegates, d.here
-  FROM line JOIN people p ON p.id = line.id CROSS JOIN LATERAL (
+  FROM line CROSS JOIN LATERAL (SELECT * FROM people WHERE id = line.id LIMIT 1) p CROSS JOIN LATERAL (
        WITH RECURSIVE chain AS (
            SELECT 0 AS depth, NULL::uuid AS id, p.id AS delegate, ARRAY[p.id] AS visited, false AS again
            UNION ALL
@@ -131,7 +131,8 @@ SELECT p.id, p.name, p.email, p.attributes, p.time_zone, p.attributes->'title' A
        coalesce((SELECT to_jsonb(d.department) FROM department_members d
                   WHERE d.person = p.id AND d.valid @> $2::timestamptz),
                 p.attributes->'department') AS department
-  FROM line JOIN people p ON p.id = line.id ORDER BY line.height
+  FROM line CROSS JOIN LATERAL (SELECT * FROM people WHERE id = line.id LIMIT 1) p
+ ORDER BY line.height
 """
 
 
@@ -161,16 +162,17 @@ class Member:
     away: bool
 
 
-# A row with a null stands for a role that nobody holds. $3 are not among its members.
+# A row with a null stands for a role that nobody holds. $3 are not among its members. Looked up member
+# by member, not by reading everybody's delegations: most roles are small.
 MEMBERS = """
 SELECT m.person, m.away FROM roles r LEFT JOIN LATERAL (
        SELECT m.person,
-              EXISTS (SELECT 1 FROM delegations d
-                       WHERE d.delegator = m.person AND d.valid @> $2::timestamptz
-                         AND d.scope = ANY($4::text[])) AS away
-         FROM role_members m JOIN people p ON p.id = m.person
-        WHERE m.role = r.name AND m.valid @> $2::timestamptz AND p.employed @> $2::timestamptz
-          AND m.person <> ALL($3::text[])) m ON true
+              (SELECT true FROM delegations d
+                WHERE d.delegator = m.person AND d.valid @> $2::timestamptz
+                  AND d.scope = ANY($4::text[]) LIMIT 1) IS NOT NULL AS away
+         FROM role_members m
+        WHERE m.role = r.name AND m.valid @> $2::timestamptz AND m.person <> ALL($3::text[])
+          AND (SELECT p.employed @> $2::timestamptz FROM people p WHERE p.id = m.person)) m ON true
  WHERE r.name = $1 AND (NOT $5 OR r.known_since <= $2::timestamptz) ORDER BY m.person
 """
 
