@@ -50,7 +50,7 @@ def _by_hand(header: dict[str, Any], claims: Any, signature: bytes = b"") -> str
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
 
-GOOD = {"iss": "countersign-dev", "aud": "countersign", "sub": "a", "iat": NOW, "exp": NOW + 60}
+GOOD = {"iss": "countersign-dev", "aud": "countersign", "sub": "a", "iat": NOW, "exp": NOW + 3600}
 BAD = {
     "expired": _signed(iat=NOW - 7200, exp=NOW - 60),
     "not yet": _signed(nbf=NOW + 600),
