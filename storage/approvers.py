@@ -22,7 +22,8 @@ TakeTurn: TypeAlias = Callable[[Source, str], Awaitable[int]]
 @dataclass(frozen=True, slots=True)
 class Question:
     """For one live person. `role` is the one asked about, if it is one: delegations may be for it
-    alone; up to `delegations` of them are followed, and with 0 nobody's."""
+    alone; up to `delegations` of them are followed, and with 0 nobody's. `current`: `directory.TooOld`
+    is raised if the directory is, as soon as it has any answer."""
 
     source: Source
     about: About
@@ -30,6 +31,7 @@ class Question:
     limit: Limit | None = None
     delegations: int = DELEGATION_LIMIT
     role: str | None = None
+    current: bool = False
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -50,6 +52,7 @@ class Question:
             scopes=self.scopes,
             limit=self.limit,
             depth=depth,
+            current=self.current,
         )
 
     async def members(self, role: str, *, bare: bool) -> list[Member] | None:
@@ -57,7 +60,15 @@ class Question:
             return None
         blocked = (self.about.requester, *self.without)
         scopes = directory.scopes(self.about.workflow, role)
-        return await directory.members(self.source, role, self.about.at, blocked, scopes, bare=bare)
+        return await directory.members(
+            self.source,
+            role,
+            self.about.at,
+            blocked,
+            scopes,
+            bare=bare,
+            current=self.current,
+        )
 
     def why_not(self, person: Person | Link) -> str | None:
         """The rule by which somebody cannot be asked; None if they can."""

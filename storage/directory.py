@@ -10,6 +10,8 @@ from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from uuid import UUID
 
+import asyncpg
+
 from recipes.model import Json
 from recipes.state import Limit
 from storage.pool import Source
@@ -49,11 +51,27 @@ class Person:
     delegated: tuple[Link, ...]
 
 
+class TooOld(Exception):
+    """The directory can't say what is so at that moment: `stale` says why."""
+
+
+# Whether `stale` has something to say of $2. Asked with the question itself, it costs no round trip.
+TOO_OLD = """EXISTS (SELECT 1 FROM directory_mirror
+                WHERE stale_after < least(clock_timestamp(), $2::timestamptz)) AS too_old"""
+
+
+def _current(rows: list[asyncpg.Record]) -> list[asyncpg.Record]:
+    """The rows, if the directory is not too old for them. Where there are none, that is not known."""
+    if rows and rows[0]["too_old"]:
+        raise TooOld
+    return rows
+
+
 # The person and the line of managers above, nearest first, at most $3 of them. Beside each: whether
 # their limit in $5 covers $6; and from them on, each one's delegation: of several that cover the task
 # the one whose scope comes first in $4, at most $7 of them. A line is a few people, whatever the planner
 # guesses: LIMIT and the limit's own subquery keep it from reading everybody.
-LINE = """
+LINE = f"""
 WITH RECURSIVE line AS (
     SELECT $1::text AS id, 0 AS height
     UNION ALL
@@ -65,7 +83,7 @@ SELECT p.id, p.employed @> $2::timestamptz AS employed,
        $5::text IS NULL OR coalesce(
            (SELECT l.amount >= $6::numeric FROM approval_limits l
              WHERE l.person = p.id AND l.currency = $5 AND l.valid @> $2::timestamptz), false) AS covers,
-       d.ids, d.delegates, d.here
+       d.ids, d.delegates, d.here, {TOO_OLD}
   FROM line CROSS JOIN LATERAL (SELECT * FROM people WHERE id = line.id LIMIT 1) p CROSS JOIN LATERAL (
        WITH RECURSIVE chain AS (
            SELECT 0 AS depth, NULL::uuid AS id, p.id AS delegate, ARRAY[p.id] AS visited, false AS again
@@ -95,15 +113,17 @@ async def line(
     scopes: Sequence[str] = (),
     limit: Limit | None = None,
     depth: int = 0,
+    current: bool = False,
 ) -> list[Person]:
     """The person, their manager, and so on up to `height` managers, each with at most `depth`
-    delegations. Empty if there is no such person.
+    delegations. Empty if there is no such person. With `current`, TooOld if the directory is.
 
     A cycle in the lines repeats people; it ends at `height`.
     """
     currency, amount = (limit.currency, _amount(limit)) if limit else (None, None)
     rows = await source.fetch(LINE, person, at, height, scopes, currency, amount, depth)
-    return [Person(name, here, covers, _links(*links)) for name, here, covers, *links in rows]
+    found = _current(rows) if current else rows
+    return [Person(name, here, covers, _links(*links)) for name, here, covers, *links, _ in found]
 
 
 def _amount(limit: Limit) -> Decimal:
@@ -119,7 +139,7 @@ def _links(
 
 
 # The department used to be an attribute, and still is where a directory knows no membership.
-EMPLOYEE = """
+EMPLOYEE = f"""
 WITH RECURSIVE line AS (
     SELECT $1::text AS id, 0 AS height
     UNION ALL
@@ -130,16 +150,22 @@ WITH RECURSIVE line AS (
 SELECT p.id, p.name, p.email, p.attributes, p.time_zone, p.attributes->'title' AS title,
        coalesce((SELECT to_jsonb(d.department) FROM department_members d
                   WHERE d.person = p.id AND d.valid @> $2::timestamptz),
-                p.attributes->'department') AS department
+                p.attributes->'department') AS department, {TOO_OLD}
   FROM line CROSS JOIN LATERAL (SELECT * FROM people WHERE id = line.id LIMIT 1) p
  ORDER BY line.height
 """
 
 
-async def employee(source: Source, person: str, at: datetime, height: int) -> list[dict[str, Json]]:
+async def employee(
+    source: Source, person: str, at: datetime, height: int, *, current: bool = False
+) -> list[dict[str, Json]]:
     """What expressions may read of a person, of their manager, and so on up to `height` managers.
-    Empty if there is no such person."""
-    return [dict(row) for row in await source.fetch(EMPLOYEE, person, at, height)]
+    Empty if there is no such person. With `current`, TooOld if the directory is."""
+    rows = await source.fetch(EMPLOYEE, person, at, height)
+    found = [dict(row) for row in (_current(rows) if current else rows)]
+    for row in found:
+        del row["too_old"]
+    return found
 
 
 # A bare name is a role from when there is one of that name: who was asked before stays who it was.
@@ -164,8 +190,8 @@ class Member:
 
 # A row with a null stands for a role that nobody holds. $3 are not among its members. Looked up member
 # by member, not by reading everybody's delegations: most roles are small.
-MEMBERS = """
-SELECT m.person, m.away FROM roles r LEFT JOIN LATERAL (
+MEMBERS = f"""
+SELECT m.person, m.away, {TOO_OLD} FROM roles r LEFT JOIN LATERAL (
        SELECT m.person,
               (SELECT true FROM delegations d
                 WHERE d.delegator = m.person AND d.valid @> $2::timestamptz
@@ -185,20 +211,24 @@ async def members(
     scopes: Sequence[str] = (),
     *,
     bare: bool = False,
+    current: bool = False,
 ) -> list[Member] | None:
     """The people other than `without` who hold a role, by id; those who have left do not. None if there
-    is no such role; with `bare`, none yet."""
+    is no such role; with `bare`, none yet. With `current`, TooOld if the directory is."""
     rows = await source.fetch(MEMBERS, role, at, without, scopes, bare)
     if not rows:
         return None
-    return [Member(*row) for row in rows if row["person"] is not None]
+    found = _current(rows) if current else rows
+    return [Member(row["person"], row["away"]) for row in found if row["person"] is not None]
 
 
+# Given as they are, lists are looked at to plan each statement anew, which takes longer than it.
 UNKNOWN = """
-SELECT 'user:' || n AS principal FROM unnest($1::text[]) n
+SELECT 'user:' || n AS principal FROM unnest((SELECT $1::text[])) n
  WHERE NOT EXISTS (SELECT 1 FROM people WHERE id = n)
 UNION ALL
-SELECT 'role:' || n FROM unnest($2::text[]) n WHERE NOT EXISTS (SELECT 1 FROM roles WHERE name = n)
+SELECT 'role:' || n FROM unnest((SELECT $2::text[])) n
+ WHERE NOT EXISTS (SELECT 1 FROM roles WHERE name = n)
 """
 
 
@@ -243,12 +273,20 @@ async def anybody(
     return bool(found)
 
 
-TAKE_TURN = "UPDATE roles SET turn = turn + 1 WHERE name = $1 RETURNING turn - 1"
+# Its commit need not reach the disk by itself: what comes of the turn is committed after it, and Postgres
+# writes commits in their order. Within a transaction that is for the transaction to say.
+TAKE_TURN = """
+WITH setting AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', CASE WHEN $2 THEN 'off'
+                      ELSE current_setting('synchronous_commit') END, true))
+UPDATE roles SET turn = turn + 1 FROM setting WHERE name = $1 RETURNING turn - 1
+"""
 
 
 async def take_turn(source: Source, role: str) -> int:
     """The number of the turn, counted from 0, that is now this caller's alone."""
-    turn = await source.fetchval(TAKE_TURN, role)
+    alone = isinstance(source, asyncpg.Pool) or not source.is_in_transaction()
+    turn = await source.fetchval(TAKE_TURN, role, alone)
     if turn is None:
         raise LookupError(f"role {role} was removed")
     return int(turn)

@@ -45,26 +45,47 @@ _MOST_SHOWN = 3
 async def answers(
     source: Source, asks: Sequence[Ask], about: About, take_turn: TakeTurn = directory.take_turn
 ) -> tuple[Answer, ...]:
-    """The answers to `asks`, in their order."""
-    unavailable = await _unavailable(source, about.at)
+    """The answers to `asks`, in their order.
+
+    Whether the directory is too old comes with its answers, and no turn is taken then. Only where
+    there may be none, or it is about a pool, that is asked by itself.
+    """
+    pools = any(isinstance(ask, AskCandidates | AskHolders) for ask in asks)
+    unavailable = await _unavailable(source, about.at) if pools else None
     if unavailable is not None:
         return (unavailable,) * len(asks)
-    return tuple([await answer(source, ask, about, take_turn) for ask in asks])
+    try:
+        found = [await _answer(source, ask, about, take_turn, current=True) for ask in asks]
+    except directory.TooOld:
+        unavailable = await _unavailable(source, about.at)
+        if unavailable is None:  # it has just been read
+            return await answers(source, asks, about, take_turn)
+        return (unavailable,) * len(asks)
+    if not pools and any(answer.refusal is not None for answer in found):
+        unavailable = await _unavailable(source, about.at)
+    return tuple(found) if unavailable is None else (unavailable,) * len(asks)
 
 
 async def answer(
     source: Source, ask: Ask, about: About, take_turn: TakeTurn = directory.take_turn
 ) -> Answer:
     """The answer to one ask, however old the directory is."""
+    return await _answer(source, ask, about, take_turn, current=False)
+
+
+async def _answer(
+    source: Source, ask: Ask, about: About, take_turn: TakeTurn, *, current: bool
+) -> Answer:
     match ask:
         case AskEmployee(paths):
-            return await _employee(source, paths, about)
+            return await _employee(source, paths, about, current=current)
         case AskManager(_, user, without, limit):
-            return await approvers.above(Question(source, about, without, limit), user)
+            question = Question(source, about, without, limit, current=current)
+            return await approvers.above(question, user)
         case AskCandidates(_, references, without):
             return await _candidates(source, references, (about.requester, *without), about.at)
         case AskApprover(_, reference, without, limit, keep, fixed):
-            question = Question(source, about, without, limit)
+            question = Question(source, about, without, limit, current=current)
             return await approvers.approver(question, reference, take_turn, keep, fixed)
         case AskHolders(_, references, True):
             return await _holders(source, references, about)
@@ -170,9 +191,13 @@ async def _pool(source: Source, references: tuple[str, ...], at: datetime) -> _P
     return refusal(f"the directory does not have {listed}")
 
 
-async def _employee(source: Source, paths: tuple[str, ...], about: About) -> Answer:
+async def _employee(
+    source: Source, paths: tuple[str, ...], about: About, *, current: bool
+) -> Answer:
     height = max(path.split(".").count("manager") for path in paths)
-    line = await directory.employee(source, about.requester, about.at, min(height, LINE_LIMIT))
+    line = await directory.employee(
+        source, about.requester, about.at, min(height, LINE_LIMIT), current=current
+    )
     if not line:
         return refused(f"the requester {shown(about.requester)} is not in the directory")
     tree: dict[str, Json] = {}

@@ -353,6 +353,32 @@ async def test_a_mirror_that_is_too_old_is_asked_no_more(house: House, admin_poo
             )
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        _approver("role:hr"),
+        _approver("nobody"),
+        _approver("role:none"),
+        AskManager("s", "alice"),
+        AskManager("s", "nobody"),
+        AskCandidates("s", ("role:hr",)),
+        AskHolders("s", ("user:bob",), pool=False),
+    ],
+)
+async def test_whatever_is_asked_of_an_old_mirror_takes_no_turn(
+    house: House, admin_pool: Pool, ask: Ask
+) -> None:
+    await admin_pool.execute(
+        "INSERT INTO directory_mirror (source, stale_after) VALUES ('https://x', now() - interval '1 h')"
+    )
+    now = await house.pool.fetchval("SELECT clock_timestamp()")
+    about = About("alice", "leave", now)
+    found = await resolution.answers(house.pool, (ask, AskEmployee(("id",))), about, _no_turn)
+    assert [answer.refusal and answer.refusal.kind for answer in found] == [
+        "DirectoryUnavailable"
+    ] * 2
+
+
 async def _answered(house: House, asks: tuple[Ask, ...], about: About) -> None:
     for answer in await resolution.answers(house.pool, asks, about):
         assert answer.refusal is None
