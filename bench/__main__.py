@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from bench import decide, inbox, lifecycle, memory
+from bench import decide, inbox, lifecycle, memory, org
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "lifecycle": lifecycle.run,
     "decide": decide.run,
     "inbox": inbox.run,
     "memory": memory.run,
+    "org": org.run,
 }
 
 

@@ -143,10 +143,11 @@ async def _batches(rows: Iterator[str]) -> AsyncIterator[bytes]:
 def _tables(size: Size) -> list[tuple[str, str, Iterator[str]]]:
     everybody = range(1, PEOPLE + 1)
     always = f'"[{_LONG_AGO},)"'
+    here = f'"{{[{_LONG_AGO},)}}"'
     task = "id request_id step seat assignee candidates digest state opened_at due_at closed_at"
     request = "id workflow version requester title inputs digest state step created_at finalized_at"
     return [
-        ("people", "id name employed", (f"p{n},Person {n},{always}\n" for n in everybody)),
+        ("people", "id name employed", (f"p{n},Person {n},{here}\n" for n in everybody)),
         ("roles", "name", (f"r{n}\n" for n in range(ROLES))),
         ("role_members", "role person valid", (f"r{n % ROLES},p{n},{always}\n" for n in everybody)),
         ("requests", request, _requests(size)),

@@ -47,19 +47,19 @@ steps:
 # Everybody's manager is one level up, the last level's is the director.
 _PEOPLE = """
 INSERT INTO people (id, name, email, employed)
-SELECT 'p' || n, 'Person ' || n, 'p' || n || '@example.org', tstzrange('2020-01-01Z', NULL)
+SELECT 'p' || n, 'Person ' || n, 'p' || n || '@example.org', '{[2020-01-01Z,)}'::tstzmultirange
   FROM generate_series(1, $1::int) n
 """
 _LINES = """
 INSERT INTO manager_lines (person, manager, valid)
-SELECT 'p' || n, 'p' || (n + $2::int), tstzrange('2020-01-01Z', NULL) FROM generate_series(1, $1::int - $2::int) n
+SELECT 'p' || n, 'p' || (n + $2::int), tstzrange(now(), NULL) FROM generate_series(1, $1::int - $2::int) n
 """
 _ROLES = """
 INSERT INTO roles (name) VALUES ('hr-leave-admin');
 """
 _MEMBER = """
 INSERT INTO role_members (role, person, valid)
-VALUES ('hr-leave-admin', $1, tstzrange('2020-01-01Z', NULL))
+VALUES ('hr-leave-admin', $1, tstzrange(now(), NULL))
 """
 
 

@@ -87,8 +87,7 @@ class Stack:
 
     async def start_servers(self) -> None:
         """Start Postgres and Temporal; make our database."""
-        account = self.cluster.account
-        self._spawn("postgres", self.cluster.command(), {}, account=account)
+        self._spawn("postgres", self.cluster.command(), {}, account=self.cluster.account)
         command = temporal.command(
             self.folder / "temporal.db", port=self.temporal_port, ui_port=self.ui_port
         )
@@ -98,6 +97,12 @@ class Stack:
         await migrate(self.superuser_url())
         ui = f"http://{HOST}:{self.ui_port}"
         await self.until("temporal", lambda: temporal.ready(ui))
+
+    async def restart_postgres(self) -> None:
+        """Stop it and start it again: it has nothing in its memory then."""
+        self._end("postgres")
+        self._spawn("postgres", self.cluster.command(), {}, account=self.cluster.account)
+        await self.until("postgres", self._postgres_serves)
 
     async def create_database(self, name: str) -> None:
         connection = await asyncpg.connect(self.superuser_url(SUPERUSER))
@@ -158,14 +163,17 @@ class Stack:
     def stop(self) -> None:
         """Stop all parts, those started last first."""
         self.go_on(*self.parts)
-        for name, part in reversed(self.parts.items()):
-            part.send_signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
-            try:
-                part.wait(15)
-            except subprocess.TimeoutExpired:
-                part.kill()
-                part.wait()
-        self.parts.clear()
+        for name in reversed(tuple(self.parts)):
+            self._end(name)
+
+    def _end(self, name: str) -> None:
+        part = self.parts.pop(name)
+        part.send_signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
+        try:
+            part.wait(15)
+        except subprocess.TimeoutExpired:
+            part.kill()
+            part.wait()
 
     def _spawn(
         self,
