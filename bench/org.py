@@ -167,7 +167,7 @@ def questions() -> Mapping[str, Callable[[int], Ask]]:
         "the manager of x (an escalation)": lambda number: AskManager("ask", f"p{_plain(number)}"),
         "`role:y`, the next in turn": in_turn,
         "`role:y`, again its holder": kept,
-        "`authority`, two of five managers up": by_authority,
+        "`authority`, four managers up": by_authority,
         "a chain of five delegations": lambda number: AskApprover(
             "ask", f"user:p{company.first_of_chain(number)}"
         ),
