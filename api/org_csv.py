@@ -5,6 +5,7 @@ A column that is not there leaves that fact as it is; an empty cell says that th
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from io import StringIO
@@ -68,7 +69,7 @@ def _check_header(columns: list[str]) -> None:
     if "id" not in columns:
         message = "has no column `id`: the first row names the columns, such as id,name,email"
         problems.append({"row": 1, "message": message})
-    twice = [name for name in dict.fromkeys(columns) if name and columns.count(name) > 1]
+    twice = [name for name, count in Counter(columns).items() if name and count > 1]
     problems += [{"row": 1, "column": name, "message": "is there twice"} for name in twice]
     if problems:
         raise refused(problems)

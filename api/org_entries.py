@@ -30,6 +30,8 @@ RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 NOBODY = "names no people and no roles: nothing would be imported"
 _STRICT = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 _EXACT_DIGITS = 15
+_MOST_PLACES = 100
+"""Far more than any amount has; written out, an exponent of a billion is as many characters."""
 _WHEN = "a day such as 2026-12-31, or a time with its zone such as 2026-12-31T17:00:00Z"
 
 
@@ -70,6 +72,9 @@ def _amount(value: Any) -> Any:
         found = Decimal(str(value).strip())
     except InvalidOperation:
         raise ValueError("must be an amount such as 10000 or 2500.50") from None
+    exponent = found.as_tuple().exponent
+    if isinstance(exponent, int) and abs(exponent) > _MOST_PLACES:
+        raise ValueError("must be an amount such as 10000 or 2500.50")
     if isinstance(value, float) and len(found.as_tuple().digits) > _EXACT_DIGITS:
         raise ValueError("has too many digits to be exact: put it in quotes")
     return found

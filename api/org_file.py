@@ -31,6 +31,7 @@ MEDIA_TYPES: dict[str, Format] = {
     "text/csv": "csv",
     "application/scim+json": "scim",
 }
+_DEEPEST = 100
 
 
 def format_of(content_type: str | None) -> Format:
@@ -63,8 +64,15 @@ def read(source: bytes, format: Format) -> Reading:
 def _yaml(source: bytes) -> Json:
     try:
         text = source.decode()
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.CSafeLoader)):
-            raise errors.invalid("anchors and aliases are not accepted")
+        depth = 0
+        for event in yaml.parse(text, yaml.CSafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise errors.invalid("anchors and aliases are not accepted")
+            # The loader goes down in C, where no limit keeps it from the end of the stack.
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise errors.invalid(f"is nested deeper than {_DEEPEST} levels")
         return yaml.load(text, yaml.CSafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())

@@ -1,5 +1,6 @@
 """Readers of the directory's files: what they make of each format, and where they say a problem is."""
 
+import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -160,3 +161,24 @@ def test_media_types() -> None:
     assert org_file.format_of(None) == "yaml"
     with pytest.raises(Problem):
         org_file.format_of("image/png")
+
+
+def test_what_is_nested_too_deep_is_refused_before_it_is_loaded() -> None:
+    with pytest.raises(Problem, match="nested deeper than 100"):
+        org_file.read(b"people: " + b"[" * 50_000 + b"]" * 50_000, "yaml")
+
+
+@pytest.mark.parametrize("amount", ["1e-999999999", "0e-999999999", "0e999999999"])
+def test_an_amount_that_would_fill_the_memory_written_out(amount: str) -> None:
+    reading = _csv(f"id,name,limits\nzed,Zed,EUR {amount}\n")
+    [problem] = reading.problems
+    assert (problem["row"], problem["column"]) == (2, "limits")
+    assert "must be an amount" in str(problem["message"])
+
+
+def test_columns_by_the_thousand() -> None:
+    """In a moment; each held against each other, it would be minutes."""
+    header = ",".join(["id", "name", *(f"a{n}" for n in range(30_000))])
+    began = time.process_time()
+    assert len(_csv(f"{header}\nzed,Zed\n").people) == 1
+    assert time.process_time() - began < 5
