@@ -35,8 +35,8 @@ class RequestObject:
 @dataclass(frozen=True, slots=True)
 class TaskObject:
     """`candidates` are principals (`user:x`, `role:y`) of a shared task, `standing_in` how it is the
-    caller's by delegations; `employed` is of the caller; `lapsed` says which delegation the assignment
-    rests on is over, if one is. `excluded` may not decide it, because of the steps `decided_before`
+    caller's by delegations; `employed` is of the caller; `lapsed` says what the assignment rests
+    on that is so no more, if something is: a delegation, a membership. `excluded` may not decide it, because of the steps `decided_before`
     says; nor may `seated`, who have another part of a step that needs several people."""
 
     request: RequestObject
@@ -219,7 +219,7 @@ def task_object(row: Any, *, involved: bool = False) -> TaskObject:
         on_behalf_of=row["on_behalf_of"],
         via=tuple(row["via"]),
         employed=row["employed"],
-        lapsed=None if row["lapsed"] is None else _lapsed(row["lapsed"]),
+        lapsed=_lapsed(row),
         standing_in=standing_in(row),
         excluded=_names(row["excluded"]),
         decided_before=row["decided_before"] or {},
@@ -235,8 +235,16 @@ def standing_in(row: Any) -> Actor | None:
     return Actor(person, row["standing_role"], member, tuple(between))
 
 
-def _lapsed(delegation: dict[str, str]) -> str:
-    """Why a decision by a delegation is too late. Postgres writes the time into JSON."""
+def _lapsed(row: Any) -> str | None:
+    """Why it is too late for a decision by what the assignment rests on. Its request is told of that
+    within the minute, unless it waits for people. Postgres writes the time into JSON."""
+    if row["departed"] is not None:
+        return f"{row['departed']} has left: nobody decides on their behalf"
+    if row["unheld"]:
+        return f"{row['on_behalf_of'] or row['assignee']} does not hold the role {row['role']} now"
+    delegation: dict[str, str] | None = row["lapsed"]
+    if delegation is None:
+        return None
     at = timestamp(datetime.fromisoformat(delegation["at"]))
     by = f" (by {delegation['by']})" if delegation["by"] else ""
     return f"{delegation['delegator']}'s delegation to {delegation['delegate']} ended at {at}{by}"

@@ -117,7 +117,7 @@ async def _answer(
         if turn is not None:
             again = replace(item.ask, keep=None)
             [answer] = await resolution.answers(source, (again,), about, _given(turn))
-            if answer.assignment is not None and answer.assignment.user == task["assignee"]:
+            if answer.assignment is not None and answer.assignment.same(assignment_of(task)):
                 return answer
     [answer] = await resolution.answers(source, (item.ask,), about, turns.take)
     return answer
@@ -131,15 +131,23 @@ def _given(turn: int) -> TakeTurn:
 
 
 def _one_seat_each(step: ApprovalStep, state: State, found: Sequence[Found]) -> tuple[Found, ...]:
-    """Where several people are needed, nobody has two seats: the later one is refused, as live."""
+    """Where several people are needed, nobody has two seats: the later one is refused, as live; a task
+    that stands has its seat first."""
     decided = [seat.by.user for seat in state.seats if seat.by is not None]
     if step.quorum.needed(len(found) + len(decided)) == 1:
         return tuple(found)
     taken, kept = set(decided), list[Found]()
+    standing = {
+        each.task["assignee"]: each.seat
+        for each in found
+        if each.task is not None
+        and each.answer.assignment is not None
+        and each.task["assignee"] == each.answer.assignment.user
+    }
     for each in found:
         item, given = each, each.answer.assignment
         user = None if given is None else given.user
-        if user is not None and user in taken:
+        if user is not None and (user in taken or standing.get(user, each.seat) != each.seat):
             detail = f"{user} already has a seat in step {step.id}"
             item = replace(item, answer=Answer(refusal=Refusal("NoApproverFound", detail)))
         elif user is not None:

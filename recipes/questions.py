@@ -95,7 +95,7 @@ class Questions(Changes):
             given = task.assignment  # a delegate's task goes up the line of whose it is
             return AskManager(key, given.on_behalf_of or given.user or "", without, limit)
         if ballot.candidates:
-            return AskCandidates(key, tuple(found), without)
+            return AskCandidates(key, tuple(found), without, self.seated(key))
         fixed = self.fixed_seat(key)
         person = None if fixed is None else fixed.people[0]
         return AskApprover(key, found[0], without, limit, _turn_of(task, found[0]), person)
@@ -125,6 +125,18 @@ class Questions(Changes):
         """Who decided a step of `not_same_as`, or on whose behalf that was done."""
         deciders = (self.state.deciders.get(step, ()) for step in ballot.not_same_as)
         return _once(person for people in deciders for person in people)
+
+    def seated(self, key: str) -> tuple[str, ...]:
+        """Who decided another seat of a step that needs several people, or is asked for it, and those
+        for whom: none of them decides a shared task of it."""
+        step = self.step()
+        assert isinstance(step, ApprovalStep)
+        if step.quorum.needed(len(self.state.seats)) == 1:
+            return ()
+        having = [(task.seat, task.assignment) for task in self.state.tasks]
+        cast = [(seat.key, seat.by) for seat in self.state.seats if seat.by is not None]
+        people = [(it.user, it.on_behalf_of) for seat, it in (*having, *cast) if seat != key]
+        return _once(name for pair in people for name in pair if name is not None)
 
     def limit(self, ballot: Ballot) -> Limit | None:
         """What the approver's own limit must cover. ExpressionError if that cannot be told."""

@@ -79,11 +79,13 @@ class AskManager:
 @dataclass(frozen=True, slots=True)
 class AskCandidates:
     """The principals (`user:x`, `role:x`) of a shared task that somebody holds, or decides for by a
-    delegation, who is neither the requester nor one of `without`."""
+    delegation, who is neither the requester nor one of `without`; nor `seated`, who have another part
+    of a step that needs several people, for as long as they have it."""
 
     seat: str
     references: tuple[str, ...]
     without: tuple[str, ...] = ()
+    seated: tuple[str, ...] = ()
     kind: Literal["candidates"] = "candidates"
 
 
@@ -152,11 +154,12 @@ class Assignment:
     @property
     def grounds(self) -> tuple[tuple[str | None, str | None], ...]:
         """What of the directory it rests on that can change while the people stay the same: whose turn
-        it was in a role, and the delegations followed or passed by, each with its delegate."""
+        it was in a role, who was fixed at submission, and the delegations followed or passed by, each
+        with its delegate."""
         return tuple(
             (hop.user, hop.delegation)
             for hop in self.chain
-            if hop.delegation is not None or hop.turn is not None or hop.rule == "kept"
+            if hop.delegation is not None or hop.turn is not None or hop.rule in ("kept", "fixed")
         )
 
     def same(self, other: "Assignment") -> bool:

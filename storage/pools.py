@@ -3,6 +3,9 @@
 Pieces of queries, so that the inbox, the decision and the lists of requests go by one rule. `stand_ins`
 (migration 0003) follows delegations from a member on; here they are followed back from one person,
 which for those who stand in for nobody is one look into an index.
+
+The moment is the statement's, not its transaction's: that one may have waited for others, whom the
+directory has lost meanwhile.
 """
 
 # Whoever may have delegated to {person}, directly or through others: `behind(person)`. More than do
@@ -10,10 +13,10 @@ which for those who stand in for nobody is one look into an index.
 BEHIND = """
 up AS (
     SELECT d.delegator AS person, 1 AS depth FROM delegations d
-     WHERE d.delegate = {person} AND d.valid @> now()
+     WHERE d.delegate = {person} AND d.valid @> statement_timestamp()
     UNION
     SELECT d.delegator, up.depth + 1 FROM up JOIN delegations d ON d.delegate = up.person
-     WHERE d.valid @> now() AND up.depth < 5
+     WHERE d.valid @> statement_timestamp() AND up.depth < 5
 ), behind AS (SELECT DISTINCT person FROM up WHERE person <> {person})"""
 
 # As what they can be in a pool: `principal`, `member`, and the `role` by which they are.
@@ -22,7 +25,7 @@ memberships AS (
     SELECT 'user:' || b.person AS principal, b.person AS member, NULL::text AS role FROM behind b
     UNION ALL
     SELECT 'role:' || m.role, b.person, m.role
-      FROM behind b JOIN role_members m ON m.person = b.person AND m.valid @> now()
+      FROM behind b JOIN role_members m ON m.person = b.person AND m.valid @> statement_timestamp()
 )"""
 
 # Who decided another part of the step, or is asked for it, of a {task} whose step needs several people:
@@ -44,7 +47,7 @@ BARRED = f"({{request}}.requester || {{task}}.excluded || {SEATED})"
 STANDING_IN = f"""
 SELECT m.member, m.role, m.path
   FROM (SELECT n.member, n.role,
-               stand_ins(n.member, n.role, {{request}}.workflow, {BARRED}, now()) AS path
+               stand_ins(n.member, n.role, {{request}}.workflow, {BARRED}, statement_timestamp()) AS path
           FROM memberships n
          WHERE {{task}}.candidates IS NOT NULL AND n.principal = ANY({{task}}.candidates)) m
  WHERE m.path[cardinality(m.path)] = {{person}}

@@ -82,8 +82,9 @@ async def _answer(
         case AskManager(_, user, without, limit):
             question = Question(source, about, without, limit, current=current)
             return await approvers.above(question, user)
-        case AskCandidates(_, references, without):
-            return await _candidates(source, references, (about.requester, *without), about.at)
+        case AskCandidates(_, references, without, seated):
+            never = (about.requester, *without, *seated)
+            return await _candidates(source, references, never, about.at)
         case AskApprover(_, reference, without, limit, keep, fixed):
             question = Question(source, about, without, limit, current=current)
             return await approvers.approver(question, reference, take_turn, keep, fixed)
@@ -174,7 +175,7 @@ class _Pool:
         )
 
     def nobody_but(self, without: tuple[str, ...]) -> Answer:
-        others = " and those who decided before" if len(without) > 1 else ""
+        others = " and those with another part in it" if len(without) > 1 else ""
         return refused(f"none of {', '.join(self.named)} can decide but the requester{others}")
 
 

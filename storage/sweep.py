@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from storage import pools
 from storage.pool import Connection, Source
 
 BATCH = 2000
@@ -64,15 +65,18 @@ _THIN = """
 alive AS (
     SELECT 'role:' || role AS principal, count(*) AS people FROM members GROUP BY role
 ), thin AS MATERIALIZED (
-    SELECT t.id, t.request_id, t.candidates, t.excluded
+    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat
       FROM (SELECT k.task_id, max(coalesce(a.people, 0)) AS people
               FROM task_candidates k LEFT JOIN alive a USING (principal) GROUP BY k.task_id) most
       JOIN open t ON t.id = most.task_id
-     WHERE most.people <= 1 + cardinality(t.excluded)
+     WHERE most.people <= 1 + cardinality(t.excluded) + CASE WHEN t.several THEN
+           2 * (SELECT count(*) FROM tasks a WHERE a.request_id = t.request_id AND a.step = t.step
+                   AND a.state IN ('open', 'decided')) ELSE 0 END
 )"""
 _THIN_TOUCHED = """
 thin AS MATERIALIZED (
-    SELECT t.id, t.request_id, t.candidates, t.excluded FROM open t WHERE t.candidates IS NOT NULL
+    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat
+      FROM open t WHERE t.candidates IS NOT NULL
 )"""
 
 # The scopes of delegations that cover a task, the most specific first. Null, where no role was asked,
@@ -163,7 +167,7 @@ gone AS {{materialized}} (
     -- Who was fixed at submission had left, and is here.
     SELECT t.id, NULL FROM open t JOIN people p ON p.id = t.ask->>'fixed'
       JOIN requests r ON r.id = t.request_id
-     WHERE t.fixed AND p.employed @> $1::timestamptz AND p.id <> ALL(t.people)
+     WHERE t.fixed AND p.employed @> $1::timestamptz AND NOT t.chain @> jsonb_build_array(jsonb_build_object('rule', 'fixed'))
        AND p.id <> r.requester AND p.id <> ALL(t.excluded)
     UNION ALL
     -- Whose decision it is may not approve so much any more.
@@ -173,6 +177,7 @@ gone AS {{materialized}} (
     UNION ALL
     -- Nobody is left who may decide a shared task.
     SELECT t.id, NULL FROM thin t JOIN requests r ON r.id = t.request_id
+      CROSS JOIN LATERAL (SELECT {pools.BARRED.format(task="t", request="r")} AS barred OFFSET 0) n
      WHERE NOT EXISTS (
            SELECT 1 FROM unnest(t.candidates) AS c(principal) CROSS JOIN LATERAL (
                   SELECT substr(c.principal, 6) AS person WHERE c.principal LIKE 'user:%'
@@ -181,7 +186,7 @@ gone AS {{materialized}} (
                    WHERE c.principal LIKE 'role:%' AND m.role = substr(c.principal, 6)
                      AND m.valid @> $1::timestamptz) h
              JOIN people p ON p.id = h.person AND p.employed @> $1::timestamptz
-            WHERE p.id <> r.requester AND p.id <> ALL(t.excluded))
+            WHERE p.id <> ALL(n.barred))
 )"""
 
 # A seat with an incident waits for people. A task that was told of already is told of again when

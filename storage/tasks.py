@@ -33,7 +33,8 @@ SELECT jsonb_object_agg(who, b.step)
 
 # Everything about a task that deciding or showing it depends on, in one row; `now` is the moment
 # of the decision, by the one clock that all share. `lapsed` is the first delegation of those it rests
-# on that is not valid at that moment: whose, to whom, and when it ended. `seated` are those who have
+# on that is not valid at that moment: whose, to whom, and when it ended; `departed` one of those it is
+# decided for who has left, `unheld` whether who was asked as a member of a role is none. `seated` have
 # another part of a step that needs several people; `decided_before` says which step those excluded
 # are excluded for; `standing_...` is how a shared task is the person's by delegations.
 LOAD = f"""
@@ -45,12 +46,19 @@ SELECT {_COLUMNS}, t.excluded, t.several, {_DECISION}, r.inputs, r.state AS requ
           FROM delegations g
          WHERE g.id = ANY(t.delegations) AND NOT g.valid @> moment.now
          ORDER BY array_position(t.delegations, g.id) LIMIT 1) AS lapsed,
+       (SELECT p.id FROM people p
+         WHERE p.id = ANY(t.on_behalf_of || t.via) AND NOT p.employed @> moment.now
+         ORDER BY array_position(t.on_behalf_of || t.via, p.id) LIMIT 1) AS departed,
+       t.assignee IS NOT NULL AND t.role IS NOT NULL AND NOT t.fixed
+       AND NOT EXISTS (SELECT 1 FROM role_members m
+                        WHERE m.role = t.role AND m.person = coalesce(t.on_behalf_of, t.assignee)
+                          AND m.valid @> moment.now) AS unheld,
        {pools.SEATED.format(task="t")} AS seated,
        CASE WHEN t.excluded <> '{{}}' THEN ({_DECIDED_BEFORE}) END AS decided_before,
        standing.role AS standing_role, standing.path AS standing_path,
-       EXISTS (SELECT 1 FROM people e WHERE e.id = $2 AND e.employed @> now()) AS employed,
+       EXISTS (SELECT 1 FROM people e WHERE e.id = $2 AND e.employed @> moment.now) AS employed,
        ARRAY(SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
-              WHERE m.person = $2 AND m.valid @> now() AND e.employed @> now()) AS held
+              WHERE m.person = $2 AND m.valid @> moment.now AND e.employed @> moment.now) AS held
   FROM tasks t
   CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) moment
   JOIN requests r ON r.id = t.request_id
