@@ -7,9 +7,11 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from recipes.model import Recipe
-from recipes.state import Answer, Commanded, Decided, Happening, Rechecked, State
+from recipes.state import Answer, Commanded, Decided, Happening, Rechecked, State, Together
 
-Message: TypeAlias = Annotated[Decided | Commanded | Rechecked, Field(discriminator="kind")]
+Message: TypeAlias = Annotated[
+    Decided | Together | Commanded | Rechecked, Field(discriminator="kind")
+]
 """What a signal carries. Told twice, it counts once: a task is decided once, a command has an id, and
 asking again finds nothing to change."""
 
@@ -59,7 +61,7 @@ class CommitResult:
       maybe for another happening; or, if nothing follows from the happening, it has gone on without
       this workflow. What stands, stands: the workflow takes it up and keeps its own for later;
     * `lost`: decisions that were first to close a task this transition meant to close. Nothing was
-      written: the workflow takes them up and tries again.
+      written: the workflow takes them up, together with decisions of its own, and tries again.
     """
 
     answers: tuple[tuple[Answer, ...], ...] = ()

@@ -31,7 +31,8 @@ The rules
 * A task that is due does what its level says. An escalation replaces the task by one for the
   manager; where there is none the old task stays, and an incident says so.
 * The first decision on a task counts. Storage arbitrates who was first, so a `Decided` is never
-  refused here: if its task is not open any more, it was told twice.
+  refused here: if its task is not open any more, it was told twice. Decisions told `Together` are
+  counted before anything follows from one of them: none closes the task of another.
 * A final state is final. A command that comes later is refused with the reason.
 
       created --tasks--> pending --quorum / action--> approved | rejected
@@ -67,6 +68,7 @@ from recipes.state import (
     State,
     Task,
     Ticked,
+    Together,
     Transition,
     Vote,
 )
@@ -145,6 +147,17 @@ def next_wakeup(state: State) -> datetime | None:
     return min(moments, default=None)
 
 
+def decisions_of(happening: Happening) -> tuple[Decided, ...]:
+    """The decisions that have befallen, if that is what befell."""
+    match happening:
+        case Decided():
+            return (happening,)
+        case Together(items):
+            return items
+        case _:
+            return ()
+
+
 def has_opened(state: State, task_id: str) -> bool:
     """Whether the request, up to this state, opened that task; it may be closed by now."""
     return any(task_id == numbered(state, n) for n in range(state.tasks_opened, 0, -1))
@@ -179,7 +192,9 @@ class _Run(Seating):
 
     # --- happenings ---
 
-    def befall(self, happening: Started | Decided | Commanded | Rechecked | Ticked) -> None:
+    def befall(
+        self, happening: Started | Decided | Together | Commanded | Rechecked | Ticked
+    ) -> None:
         match happening:
             case Commanded():
                 self.commanded(happening)
@@ -190,7 +205,9 @@ class _Run(Seating):
                     self.fix()
                 self.advance()
             case Decided():
-                self.decided(happening)
+                self.decided((happening,))
+            case Together(items):
+                self.decided(items)
             case Rechecked():
                 self.rechecked(happening)
             case Ticked():
@@ -202,15 +219,17 @@ class _Run(Seating):
         self.take_answers(answers)
         self.advance()
 
-    def decided(self, decision: Decided) -> None:
-        task = next((task for task in self.state.tasks if task.id == decision.task_id), None)
-        if task is None:
-            return
-        self.drop_task(task)
-        self.clear_incident(task.seat)
-        self.cast(task.seat, decision.decision, decision.actor)
-        self.note_result(decision)
-        self.advance()
+    def decided(self, decisions: tuple[Decided, ...]) -> None:
+        before = self.state.tasks
+        for decision in decisions:
+            task = next((task for task in self.state.tasks if task.id == decision.task_id), None)
+            if task is not None:
+                self.drop_task(task)
+                self.clear_incident(task.seat)
+                self.cast(task.seat, decision.decision, decision.actor)
+                self.note_result(decision)
+        if self.state.tasks != before:
+            self.advance()
 
     def commanded(self, command: Commanded) -> None:
         if command.command_id in self.state.commands_seen:

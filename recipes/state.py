@@ -233,6 +233,14 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Decisions on tasks of one request that all stand in storage already: they count as one."""
+
+    items: tuple[Decided, ...]
+    kind: Literal["together"] = "together"
+
+
+@dataclass(frozen=True, slots=True)
 class Commanded:
     """Somebody entitled to it asked for a change. `cancel` ends it; `retry` tries incidents again;
     `reassign` gives the undecided `seat` to the person `to`. Only `reassign` has these two."""
@@ -264,7 +272,7 @@ class Ticked:
     kind: Literal["ticked"] = "ticked"
 
 
-Happening: TypeAlias = Started | Answered | Decided | Commanded | Rechecked | Ticked
+Happening: TypeAlias = Started | Answered | Decided | Together | Commanded | Rechecked | Ticked
 
 
 # --- the state -----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from recipes.state import (
     Started,
     State,
     Ticked,
+    Together,
     Transition,
 )
 
@@ -39,6 +40,7 @@ _PATIENCE = timedelta(minutes=10)
 _RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30)
 )
+_TOGETHER = "decisions that stand are taken up together"
 _STATE = SearchAttributeKey.for_keyword(SEARCH_STATE)
 _STEP = SearchAttributeKey.for_keyword(SEARCH_STEP)
 _INCIDENT = SearchAttributeKey.for_keyword(SEARCH_INCIDENT)
@@ -129,9 +131,7 @@ class ApprovalWorkflow:
             self.put_back(happening)
             return
         if result.lost:
-            # Whoever was first, was: their decisions count before what we were about to do.
-            self.put_back(happening)
-            self.inbox.extendleft(reversed(result.lost))
+            self.take_up(result.lost, happening)
             return
         answers = result.answers
         if result.earlier is not None:
@@ -143,20 +143,31 @@ class ApprovalWorkflow:
             transition = progress.then(self.recipe, transition, round_of_answers, now)
         self.believe(transition)
 
+    def take_up(self, first: tuple[Decided, ...], meant: Happening) -> None:
+        """Whoever was first, was: their decisions count before what was meant to happen; and together
+        with decisions that were meant. One by one, each of two that settle a step would mean to close
+        the task of the other, for ever."""
+        if not workflow.patched(_TOGETHER):
+            self.put_back(meant)
+            self.inbox.extendleft(reversed(first))
+            return
+        own = progress.decisions_of(meant)
+        if not own:
+            self.put_back(meant)
+        decisions = tuple(sorted((*first, *own), key=lambda made: made.at))
+        self.inbox.appendleft(decisions[0] if len(decisions) == 1 else Together(decisions))
+
     def behind(self, happening: Happening) -> bool:
         """Whether this is about a task that this run has yet to learn of: storage has gone on without
         it, in an attempt that was lost or before its history was."""
-        match happening:
-            case Decided(task_id):
-                return not progress.has_opened(self.state, task_id)
-            case Rechecked(task_ids):
-                return not all(progress.has_opened(self.state, task_id) for task_id in task_ids)
-            case _:
-                return False
+        about = [decision.task_id for decision in progress.decisions_of(happening)]
+        if isinstance(happening, Rechecked):
+            about = list(happening.task_ids)
+        return not all(progress.has_opened(self.state, task_id) for task_id in about)
 
     def put_back(self, happening: Happening) -> None:
         """Keep a message for later. A tick comes again by itself; so does the start."""
-        if isinstance(happening, Decided | Commanded | Rechecked):
+        if isinstance(happening, Decided | Together | Commanded | Rechecked):
             self.inbox.appendleft(happening)
 
     async def commit(self, state: State, happening: Happening, now: datetime) -> CommitResult:

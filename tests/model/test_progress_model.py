@@ -44,6 +44,7 @@ from recipes.state import (
     Started,
     State,
     Ticked,
+    Together,
     Transition,
 )
 from tests.model.recipe_strategies import recipes
@@ -108,15 +109,37 @@ class Requests(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(pick=st.integers(0, 50), verdict=st.sampled_from(("approve", "approve", "reject")))
     def decide(self, pick: int, verdict: str) -> None:
-        task_id = sorted(self.open)[pick % len(self.open)]
+        decision = self.decision(sorted(self.open)[pick % len(self.open)], verdict)
+        self.befall(decision)
+        self.nothing_from(decision)
+
+    def decision(self, task_id: str, verdict: str) -> Decided:
+        """It stands in storage."""
         given = self.open[task_id].task.assignment
         actor = Actor(given.user or "somebody", None, given.on_behalf_of)
         people = {actor.user, given.on_behalf_of or actor.user}
         self.deciders.setdefault(self.open[task_id].step, set()).update(people)
         self.decided_in_storage(task_id)
-        decision = Decided(task_id, verdict, actor, self.now, "because")  # type: ignore[arg-type]
-        self.befall(decision)
-        self.nothing_from(decision)
+        return Decided(task_id, verdict, actor, self.now, "because")  # type: ignore[arg-type]
+
+    @precondition(lambda self: len(self.open) > 1)
+    @rule(
+        picks=st.lists(st.integers(0, 50), min_size=2, max_size=4),
+        verdicts=st.lists(
+            st.sampled_from(("approve", "approve", "reject")), min_size=4, max_size=4
+        ),
+    )
+    def decide_together(self, picks: list[int], verdicts: list[str]) -> None:
+        """Several stand in storage before the workflow hears of one: all of them count."""
+        tasks = sorted(self.open)
+        chosen = list(dict.fromkeys(tasks[pick % len(tasks)] for pick in picks))
+        made = tuple(
+            self.decision(task_id, verdict)
+            for task_id, verdict in zip(chosen, verdicts, strict=False)
+        )
+        self.befall(Together(made))
+        self.nothing_from(Together(made))
+        self.nothing_from(made[0])
 
     @rule(hours=st.sampled_from((1, 3, 24, 100)))
     def wait(self, hours: int) -> None:

@@ -73,6 +73,18 @@ async def two_of_three(run: Running) -> None:
     await run.decide("ben")
 
 
+async def decided_together(run: Running) -> None:
+    told = await run.decide_all("ann", "ben", "cy")
+    await run.handle.signal("tell", told.items[0])
+
+
+async def each_would_settle_it(run: Running) -> None:
+    now = await run.env.get_current_time()
+    made = [run.ledger.decide(run.task(who), who, "approve", now) for who in ("ann", "ben", "cy")]
+    for decision in made:
+        await run.handle.signal("tell", decision)
+
+
 async def decided_before_the_timer(run: Running) -> None:
     run.ledger.decide(run.task("cy"), "cy", "approve", await run.env.get_current_time())
     await run.env.sleep(timedelta(hours=2))
@@ -189,6 +201,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("incident_retried", LEAVE, _no_manager, incident_retried),
     ("nobody_then_retried", LEAVE, _nobody, nobody_then_retried),
     ("two_of_three", TWO_OF_THREE, answer, two_of_three),
+    ("decided_together", TWO_OF_THREE, answer, decided_together),
+    ("each_would_settle_it", TWO_OF_THREE, answer, each_would_settle_it),
     ("decided_before_the_timer", TWO_OF_THREE, answer, decided_before_the_timer),
     ("cancelled_behind_a_decision", TWO_OF_THREE, answer, cancelled_behind_a_decision),
     ("moved_by_a_recheck", LEAVE, answer, moved_by_a_recheck),

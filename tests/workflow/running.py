@@ -14,7 +14,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, SEARCH_ATTRIBUTES, SIGNAL_TELL
 from recipes import parse, progress
-from recipes.state import Actor, Commanded, Decided, OpenTask, Rechecked
+from recipes.state import Actor, Commanded, Decided, OpenTask, Rechecked, Together
 from tests.workflow.ledger import Ledger
 from worker.workflow import ApprovalWorkflow
 
@@ -104,6 +104,14 @@ class Running:
         made = self.ledger.decide(self.task(who), who, decision, now)
         await self.handle.signal(SIGNAL_TELL, made)
         return made
+
+    async def decide_all(self, *who: str) -> Together:
+        """All of these approve at once, and one signal tells of it."""
+        now = await self.env.get_current_time()
+        made = [self.ledger.decide(self.task(one), one, "approve", now) for one in who]
+        together = Together(tuple(made))
+        await self.handle.signal(SIGNAL_TELL, together)
+        return together
 
     async def command(self, command: str) -> Commanded:
         now = await self.env.get_current_time()

@@ -114,6 +114,49 @@ async def test_a_decision_that_was_first_beats_supersession(
     assert run.seen() == [("ann", "approve"), ("ben", "approve"), ("cy", "reject")]
 
 
+async def test_decisions_that_would_each_settle_the_step_all_count(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    """All three stand in storage before the workflow hears of one, so that none of them supersedes
+    another."""
+    async with running(time_skipping, TWO_OF_THREE) as run:
+        await run.begun()
+        now = await time_skipping.get_current_time()
+        made = [
+            run.ledger.decide(run.task(who), who, "approve", now) for who in ("ann", "ben", "cy")
+        ]
+        for decision in made:
+            await run.handle.signal(SIGNAL_TELL, decision)
+        outcome = await run.handle.result()
+        assert outcome == Outcome("approved", 3)
+    assert {standing for _, standing in run.seen()} == {"approve"}
+
+
+async def test_one_signal_of_several_decisions_is_one_transition(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, TWO_OF_THREE) as run:
+        await run.begun()
+        told = await run.decide_all("ann", "ben", "cy")
+        await run.handle.signal(SIGNAL_TELL, told)
+        assert await run.handle.result() == Outcome("approved", 2)
+    assert run.ledger.closed == set()
+
+
+async def test_a_command_behind_several_that_were_first(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    async with running(time_skipping, TWO_OF_THREE) as run:
+        await run.begun()
+        now = await time_skipping.get_current_time()
+        for who in ("ann", "ben", "cy"):
+            run.ledger.decide(run.task(who), who, "approve", now)
+        await run.command("cancel")
+        assert (await run.handle.result()).state == "approved"
+    settled = [e for e in run.ledger.effects(run.id) if isinstance(e, SettleCommand)]
+    assert [e.applied for e in settled] == [False]
+
+
 async def test_cancel_ends_it_and_a_later_command_is_refused_with_the_reason(
     time_skipping: WorkflowEnvironment,
 ) -> None:

@@ -29,6 +29,7 @@ from recipes.state import (
     Started,
     State,
     Ticked,
+    Together,
 )
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -316,3 +317,24 @@ def test_a_before_reminder_without_a_timeout_is_nothing() -> None:
     bare: Step = replace(step, ballots=(replace(ballot, levels=()),))  # type: ignore[arg-type]
     state, _ = go(replace(made, steps=(bare,)), new(made), Started())
     assert state.tasks[0].remind_at == ()
+
+
+def test_decisions_told_together_count_before_anything_follows() -> None:
+    made = recipe(
+        "{id: a, type: parallel, quorum: any, branches: [{approver: bob}, {approver: ann}, {approver: cy}]}"
+    )
+    state, _ = go(made, new(made), Started())
+    both = (decided(state, 0, "reject"), decided(state, 1, who="ann"))
+    after, effects = go(made, state, Together(both))
+    assert (after.state, after.seq) == ("approved", 2)
+    closed = [effect.task_id for effect in effects if isinstance(effect, CloseTask)]
+    assert closed == [state.tasks[2].id]
+    assert after.results["a"]["decided_by"] == ["bob", "ann"]
+    # One of them told before, one afterwards: each counts once.
+    first, _ = go(made, state, both[0])
+    rest, _ = go(made, first, Together(both))
+    assert (rest.state, rest.results) == (after.state, after.results)
+    assert go(made, first, Together(both[:1])) == (first, ())
+    assert progress.decisions_of(Together(both)) == both
+    assert progress.decisions_of(both[0]) == both[:1]
+    assert progress.decisions_of(Ticked()) == ()
