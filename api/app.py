@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from typing_extensions import override
 
 from api import (
+    decisions,
     delegations,
     docs,
     errors,
@@ -106,6 +107,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         requests,
         reassign,
         tasks,
+        decisions,
         incidents,
         recipes,
         org,

@@ -3,6 +3,7 @@
 import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from api.http import Moment
+from recipes import calendar
 from recipes.model import Json
 
 
@@ -74,14 +76,76 @@ class Submission(_Strict):
     version: int | None = Field(None, ge=1, le=2**31 - 1)
 
 
+Decision = Literal["approve", "reject"]
+_TASK_ID, _OTHER_ID = (
+    "aa4bc62d-72fc-51d1-84eb-ad49e69a21a8",
+    "0b7f3d52-9d5e-5c0b-8a1a-6f1f4f0c2d11",
+)
+_DIGEST = "5f2c7f3f0c2f4a5f9b1d8c1e6a7b3d90"
+_ITEMS: dict[str, Any] = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 500,
+    "items": {"$ref": "#/components/schemas/DecisionItem"},
+}
+
+
 class DecisionBody(_Strict):
     """`digest` is the one the task showed: the decision is refused if the request is another now."""
 
     model_config = _example(decision="approve", comment="Enjoy.")
-    decision: Literal["approve", "reject"]
+    decision: Decision
     comment: Text | None = None
     reason: Text | None = None
     digest: Text | None = None
+
+
+class DecisionItem(DecisionBody):
+    """A decision on one of many tasks."""
+
+    model_config = _example(task_id=_TASK_ID, decision="approve", digest=_DIGEST)
+    task_id: UUID
+
+
+class DecisionsBody(_Strict):
+    """Up to 500 decisions. Each is looked at on its own: a bad one is refused, not the others."""
+
+    model_config = _example(
+        items=[
+            {"task_id": _TASK_ID, "decision": "approve", "digest": _DIGEST},
+            {"task_id": _OTHER_ID, "decision": "reject", "comment": "Not in December."},
+        ]
+    )
+    items: Annotated[
+        list[Any], Field(min_length=1, max_length=500), WithJsonSchema(_ITEMS, mode="validation")
+    ]
+
+
+def _duration(text: str) -> str:
+    try:
+        calendar.seconds(text)
+    except calendar.DurationError as error:
+        raise ValueError(f"{error}: {error.fix}") from None
+    return text
+
+
+class DecidableFilter(_Strict):
+    """Which of the tasks I may decide; what is left out does not matter. `older_than`: open for longer."""
+
+    workflow: Text | None = None
+    requester: Text | None = None
+    step: Text | None = None
+    older_than: Annotated[Text, AfterValidator(_duration)] | None = None
+
+
+class PreviewBody(_Strict):
+    """What I am about to decide, and how."""
+
+    model_config = _example(
+        decision="approve", filter={"workflow": "leave_request", "older_than": "2d"}
+    )
+    decision: Decision
+    filter: DecidableFilter = Field(default_factory=DecidableFilter)
 
 
 class CommandBody(_Strict):

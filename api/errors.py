@@ -65,7 +65,7 @@ class Problem(Exception):
         self.headers = headers
         self.extra = extra
 
-    def response(self) -> Response:
+    def body(self) -> dict[str, Json]:
         body: dict[str, Json] = {
             "type": f"urn:countersign:problem:{self.kind}",
             "title": _TITLES.get(self.status, "Refused"),
@@ -74,8 +74,10 @@ class Problem(Exception):
         }
         if self.errors:
             body["errors"] = self.errors
-        body |= self.extra
-        return Response(to_json(body), self.status, self.headers, MEDIA_TYPE)
+        return body | self.extra
+
+    def response(self) -> Response:
+        return Response(to_json(self.body()), self.status, self.headers, MEDIA_TYPE)
 
 
 def not_found(what: str) -> Problem:

@@ -216,8 +216,8 @@ async def allowed(
         if refusal.status != 404:
             raise
     names = tasks.principals(caller.id, row["held"])
-    involved = await tasks.involved(source, request_id, caller.id, names)
-    return row, authorize(caller, action, request_object(row, involved=involved))
+    involved = await tasks.involved(source, [request_id], caller.id, names)
+    return row, authorize(caller, action, request_object(row, involved=bool(involved)))
 
 
 async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[str, object]:

@@ -202,6 +202,66 @@ class TaskPage(_Strict):
     next_cursor: str | None
 
 
+class DecisionResult(_Strict):
+    """What the item would have been answered with alone: `task` with 200, `problem` with 403, 404, 409 or
+    422. `task_id` is null where the item had none that is an id."""
+
+    task_id: UUID | None
+    status: Literal[200, 403, 404, 409, 422]
+    task: Task | None
+    problem: ProblemDetails | None
+
+
+class Decisions(_Strict):
+    """A result for each item, in their order; how many have 200, and how many have not."""
+
+    model_config = _example(
+        items=[
+            {"task_id": _TASK["id"], "status": 200, "task": _TASK, "problem": None},
+            {
+                "task_id": "0b7f3d52-9d5e-5c0b-8a1a-6f1f4f0c2d11",
+                "status": 404,
+                "task": None,
+                "problem": {
+                    "type": "urn:countersign:problem:not_found",
+                    "title": "Not found",
+                    "status": 404,
+                    "detail": "there is no such task",
+                },
+            },
+        ],
+        decided=1,
+        refused=1,
+    )
+    items: list[DecisionResult]
+    decided: int
+    refused: int
+
+
+class PinnedDecision(_Strict):
+    """An item for `POST /v1/decisions`: the task as it was seen."""
+
+    task_id: UUID
+    decision: str
+    digest: str
+
+
+class DecisionsPreview(_Strict):
+    """`items` to send, a comment added to those in `need_comment`; `tasks` to look at, in the same order;
+    `more` where there are more than 500."""
+
+    model_config = _example(
+        items=[{"task_id": _TASK["id"], "decision": "approve", "digest": _TASK["digest"]}],
+        tasks=[_TASK | {"state": "open", "closed_at": None, "decision": None}],
+        need_comment=[],
+        more=False,
+    )
+    items: list[PinnedDecision]
+    tasks: list[Task]
+    need_comment: list[UUID]
+    more: bool
+
+
 class Incident(_Strict):
     """People are needed: `detail` says for what; `seat` is null where the whole step waits, `step`
     where the request cannot be carried on at all (`CommitFailed`: for whoever runs the service)."""
@@ -236,7 +296,7 @@ class Request(RequestSummary):
         **_REQUEST,
         inputs=_INPUTS,
         digest="b1946ac92492d2347c6235b4d2611184",
-        tasks=[_TASK],
+        tasks=[_TASK | {"state": "open", "closed_at": None, "decision": None}],
         decisions=[_DECISION],
         waiting_for=[],
         temporal_url="http://127.0.0.1:8233/namespaces/default/workflows/"

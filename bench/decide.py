@@ -3,7 +3,8 @@
 1. `POST /v1/tasks/{id}/decisions`, one at a time, in turn with one asyncpg transaction of the same
    two statements by the same client process on the same database. After each there is a pause, in
    which the workflow takes up what was decided.
-2. 20 requests a second, each thought about for 1 to 3 seconds: from the 200 of the first decision to
+2. 500 in one `POST /v1/decisions` against 500 one after another, each once.
+3. 20 requests a second, each thought about for 1 to 3 seconds: from the 200 of the first decision to
    the moment `GET /v1/tasks` of the next approver shows the next task, looked for every 5 ms (after 100 ms, every 50). And the
    bare workflow's counterpart: from the answered signal to the row of its second activity.
 """
@@ -27,11 +28,12 @@ from bench.measure import Spread
 from bench.stack import Stack
 from contract.messages import Message
 from recipes.state import Actor, Decided
-from storage import tasks
+from storage import decisions, tasks
 from storage.pool import Connection, create_pool
 
 PAIRS = 200
 PAUSE = 0.04
+BULK = 500
 PEOPLE, APART = 300, 100
 PER_SECOND = 20
 SECONDS = 20.0
@@ -50,19 +52,21 @@ async def run() -> None:
         await machine.countersign()
         await start_bare(machine)
         await office.publish(machine.client("p300", "admin"), office.LEAVE, office.TWO_IN_TURN)
-        http, raw = await decisions(machine)
+        http, raw = await one_by_one(machine)
+        bulk = await in_bulk(machine)
+        print(f"500 one by one {bulk[0]:.2f} s, in bulk {bulk[1]:.3f} s")
         rounds: dict[str, list[Spread]] = {"ours": [], "bare": []}
         for _ in range(ROUNDS):
             rounds["ours"].append(Spread.of(await next_task(machine)))
             rounds["bare"].append(Spread.of(await next_row(machine)))
             print(f"ours {rounds['ours'][-1]}, bare {rounds['bare'][-1]}")
-    report.write("decide", _section(http, raw, rounds))
+    report.write("decide", _section(http, raw, bulk, rounds))
 
 
 # ------------------------------------------------------------------------------- one decision ----
 
 
-async def decisions(machine: Stack) -> tuple[Spread, Spread]:
+async def one_by_one(machine: Stack) -> tuple[Spread, Spread]:
     """Latencies of the endpoint and of the bare transaction."""
     pool = await create_pool(machine.app_url(), min_size=1, max_size=1)
     requester = machine.client("p1")
@@ -107,24 +111,43 @@ async def _decide_in_sql(connection: Connection, task_id: UUID, person: str) -> 
         row = await tasks.load(connection, task_id, person)
         assert row is not None
         message = Decided(str(task_id), "approve", Actor(person), row["now"], "fine")
-        await tasks.decide(
-            connection,
-            tasks.Deciding(
-                decision_id=uuid4(),
-                task_id=task_id,
-                request_id=row["request_id"],
-                workflow=row["workflow"],
-                version=row["version"],
-                decision="approve",
-                actor=Actor(person),
-                comment="fine",
-                reason=None,
-                at=row["now"],
-                payload={"task_id": str(task_id), "decision": "approve", "comment": "fine"},
-                snapshot={"state": row["request_state"], "seq": row["seq"]},
-                message=_MESSAGE.dump_python(message, mode="json"),
-            ),
+        made = decisions.Deciding(
+            decision_id=uuid4(),
+            task_id=task_id,
+            request_id=row["request_id"],
+            workflow=row["workflow"],
+            version=row["version"],
+            decision="approve",
+            actor=Actor(person),
+            comment="fine",
+            reason=None,
+            at=row["now"],
+            payload={"task_id": str(task_id), "decision": "approve", "comment": "fine"},
+            snapshot={"state": row["request_state"], "seq": row["seq"]},
+            message=_MESSAGE.dump_python(message, mode="json"),
         )
+        await decisions.record(connection, [made])
+
+
+# ------------------------------------------------------------------------------------- in bulk ----
+
+
+async def in_bulk(machine: Stack) -> tuple[float, float]:
+    """Seconds that BULK decisions take one after another, and in one call."""
+    waiting = await _open_tasks(machine, machine.client("p1"), 2 * BULK)
+    approver = machine.client("p101")
+    began = time.perf_counter()
+    for task_id in waiting[:BULK]:
+        await _decide_over_http(approver, task_id)
+    alone = time.perf_counter() - began
+    await asyncio.sleep(5)  # until the workflows have taken up what was decided
+    decision = {"decision": "approve", "comment": "fine"}
+    items = [{"task_id": str(task_id), **decision} for task_id in waiting[BULK : 2 * BULK]]
+    began = time.perf_counter()
+    answer = (await approver.post("/v1/decisions", {"items": items})).expect(200)
+    together = time.perf_counter() - began
+    assert answer["decided"] == BULK
+    return alone, together
 
 
 # -------------------------------------------------------------------------------- the next task ----
@@ -205,7 +228,9 @@ async def next_row(machine: Stack) -> list[float]:
     return found
 
 
-def _section(http: Spread, raw: Spread, rounds: dict[str, list[Spread]]) -> str:
+def _section(
+    http: Spread, raw: Spread, bulk: tuple[float, float], rounds: dict[str, list[Spread]]
+) -> str:
     ours, theirs = (
         (median(each.p50 for each in rounds[arm]), median(each.p95 for each in rounds[arm]))
         for arm in ("ours", "bare")
@@ -218,6 +243,9 @@ One decision at a time, {http.count} of each, in turn; milliseconds:
 | `POST /v1/tasks/{{id}}/decisions` | {http.p50:.2f} | {http.p99:.2f} |
 | one asyncpg transaction, same statements | {raw.p50:.2f} | {raw.p99:.2f} |
 | ratio | **{http.p50 / raw.p50:.2f}** (target 3) | {http.p99 / raw.p99:.2f} |
+
+{BULK} decisions one after another took {bulk[0]:.2f} s, in one `POST /v1/decisions` {bulk[1]:.3f} s:
+**{bulk[0] / bulk[1]:.0f}** times as long.
 
 From its 200 to the next task in the next approver's inbox, {PER_SECOND} requests/s, 1 to 3 s of
 thinking, {ROUNDS} rounds of {SECONDS:.0f} s in turn, median of the rounds; milliseconds:

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cli import (
+    decisions,
     delegations,
     dev,
     doctor,
@@ -43,6 +44,7 @@ app.command()(token.token)
 app.command()(tasks.inbox)
 app.command()(tasks.approve)
 app.command()(tasks.reject)
+app.command("decide-all")(decisions.decide_all)
 app.command()(reassign.reassign)
 app.command()(explain.explain)
 app.add_typer(requests.app, name="request")

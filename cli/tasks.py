@@ -47,6 +47,13 @@ def inbox(
 
 
 def _show(found: list[dict[str, Any]], state: str) -> None:
+    show_tasks(found)
+    if state == "open":
+        say("decide with: countersign approve TASK | countersign reject TASK --comment WHY")
+
+
+def show_tasks(found: list[dict[str, Any]]) -> None:
+    """A table of tasks, as the inbox shows them."""
     table(
         ("task", "title", "requester", "step", "due", "since (UTC)", "by"),
         (
@@ -63,8 +70,6 @@ def _show(found: list[dict[str, Any]], state: str) -> None:
         ),
         least=("by", "since (UTC)", "requester"),
     )
-    if state == "open":
-        say("decide with: countersign approve TASK | countersign reject TASK --comment WHY")
 
 
 def approve(

@@ -57,7 +57,7 @@ class Lost:
 # $1 request, $2 seq before, $3 moment, $4 state, $5 step, $6 incidents, $7 final, $8 reason,
 # $9 committed, $10 $11 closings, $12 opened tasks, $13 reminded, $14 $15 $16 settled commands,
 # $17..$22 audit events, of which the first is written only if an earlier try had failed and said so.
-# Locks in the order every writer keeps: request, tasks, audit head.
+# Locks in the order every writer keeps: request, tasks by id, audit head.
 COMMIT = """
 WITH before AS (
     SELECT id, incidents @> '[{"kind": "CommitFailed"}]' AS failing FROM requests WHERE id = $1
@@ -69,10 +69,14 @@ WITH before AS (
       FROM before
      WHERE r.id = before.id AND seq = $2
     RETURNING r.id, workflow, version, failing
+), held AS (
+    SELECT t.id FROM moved, tasks t
+     WHERE t.id = ANY($10::uuid[] || $13::uuid[]) AND t.state = 'open'
+     ORDER BY t.id FOR NO KEY UPDATE OF t
 ), closed AS (
     UPDATE tasks t SET state = c.closing, closed_at = $3
       FROM moved, unnest($10::uuid[], $11::text[]) AS c(id, closing)
-     WHERE t.id = c.id AND t.state = 'open'
+     WHERE t.id = c.id AND t.state = 'open' AND t.id = ANY(ARRAY(SELECT id FROM held))
     RETURNING t.id
 ), whole AS (
     SELECT 1 FROM moved WHERE (SELECT count(*) FROM closed) = cardinality($10::uuid[])

@@ -1,5 +1,6 @@
-"""Tasks: one to decide, the ones of a request, the inbox."""
+"""Tasks: those to decide, the ones of a request, the inbox."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,10 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
-from recipes.model import Json
-from recipes.state import Actor
-from storage import audit, pools
-from storage.pool import Connection, Source
+from storage import pools
+from storage.pool import Source
 
 _COLUMNS = """
 t.id, t.request_id, r.workflow, r.version, r.title, r.requester, t.step, t.branch, t.assignee,
@@ -37,9 +36,10 @@ SELECT jsonb_object_agg(who, b.step)
 # decided for who has left, `unheld` whether who was asked as a member of a role is none. `seated` have
 # another part of a step that needs several people; `decided_before` says which step those excluded
 # are excluded for; `standing_...` is how a shared task is the person's by delegations.
-LOAD = f"""
-WITH RECURSIVE {pools.BEHIND.format(person="$2::text")}, {pools.MEMBERSHIPS}
-SELECT {_COLUMNS}, t.excluded, t.several, {_DECISION}, r.inputs, r.state AS request_state, r.seq, r.step AS request_step,
+_READER = f"""
+WITH RECURSIVE {pools.BEHIND.format(person="$2::text")}, {pools.MEMBERSHIPS}"""
+_STANDING = f"""
+       {_COLUMNS}, t.excluded, t.several, {_DECISION}, r.state AS request_state, r.seq, r.step AS request_step,
        p.recipe->>'owner' AS owner, moment.now,
        (SELECT jsonb_build_object('delegator', g.delegator, 'delegate', g.delegate,
                                   'at', coalesce(g.ended_at, upper(g.valid)), 'by', g.ended_by)
@@ -64,9 +64,9 @@ SELECT {_COLUMNS}, t.excluded, t.several, {_DECISION}, r.inputs, r.state AS requ
   JOIN requests r ON r.id = t.request_id
   JOIN recipes p ON p.workflow = r.workflow AND p.version = r.version
   LEFT JOIN decisions d ON d.task_id = t.id
-  LEFT JOIN LATERAL ({pools.STANDING_IN.format(task="t", request="r", person="$2")}) standing ON true
- WHERE t.id = $1
-"""
+  LEFT JOIN LATERAL ({pools.STANDING_IN.format(task="t", request="r", person="$2")}) standing ON true"""
+LOAD = f"{_READER} SELECT r.inputs, {_STANDING} WHERE t.id = $1"
+LOAD_ALL = f"{_READER} SELECT {_STANDING} WHERE t.id = ANY($1::uuid[])"
 
 
 async def load(source: Source, task_id: UUID, person: str) -> asyncpg.Record | None:
@@ -74,19 +74,31 @@ async def load(source: Source, task_id: UUID, person: str) -> asyncpg.Record | N
     return await source.fetchrow(LOAD, task_id, person)
 
 
+async def load_all(
+    source: Source, task_ids: Collection[UUID], person: str
+) -> dict[UUID, asyncpg.Record]:
+    """Those of the tasks that there are, as `load` gives them, all as of one moment, without `inputs`."""
+    rows = await source.fetch(LOAD_ALL, list(task_ids), person)
+    return {row["id"]: row for row in rows}
+
+
 INVOLVED = f"""
 WITH RECURSIVE {pools.BEHIND.format(person="$2::text")}, {pools.MEMBERSHIPS}
-SELECT EXISTS (SELECT 1 FROM tasks t JOIN requests r ON r.id = t.request_id
-                WHERE t.request_id = $1
+SELECT i.id FROM unnest($1::uuid[]) AS i(id)
+ WHERE EXISTS (SELECT 1 FROM tasks t JOIN requests r ON r.id = t.request_id
+                WHERE t.request_id = i.id
                   AND (t.assignee = $2 OR t.on_behalf_of = $2 OR t.candidates && $3::text[]
                        OR EXISTS ({pools.STANDING_IN.format(task="t", request="r", person="$2")})))
 """
 
 
-async def involved(source: Source, request_id: UUID, person: str, principals: list[str]) -> bool:
-    """Whether somebody is or was asked about a request: as assignee, candidate or delegator, or
-    decides now for a candidate."""
-    return bool(await source.fetchval(INVOLVED, request_id, person, principals))
+async def involved(
+    source: Source, request_ids: Collection[UUID], person: str, principals: list[str]
+) -> set[UUID]:
+    """About which of the requests somebody is or was asked: as assignee, candidate or delegator, or
+    because they decide now for a candidate."""
+    rows = await source.fetch(INVOLVED, list(request_ids), person, principals)
+    return {row["id"] for row in rows}
 
 
 OF_REQUEST = f"""
@@ -101,83 +113,6 @@ async def of_request(source: Source, request_id: UUID) -> list[asyncpg.Record]:
     return await source.fetch(OF_REQUEST, request_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Deciding:
-    """A decision to be recorded. `request_state` and what follows go into the audit snapshot."""
-
-    decision_id: UUID
-    task_id: UUID
-    request_id: UUID
-    workflow: str
-    version: int
-    decision: str
-    actor: Actor
-    comment: str | None
-    reason: str | None
-    at: datetime
-    payload: dict[str, Json]
-    snapshot: dict[str, Json]
-    message: dict[str, Json]
-
-
-# The closing is the lock: only the statement whose UPDATE hits goes on, and it does all or nothing.
-# Locks: task, then audit head. audit_append stands in the main query, so it runs once if it hit.
-DECIDE = """
-WITH won AS (
-    UPDATE tasks SET state = 'decided', closed_at = $2 WHERE id = $1 AND state = 'open'
-    RETURNING id, request_id
-), emptied AS (
-    DELETE FROM task_candidates c USING won WHERE c.task_id = won.id
-), decided AS (
-    INSERT INTO decisions (id, task_id, request_id, decision, actor, role, on_behalf_of, via,
-                           comment, reason, decided_at)
-    SELECT $3, won.id, won.request_id, $4, $5, $6, $7, $8, $9, $10, $2 FROM won
-), told AS (
-    INSERT INTO outbox (request_id, kind, message, due_at)
-    SELECT won.request_id, 'signal', $11, now() + interval '2 seconds' FROM won
-    RETURNING id, request_id
-)
-SELECT told.id, audit_append($12, $2, told.request_id, $13, $14, 'decision.recorded', $15, $16, $17)
-  FROM told
-"""
-
-
-QUEUE_UP = "SELECT pg_advisory_xact_lock(hashtextextended($1, 3))"
-
-
-async def queue_up(connection: Connection, request_id: UUID) -> None:
-    """Within a transaction: wait until nobody else who did this decides on the request."""
-    await connection.execute(QUEUE_UP, f"deciding:{request_id}")
-
-
-async def decide(source: Source, item: Deciding) -> int | None:
-    """Record a decision if its task is still open: the id of its outbox row, or None."""
-    event = audit.event("decision.recorded", item.at, item.payload, item.snapshot, item.actor)
-    actor = item.actor
-    [event_id], _, _, [actor_text], [payload], [snapshot] = audit.columns([event])
-    row = await source.fetchrow(
-        DECIDE,
-        item.task_id,
-        item.at,
-        item.decision_id,
-        item.decision,
-        actor.user,
-        actor.role,
-        actor.on_behalf_of,
-        list(actor.via),
-        item.comment,
-        item.reason,
-        item.message,
-        event_id,
-        item.workflow,
-        item.version,
-        actor_text,
-        payload,
-        snapshot,
-    )
-    return None if row is None else int(row["id"])
-
-
 # The inbox: each of the person's principals gives its first rows from an index in the order of the
 # answer, so that it costs the same however much is open. Closed tasks are in none of the indexes.
 # Shared tasks come a second time by delegations, with the member and the path to the person.
@@ -188,7 +123,7 @@ WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, fo
             NULL::text[] AS path
        FROM tasks t
       WHERE t.assignee = $1 AND t.state = 'open'
-        AND (coalesce(t.due_at, 'infinity'), t.id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid)
+        AND (coalesce(t.due_at, 'infinity'), t.id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid){{direct}}
       ORDER BY coalesce(t.due_at, 'infinity'), t.id LIMIT {{limit}})
     UNION ALL
     SELECT c.task_id, c.due, NULL, NULL, NULL
@@ -198,7 +133,7 @@ WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, fo
              WHERE m.person = $1 AND m.valid @> now() AND e.employed @> now()) me,
            LATERAL (SELECT s.task_id, s.due FROM task_candidates s
                      WHERE s.principal = me.principal
-                       AND (s.due, s.task_id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid)
+                       AND (s.due, s.task_id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid){{shared}}
                        AND (SELECT $1 <> ALL({pools.BARRED.format(task="k", request="o")})
                               FROM tasks k JOIN requests o ON o.id = k.request_id
                              WHERE k.id = s.task_id)
@@ -213,7 +148,7 @@ WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, fo
                              FROM tasks k JOIN requests o ON o.id = k.request_id
                             WHERE k.id = s.task_id OFFSET 0) p
                      WHERE s.principal = n.principal AND p.path[cardinality(p.path)] = $1
-                       AND (s.due, s.task_id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid)
+                       AND (s.due, s.task_id) > (coalesce($2::timestamptz, 'infinity'), $3::uuid){{shared}}
                      ORDER BY s.due, s.task_id LIMIT {{limit}}) c
 ), first AS (
     SELECT DISTINCT ON (due, id) id, due, member, path FROM found
@@ -244,6 +179,14 @@ SELECT {columns}, {decision}
  ORDER BY f.at DESC, f.id
 """
 
+# What the inbox can be narrowed to; each of $4 to $7 may be null.
+_MATCHES = """
+        AND EXISTS (SELECT 1 FROM tasks m JOIN requests q ON q.id = m.request_id
+                     WHERE m.id = {task_id} AND ($4::text IS NULL OR q.workflow = $4)
+                       AND ($5::text IS NULL OR q.requester = $5) AND ($6::text IS NULL OR m.step = $6)
+                       AND ($7::bigint IS NULL OR m.opened_at < now() - make_interval(secs => $7)))"""
+
+MOST_MATCHING = 501
 _STEPS = (51, 201)
 
 
@@ -251,7 +194,13 @@ def _sized(query: str, **parts: str) -> dict[int, str]:
     return {size: query.format(limit=size, **parts) for size in _STEPS}
 
 
-_INBOX = _sized(INBOX, columns=_COLUMNS)
+_INBOX = _sized(INBOX, columns=_COLUMNS, direct="", shared="")
+_MATCHING = INBOX.format(
+    limit=MOST_MATCHING,
+    columns=_COLUMNS,
+    direct=_MATCHES.format(task_id="t.id"),
+    shared=_MATCHES.format(task_id="s.task_id"),
+)
 _CLOSED = _sized(CLOSED, columns=_COLUMNS, decision=_DECISION)
 
 
@@ -269,6 +218,24 @@ async def inbox(
     all from the member to the person as `standing_path`.
     """
     return (await source.fetch(_pick(_INBOX, limit), person, *after))[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """Which tasks of an inbox; None: whichever. `older_than`: open for so many seconds."""
+
+    workflow: str | None = None
+    requester: str | None = None
+    step: str | None = None
+    older_than: int | None = None
+
+
+async def matching(
+    source: Source, person: str, only: Narrowing, after: tuple[datetime | None, UUID]
+) -> list[asyncpg.Record]:
+    """As `inbox`, narrowed; MOST_MATCHING at most."""
+    narrowed = (only.workflow, only.requester, only.step, only.older_than)
+    return await source.fetch(_MATCHING, person, *after, *narrowed)
 
 
 async def closed(

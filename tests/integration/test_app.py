@@ -46,6 +46,8 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/tasks"),
         ("GET", "/v1/tasks/{task_id}"),
         ("POST", "/v1/tasks/{task_id}/decisions"),
+        ("POST", "/v1/decisions"),
+        ("POST", "/v1/decisions/preview"),
         ("POST", "/v1/recipes"),
         ("POST", "/v1/recipes/check"),
         ("GET", "/v1/recipes"),

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from recipes import progress
 from recipes.state import Actor, Decided, Started, State, Ticked
-from storage import tasks
+from storage import decisions
 from storage.pool import Pool
 from tests.integration.approvals import NOW, RECIPE, commit, furnish, submitted
 
@@ -50,7 +50,7 @@ async def _race(pool: Pool) -> str:
 
     async def person() -> bool:
         await asyncio.sleep(random.random() * 0.002)
-        return await tasks.decide(pool, _deciding(pending, made)) is not None
+        return bool(await decisions.record(pool, [_deciding(pending, made)]))
 
     after, accepted = await asyncio.gather(timer(), person())
     states = [
@@ -83,18 +83,18 @@ async def test_a_reminder_and_a_decision_at_the_same_instant_do_not_lock_each_ot
         boss = next(task for task in pending.tasks if task.seat == "both/boss")
         made = Decided(boss.id, "approve", Actor("bob"), reminding)
         decided, (_, after) = await asyncio.gather(
-            tasks.decide(pool, _deciding(pending, made)),
+            decisions.record(pool, [_deciding(pending, made)]),
             commit(pool, pending, Ticked(), reminding),
         )
-        assert decided is not None
+        assert len(decided) == 1
         assert after.tasks[0].remind_at == ()
 
     for _ in range(50):
         await asyncio.gather(*(one() for _ in range(4)))
 
 
-def _deciding(state: State, made: Decided) -> tasks.Deciding:
-    return tasks.Deciding(
+def _deciding(state: State, made: Decided) -> decisions.Deciding:
+    return decisions.Deciding(
         decision_id=uuid4(),
         task_id=UUID(made.task_id),
         request_id=UUID(state.request_id),

@@ -1,0 +1,262 @@
+"""Deciding: every decision, one or many, by whatever channel, goes through `decide`.
+
+Each is judged on its own: loaded, authorised, checked, and recorded if it is the first on its task.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+from pydantic import TypeAdapter
+
+from api import bodies, errors, views
+from api.auth import Caller
+from api.authorize import Action, authorize, task_object
+from api.services import Services
+from contract.canonical import timestamp
+from contract.messages import Message
+from recipes.model import Json
+from recipes.state import Actor, Decided, Together
+from storage import decisions, tasks
+from storage.decisions import Deciding
+from storage.pool import Connection, Source
+
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+
+Verdict: TypeAlias = dict[str, Json] | errors.Problem
+"""The task with the decision on it, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    task_id: UUID
+    body: bodies.DecisionBody
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A decision that nothing stands against, as far as could be seen."""
+
+    row: asyncpg.Record
+    record: Deciding
+    message: Decided
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """By the numbers of the items. What is in neither waits until one that is `ready` is recorded."""
+
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    ready: dict[int, _Ready] = field(default_factory=dict)
+
+    def several(self) -> set[UUID]:
+        """The requests of those that are ready, of steps that need several people."""
+        return {item.row["request_id"] for item in self.ready.values() if item.row["several"]}
+
+
+async def decide(house: Services, caller: Caller, items: Sequence[Item]) -> list[Verdict]:
+    """A verdict for each item, in their order. Their requests are told behind the answer."""
+    verdicts: dict[int, Verdict] = {}
+    async with house.pool.acquire() as connection:
+        while len(verdicts) < len(items):
+            waiting = {n: item for n, item in enumerate(items) if n not in verdicts}
+            verdicts |= await _round(house, connection, caller, waiting)
+    return [verdicts[number] for number in range(len(items))]
+
+
+async def _round(
+    house: Services, connection: Connection, caller: Caller, waiting: Mapping[int, Item]
+) -> dict[int, Verdict]:
+    """What can be said now. The rest is judged again after it: those that lost, by who won; those of a
+    task, or of a step that needs several people, that had another item before them here."""
+    judged = await _judge(connection, caller, waiting)
+    queue = judged.several()
+    if not judged.ready:
+        return judged.verdicts
+    if not queue:
+        rows = await _record(connection, judged)
+    else:
+        # Nobody gets two parts of a step at the same instant: look again once it is our turn.
+        async with connection.transaction():
+            await decisions.queue_up(connection, queue)
+            judged = await _judge(connection, caller, waiting)
+            if judged.several() - queue:
+                # Something became decidable meanwhile, and we have not queued for it: another round.
+                return judged.verdicts
+            rows = await _record(connection, judged)
+    _tell(house, judged, rows)
+    return judged.verdicts | {
+        number: _decided(item)
+        for number, item in judged.ready.items()
+        if item.record.task_id in rows
+    }
+
+
+async def _judge(connection: Connection, caller: Caller, waiting: Mapping[int, Item]) -> _Judged:
+    rows = await tasks.load_all(connection, {item.task_id for item in waiting.values()}, caller.id)
+    actors = await capacities(connection, caller, "decide", rows.values())
+    judged, taken = _Judged(), set[UUID]()
+    for number, item in waiting.items():
+        row = rows.get(item.task_id)
+        if row is None:
+            judged.verdicts[number] = errors.not_found("task")
+            continue
+        one_at_a_time = {row["id"], row["request_id"]} if row["several"] else {row["id"]}
+        try:
+            found = _look(row, actors[row["id"]], caller, item.body)
+        except errors.Problem as refusal:
+            judged.verdicts[number] = refusal
+            continue
+        if not isinstance(found, _Ready):
+            judged.verdicts[number] = found
+        elif not taken & one_at_a_time:
+            judged.ready[number] = found
+            taken |= one_at_a_time
+    return judged
+
+
+async def capacities(
+    source: Source, caller: Caller, action: Action, rows: Collection[asyncpg.Record]
+) -> dict[UUID, Actor | errors.Problem]:
+    """In what capacity the caller does `action` to each task, or the problem 403 or 404, by its id."""
+    found: dict[UUID, Actor | errors.Problem] = {}
+    hidden: list[asyncpg.Record] = []
+    for row in rows:
+        found[row["id"]] = actor = _capacity(caller, action, row, involved=False)
+        if isinstance(actor, errors.Problem) and actor.status == 404:
+            hidden.append(row)
+    if hidden:
+        # Not asked about these; whoever is or was asked about another of the request may see them.
+        names = tasks.principals(caller.id, hidden[0]["held"])
+        requests = {row["request_id"] for row in hidden}
+        involved = await tasks.involved(source, requests, caller.id, names)
+        for row in hidden:
+            if row["request_id"] in involved:
+                found[row["id"]] = _capacity(caller, action, row, involved=True)
+    return found
+
+
+def _capacity(
+    caller: Caller, action: Action, row: asyncpg.Record, *, involved: bool
+) -> Actor | errors.Problem:
+    try:
+        return authorize(caller, action, task_object(row, involved=involved))
+    except errors.Problem as refusal:
+        return refusal
+
+
+def _look(
+    row: asyncpg.Record, actor: Actor | errors.Problem, caller: Caller, body: bodies.DecisionBody
+) -> _Ready | dict[str, Json]:
+    """Ready to be recorded, or recorded before by the same person. Problem if there is something
+    against it."""
+    if isinstance(actor, errors.Problem):
+        raise actor
+    if row["state"] != "open":
+        return _not_first(row, caller, body)
+    if body.decision in row["require_comment"] and not (body.comment or "").strip():
+        raise errors.invalid_at("/comment", f"a comment is needed to {body.decision} this task")
+    if body.digest is not None and body.digest != row["digest"]:
+        raise errors.conflict(
+            "digest_mismatch",
+            "this is not the request that was looked at: load the task again and look",
+            digest=row["digest"],
+        )
+    return _ready(row, actor, body)
+
+
+def _not_first(row: asyncpg.Record, caller: Caller, body: bodies.DecisionBody) -> dict[str, Json]:
+    """The task for the winner saying the same again; for everybody else a 409 that names the winner."""
+    if row["decision_id"] is None:
+        closed_at = timestamp(row["closed_at"])
+        raise errors.conflict(
+            "already_closed",
+            f"this task was closed ({row['state']}) at {closed_at}",
+            state=row["state"],
+            closed_at=row["closed_at"],
+        )
+    if row["decided_by"] == caller.id and row["decision"] == body.decision:
+        return views.decided_task(row)
+    raise errors.conflict(
+        "already_decided",
+        f"already decided by {row['decided_by']} at {timestamp(row['decided_at'])}",
+        winner={
+            "user": row["decided_by"],
+            "decision": row["decision"],
+            "decided_at": row["decided_at"],
+        },
+    )
+
+
+def _ready(row: asyncpg.Record, actor: Actor, body: bodies.DecisionBody) -> _Ready:
+    message = Decided(str(row["id"]), body.decision, actor, row["now"], body.comment)
+    decision_id = uuid4()
+    record = Deciding(
+        decision_id=decision_id,
+        task_id=row["id"],
+        request_id=row["request_id"],
+        workflow=row["workflow"],
+        version=row["version"],
+        decision=body.decision,
+        actor=actor,
+        comment=body.comment,
+        reason=body.reason,
+        at=row["now"],
+        payload={
+            "decision_id": str(decision_id),
+            "task_id": str(row["id"]),
+            "step": row["step"],
+            "branch": row["branch"],
+            "decision": body.decision,
+            "comment": body.comment,
+            "reason": body.reason,
+            "digest": row["digest"],
+        },
+        snapshot={
+            "state": row["request_state"],
+            "seq": row["seq"],
+            "step": row["request_step"],
+            "task": {"id": str(row["id"]), "state": "decided"},
+        },
+        message=_MESSAGE.dump_python(message, mode="json"),
+    )
+    return _Ready(row, record, message)
+
+
+async def _record(connection: Connection, judged: _Judged) -> dict[UUID, int]:
+    """Those that were first: the outbox row that tells of each, by task."""
+    items = [item.record for item in judged.ready.values()]
+    return await decisions.record(connection, items) if items else {}
+
+
+def _tell(house: Services, judged: _Judged, rows: dict[UUID, int]) -> None:
+    """Tell each request once of all that was decided on it."""
+    made: dict[int, list[_Ready]] = {}
+    for item in judged.ready.values():
+        if item.record.task_id in rows:
+            made.setdefault(rows[item.record.task_id], []).append(item)
+    for outbox_id, items in made.items():
+        together = Together(tuple(item.message for item in items))
+        message = together if len(items) > 1 else items[0].message
+        house.delivery.soon_signal(outbox_id, items[0].record.request_id, message)
+
+
+def _decided(item: _Ready) -> dict[str, Json]:
+    """The task as it stands after the commit, without reading it again."""
+    record, actor = item.record, item.record.actor
+    decision: dict[str, Json] = {
+        "id": record.decision_id,
+        "task_id": record.task_id,
+        "step": item.row["step"],
+        "decision": record.decision,
+        "user": actor.user,
+        "role": actor.role,
+        "on_behalf_of": actor.on_behalf_of,
+        "via": actor.via,
+        "comment": record.comment,
+        "reason": record.reason,
+        "decided_at": record.at,
+    }
+    return views.task(item.row, decision) | {"state": "decided", "closed_at": record.at}

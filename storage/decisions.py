@@ -1,0 +1,122 @@
+"""Recording decisions: one or many, in one statement, each only if it is the first on its task."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pydantic_core import to_json
+
+from recipes.model import Json
+from recipes.state import Actor
+from storage import audit
+from storage.pool import Connection, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """A decision to be recorded; `message` is what tells its request's workflow of it."""
+
+    decision_id: UUID
+    task_id: UUID
+    request_id: UUID
+    workflow: str
+    version: int
+    decision: str
+    actor: Actor
+    comment: str | None
+    reason: str | None
+    at: datetime
+    payload: dict[str, Json]
+    snapshot: dict[str, Json]
+    message: dict[str, Json]
+
+
+# The closing is the lock: of `asked`, only what an UPDATE hits goes on, and all of that is done or
+# nothing. Locks in the order every writer keeps: tasks by id, then audit heads by request. Every task
+# is locked before the first head is, because `told` has to have seen all that `won` before it begins.
+# What tells of several decisions is a recipes.state.Together. `via` are ids of people: no comma in them.
+RECORD = """
+WITH asked AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
+                         $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[],
+                         $12::uuid[], $13::text[], $14::int[], $15::text[], $16::text[], $17::text[])
+           WITH ORDINALITY
+           AS a(task_id, decision_id, decision, actor, role, on_behalf_of, via, comment, reason, at,
+                message, event_id, workflow, version, who, payload, snapshot, n)
+), held AS (
+    SELECT id FROM tasks WHERE id = ANY($1) AND state = 'open' ORDER BY id FOR NO KEY UPDATE
+), won AS (
+    UPDATE tasks t SET state = 'decided', closed_at = a.at
+      FROM held JOIN asked a ON a.task_id = held.id
+     WHERE t.id = held.id
+    RETURNING t.request_id, a.*
+), emptied AS (
+    DELETE FROM task_candidates c USING won WHERE c.task_id = won.task_id
+), decided AS (
+    INSERT INTO decisions (id, task_id, request_id, decision, actor, role, on_behalf_of, via,
+                           comment, reason, decided_at)
+    SELECT decision_id, task_id, request_id, decision, actor, role, on_behalf_of,
+           string_to_array(via, ','), comment, reason, at
+      FROM won
+), told AS (
+    INSERT INTO outbox (request_id, kind, message, due_at)
+    SELECT request_id, 'signal',
+           CASE count(*) WHEN 1 THEN min(message)::jsonb
+           ELSE jsonb_build_object('kind', 'together', 'items', jsonb_agg(message::jsonb ORDER BY n)) END,
+           now() + interval '2 seconds'
+      FROM won GROUP BY request_id
+    RETURNING id, request_id
+)
+SELECT task_id, told_by, audit_append(event_id, at, request_id, workflow, version,
+                                      'decision.recorded', who, payload, snapshot)
+  FROM (SELECT won.*, told.id AS told_by FROM told JOIN won USING (request_id)
+         ORDER BY request_id, n OFFSET 0) chained
+"""
+
+
+async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
+    """Record those decisions whose task is still open: the outbox row that tells of each, by task.
+
+    No two of the same task. Those of one request are told by one row.
+    """
+    events = [
+        audit.event("decision.recorded", item.at, item.payload, item.snapshot, item.actor)
+        for item in items
+    ]
+    ids, times, _, actors, payloads, snapshots = audit.columns(events)
+    rows = await source.fetch(
+        RECORD,
+        [item.task_id for item in items],
+        [item.decision_id for item in items],
+        [item.decision for item in items],
+        [item.actor.user for item in items],
+        [item.actor.role for item in items],
+        [item.actor.on_behalf_of for item in items],
+        [",".join(item.actor.via) for item in items],
+        [item.comment for item in items],
+        [item.reason for item in items],
+        times,
+        [to_json(item.message).decode() for item in items],
+        ids,
+        [item.workflow for item in items],
+        [item.version for item in items],
+        actors,
+        payloads,
+        snapshots,
+    )
+    return {row["task_id"]: row["told_by"] for row in rows}
+
+
+# By key, so that two that want several wait in the same order.
+QUEUE_UP = """
+SELECT pg_advisory_xact_lock(key)
+  FROM (SELECT DISTINCT hashtextextended('deciding:' || id, 3) AS key FROM unnest($1::uuid[]) id
+         ORDER BY key OFFSET 0) keys
+"""
+
+
+async def queue_up(connection: Connection, request_ids: Collection[UUID]) -> None:
+    """Within a transaction, before anything else is locked: wait until nobody else who did this decides
+    on these requests."""
+    await connection.execute(QUEUE_UP, list(request_ids))
