@@ -315,6 +315,27 @@ async def test_against_the_clock_that_closes_all_of_a_request(house: House) -> N
     assert seen <= {0, 5}
 
 
+async def test_the_clock_and_the_person_lock_tasks_in_the_same_order(
+    house: House, admin_pool: Any
+) -> None:
+    """Both are on their way through the tasks of a request when one in the middle is let go."""
+    await house.publish(_parts("any", "abcdefghijkl", timeout="reject"))
+    for _ in range(5):
+        flow = await house.begun("alice", "parts", {})
+        tasks = sorted(UUID(task.id) for task in flow.state.tasks)
+        async with admin_pool.acquire() as connection:
+            holding = connection.transaction()
+            await holding.start()
+            await connection.execute("SELECT FROM tasks WHERE id = $1 FOR UPDATE", tasks[6])
+            person = asyncio.create_task(_decide(house, "dave", *(_item(str(t)) for t in tasks)))
+            await asyncio.sleep(0.1)
+            clock = asyncio.create_task(flow.tick(datetime.now(UTC) + LATER))
+            await asyncio.sleep(0.1)
+            await holding.rollback()
+        found, result = await _at_once(person, clock)
+        assert found["decided"] == len(result.lost) == len(tasks)
+
+
 async def test_against_single_decisions(house: House) -> None:
     await house.publish(_parts("any"))
     for _ in range(5):
