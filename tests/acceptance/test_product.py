@@ -98,6 +98,22 @@ async def test_a_purchase_order_by_the_command_line(product: Product, people: Pe
     assert await alice.final(request) == "approved"
 
 
+async def test_all_that_waits_is_decided_at_once(product: Product, people: People) -> None:
+    await _publish(people, 1, "3h", "escalate")
+    alice = people("alice")
+    made = [await alice.submit("quick", {"note": f"bulk {number}"}) for number in range(5)]
+    managers = [await _decider(people, {}, request) for request in made]
+    [manager] = set(managers)
+    arguments = ("decide-all", "approve", "--workflow", "quick", "--requester", "alice")
+    asked = product.cli(*arguments, person=manager)
+    assert asked.returncode == 2, asked.stderr
+    done = product.cli(*arguments, "--yes", "--json", person=manager)
+    assert done.returncode == 0, done.stderr
+    assert {item["task"]["request_id"] for item in json.loads(done.stdout)["items"]} >= set(made)
+    for request in made:
+        assert await alice.final(request) == "approved"
+
+
 @pytest.mark.parametrize("part", ["worker", "api", "relay", "temporal", "postgres"])
 async def test_kill_9_in_mid_flight_loses_nothing(
     product: Product, people: People, part: str
