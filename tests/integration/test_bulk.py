@@ -333,7 +333,9 @@ async def test_the_clock_and_the_person_lock_tasks_in_the_same_order(
             await asyncio.sleep(0.1)
             await holding.rollback()
         found, result = await _at_once(person, clock)
-        assert found["decided"] == len(result.lost) == len(tasks)
+        # Whoever came first has all of them.
+        assert found["decided"] == len(result.lost)
+        assert found["decided"] in (0, len(tasks))
 
 
 async def test_against_single_decisions(house: House) -> None:
