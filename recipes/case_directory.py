@@ -183,8 +183,9 @@ class Directory:
                 return Answer(employee=self._tree(question.requester, height))
             case AskManager(_, user, without, limit):
                 return replace(question, without=without, limit=limit).above(user)
-            case AskCandidates(_, references, without):
-                return self._candidates(references, replace(question, without=without))
+            case AskCandidates(_, references, without, seated):
+                asked = replace(question, without=without)
+                return self._candidates(references, asked, seated)
             case AskApprover(_, reference, without, limit, keep, fixed):
                 asked = replace(question, without=without, limit=limit)
                 return asked.approver(reference, keep, fixed)
@@ -200,8 +201,10 @@ class Directory:
             tree["manager"] = self._tree(person.manager, height - 1)
         return tree
 
-    def _candidates(self, references: tuple[str, ...], question: Question) -> Answer:
-        found = self._holders(references, question)
+    def _candidates(
+        self, references: tuple[str, ...], question: Question, seated: tuple[str, ...]
+    ) -> Answer:
+        found = self._holders(references, question, seated)
         if isinstance(found, Refusal):
             return Answer(refusal=found)
         principals = self._principals(references)
@@ -213,15 +216,18 @@ class Directory:
             return Answer(refusal=found)
         return _shared(tuple(f"user:{person}" for person in found), self._principals(references))
 
-    def _holders(self, references: tuple[str, ...], question: Question) -> list[str] | Refusal:
+    def _holders(
+        self, references: tuple[str, ...], question: Question, seated: tuple[str, ...] = ()
+    ) -> list[str] | Refusal:
         """Who of the principals of a shared task is here and can be asked, by id."""
         named = [f"{kind}:{name}" for kind, name in self._principals(references)]
         unknown = [name for name in named if name not in self.principals()]
         if unknown:
             return Refusal("NoApproverFound", f"the directory does not have {', '.join(unknown)}")
-        barred = {question.requester, *question.without}
+        barred = {question.requester, *question.without, *seated}
         people = {person for name in named for person in self._pool(name)[1]} - barred
         others = " and those who decided before" if question.without else ""
+        others += " and those with another part of this step" if seated else ""
         nobody = f"none of {', '.join(named)} can decide but the requester{others}"
         return sorted(people) or Refusal("NoApproverFound", nobody)
 

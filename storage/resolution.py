@@ -83,8 +83,7 @@ async def _answer(
             question = Question(source, about, without, limit, current=current)
             return await approvers.above(question, user)
         case AskCandidates(_, references, without, seated):
-            never = (about.requester, *without, *seated)
-            return await _candidates(source, references, never, about.at)
+            return await _candidates(source, references, about, without, seated)
         case AskApprover(_, reference, without, limit, keep, fixed):
             question = Question(source, about, without, limit, current=current)
             return await approvers.approver(question, reference, take_turn, keep, fixed)
@@ -127,13 +126,18 @@ async def explain(source: Source, reference: str, about: About) -> Answer:
 
 
 async def _candidates(
-    source: Source, references: tuple[str, ...], without: tuple[str, ...], at: datetime
+    source: Source,
+    references: tuple[str, ...],
+    about: About,
+    without: tuple[str, ...],
+    seated: tuple[str, ...],
 ) -> Answer:
-    found = await _pool(source, references, at)
+    found = await _pool(source, references, about.at)
     if isinstance(found, Refusal):
         return Answer(refusal=found)
-    if not await directory.anybody(source, at, found.people, found.roles, without):
-        return found.nobody_but(without)
+    never = (about.requester, *without, *seated)
+    if not await directory.anybody(source, about.at, found.people, found.roles, never):
+        return found.nobody_but(without, seated)
     return Answer(assignment=Assignment(candidates=found.named, chain=found.chain))
 
 
@@ -144,7 +148,7 @@ async def _holders(source: Source, references: tuple[str, ...], about: About) ->
     without = (about.requester,)
     held = await directory.holders(source, about.at, found.people, found.roles, without)
     if not held:
-        return found.nobody_but(without)
+        return found.nobody_but()
     candidates = tuple(f"user:{name}" for name in held)
     return Answer(assignment=Assignment(candidates=candidates, chain=found.chain))
 
@@ -174,8 +178,9 @@ class _Pool:
             for kind, name in self.principals
         )
 
-    def nobody_but(self, without: tuple[str, ...]) -> Answer:
-        others = " and those with another part in it" if len(without) > 1 else ""
+    def nobody_but(self, without: tuple[str, ...] = (), seated: tuple[str, ...] = ()) -> Answer:
+        others = " and those who decided before" if without else ""
+        others += " and those with another part of this step" if seated else ""
         return refused(f"none of {', '.join(self.named)} can decide but the requester{others}")
 
 

@@ -114,8 +114,8 @@ class Office:
                 return Answer(employee=self._employee(about.requester, about.at, height))
             case AskManager(_, user, without, limit):
                 return _Asked(self, about, without, limit).above(user)
-            case AskCandidates(_, references, without):
-                return self._pool(references, about, without, candidates=True)
+            case AskCandidates(_, references, without, seated):
+                return self._pool(references, about, (*without, *seated), candidates=True)
             case AskHolders(_, references, True):
                 return self._pool(references, about, (), candidates=False)
             case AskHolders(_, references):

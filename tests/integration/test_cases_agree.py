@@ -92,7 +92,8 @@ def _ask(random: Random, org: Directory) -> Ask:
         case 0:
             return AskManager("s", random.choice(people), without, limit_or_none)
         case 1:
-            return AskCandidates("s", some, without)
+            seated = tuple(random.sample(people, random.choice((0, 0, 1, 2))))
+            return AskCandidates("s", some, without, seated)
         case 2:
             pool = random.random() < 0.5
             return AskHolders("s", some if pool else some[:1], pool)

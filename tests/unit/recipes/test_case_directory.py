@@ -1,5 +1,6 @@
 """The directory of cases: whom it gives by which rules, and who may decide what it gave."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -132,6 +133,14 @@ def test_who_decided_before_is_treated_as_the_requester() -> None:
     assert "and those who decided before" in refusal(org, three)[1]
     pool = AskCandidates("s", ("role:team",), without=("a", "b", "c"))
     assert "and those who decided before" in refusal(org, pool)[1]
+
+
+def test_who_has_another_part_of_the_step_is_nobody_in_its_pool() -> None:
+    org = house()
+    pool = AskCandidates("s", ("role:team",), ("a",), seated=("b", "c"))
+    said = refusal(org, pool)[1]
+    assert said.endswith("those who decided before and those with another part of this step")
+    assert given(org, replace(pool, seated=("b",))).candidates == ("role:team",)
 
 
 def test_up_the_line_until_a_limit_covers_it() -> None:
