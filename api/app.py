@@ -24,6 +24,7 @@ from api import (
     recipes,
     requests,
     schemas,
+    simulation,
     tasks,
 )
 from api.auth import tokens
@@ -110,6 +111,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         decisions,
         incidents,
         recipes,
+        simulation,
         org,
         mirror,
         delegations,

@@ -57,9 +57,9 @@ async def publish_recipe(request: Request) -> Response:
     pool = services(request).pool
     source = await request.body()
     try:
-        found = await _parsed(source, _file_name(request), await recipes.principals(pool, source))
+        found = await parsed(source, _file_name(request), await recipes.principals(pool, source))
     except parse.RecipeInvalid as error:
-        raise _invalid(error) from None
+        raise recipe_invalid(error) from None
     text = _text(source)
     at = await commands.now(pool)
     item = recipes.Publication(found.recipe, text, found.sha256, actor, at)
@@ -71,7 +71,7 @@ async def publish_recipe(request: Request) -> Response:
             f"{recipe.workflow} version {recipe.version} is published with other contents;"
             f" a published version never changes: use version {recipe.version + 1}",
         )
-    shown = await _shown(pool, recipe.workflow, recipe.version)
+    shown = await version_shown(pool, recipe.workflow, recipe.version)
     location = f"/v1/recipes/{recipe.workflow}/versions/{recipe.version}"
     warnings = [asdict(problem) for problem in found.warnings]
     status = 201 if came == "published" else 200
@@ -79,7 +79,7 @@ async def publish_recipe(request: Request) -> Response:
     return answer(told, status, {"Location": location})
 
 
-async def _parsed(source: bytes, file: str | None, known: frozenset[str]) -> parse.Parsed:
+async def parsed(source: bytes, file: str | None, known: frozenset[str]) -> parse.Parsed:
     """Beside the event loop: judging a hostile file of 256 KiB can take seconds."""
     return await asyncio.to_thread(parse.parse, source, file, known)
 
@@ -93,7 +93,7 @@ async def check_recipe(request: Request) -> Response:
     source = await request.body()
     known = await recipes.principals(services(request).pool, source)
     try:
-        found = await _parsed(source, _file_name(request), known)
+        found = await parsed(source, _file_name(request), known)
     except parse.RecipeInvalid as error:
         problems = [asdict(problem) for problem in error.problems]
         return answer(
@@ -130,13 +130,13 @@ async def list_recipes(request: Request, limit: Limit = 50, cursor: Cursor = Non
 async def show_recipe(request: Request, name: Name) -> Response:
     """The version that a submission takes: the highest that is not disabled."""
     await caller_of(request)
-    return answer(await _shown(services(request).pool, name, None))
+    return answer(await version_shown(services(request).pool, name, None))
 
 
 @router.get("/{name}/versions/{version}", response_model=schemas.RecipeShown, summary="One version")
 async def show_version(request: Request, name: Name, version: Version) -> Response:
     await caller_of(request)
-    return answer(await _shown(services(request).pool, name, version))
+    return answer(await version_shown(services(request).pool, name, version))
 
 
 @router.post(
@@ -151,10 +151,10 @@ async def disable_version(request: Request, name: Name, version: Version) -> Res
     actor = authorize(caller, "switch", House())
     body = await read(request, bodies.DisableBody)
     pool = services(request).pool
-    await _shown(pool, name, version)
+    await version_shown(pool, name, version)
     at = await commands.now(pool)
     await recipes.disable(pool, name, version, reason=body.reason, actor=actor, at=at)
-    return answer(await _shown(pool, name, version))
+    return answer(await version_shown(pool, name, version))
 
 
 @router.post(
@@ -167,12 +167,12 @@ async def enable_version(request: Request, name: Name, version: Version) -> Resp
     caller = await caller_of(request)
     actor = authorize(caller, "switch", House())
     pool = services(request).pool
-    await _shown(pool, name, version)
+    await version_shown(pool, name, version)
     await recipes.enable(pool, name, version, actor=actor, at=await commands.now(pool))
-    return answer(await _shown(pool, name, version))
+    return answer(await version_shown(pool, name, version))
 
 
-async def _shown(source: Source, name: str, version: int | None) -> dict[str, Json]:
+async def version_shown(source: Source, name: str, version: int | None) -> dict[str, Json]:
     row = await recipes.show(source, name, version)
     if row is None and version is not None:
         known = await recipes.versions(source, name)
@@ -198,7 +198,7 @@ def _text(source: bytes) -> str:
     return text
 
 
-def _invalid(error: parse.RecipeInvalid) -> errors.Problem:
+def recipe_invalid(error: parse.RecipeInvalid) -> errors.Problem:
     found = [asdict(problem) for problem in error.problems]
     wrong = sum(problem["severity"] == "error" for problem in found)
     return errors.Problem(

@@ -50,7 +50,7 @@ async def submit(
         recipe = await house.catalogue.recipe(connection, body.workflow, found["version"], sha256)
         # As the relay will read them if it is to start the workflow: both must start the same one.
         inputs: dict[str, Json] = jsonb.kept(body.inputs)
-        _check_inputs(recipe, inputs)
+        check_inputs(recipe, inputs)
         state = _initial(recipe, caller, inputs, sha256, found["now"])
         item = requests.Submission(
             id=UUID(state.request_id),
@@ -106,7 +106,7 @@ def _check_recipe(body: bodies.Submission, found: asyncpg.Record) -> None:
         )
 
 
-def _check_inputs(recipe: Recipe, inputs: dict[str, Json]) -> None:
+def check_inputs(recipe: Recipe, inputs: dict[str, Json]) -> None:
     problems = [
         {"pointer": "/inputs" + problem.pointer, "message": problem.message}
         for problem in recipe_inputs.validate(recipe, inputs)

@@ -20,6 +20,7 @@ from cli import (
     recipes,
     requests,
     serve,
+    simulate,
     tasks,
     token,
 )
@@ -49,6 +50,7 @@ app.command()(reassign.reassign)
 app.command()(explain.explain)
 app.add_typer(requests.app, name="request")
 app.add_typer(incidents.app, name="incident")
+recipes.app.command("simulate")(simulate.simulate)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(delegations.app, name="delegation")
 org.app.add_typer(mirror.app, name="mirror")

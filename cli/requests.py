@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -73,8 +74,7 @@ def submit(
 
     A VALUE that is JSON (5, true, ["a"]) is taken as that, anything else as text.
     """
-    given = given_inputs(values or [], inputs_file)
-    given |= dict(_pair(item, literal=True) for item in inputs or [])
+    given = given_inputs(values or [], inputs_file, inputs or [])
     body: dict[str, object] = {"workflow": workflow, "inputs": given}
     if version is not None:
         body["version"] = version
@@ -363,10 +363,12 @@ def _as_texts(failure: Failure, values: list[str]) -> str | None:
     return " ".join(f"--input {shlex.quote(value)}" for value in texts) or None
 
 
-def given_inputs(values: list[str], path: Path | None) -> dict[str, Any]:
-    """Inputs from NAME=VALUE, JSON where it is some, and from a file. Failure if they are none."""
+def given_inputs(values: list[str], path: Path | None, texts: Sequence[str] = ()) -> dict[str, Any]:
+    """Inputs from a file, from NAME=VALUE, JSON where it is some, and from NAME=TEXT. Failure if they
+    are none."""
     given = _from_file(path) if path else {}
-    return given | dict(_pair(item, literal=False) for item in values)
+    given |= dict(_pair(item, literal=False) for item in values)
+    return given | dict(_pair(item, literal=True) for item in texts)
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "reassign",
         "recipes",
         "requests",
+        "simulate",
         "tasks",
     ):
         monkeypatch.setattr(f"cli.{module}.connect", connect)

@@ -1,0 +1,81 @@
+"""The bodies of simulations and backtests: see `bodies`."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.bodies import Inputs, PersonId, Text
+from api.http import Moment
+from recipes.model import Json
+from recipes.supposed import Deed
+
+_LEAVE = """\
+workflow: leave_request
+version: 4
+steps:
+  - id: manager_approval
+    approver: "{{ employee.manager }}"
+    timeout: 24h
+    on_timeout: escalate
+"""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _example(**values: Json) -> ConfigDict:
+    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
+
+
+class SupposedDecision(_Strict):
+    """Tasks of that `step`, `branch` and person `who` (left out: any) are decided so, `after` a
+    duration (`2h`) since they opened; `wait` lets time pass, so that timeouts come. Of several that
+    fit a task the first counts."""
+
+    decision: Deed
+    step: Text | None = None
+    branch: Text | None = None
+    who: PersonId | None = None
+    after: Annotated[str, Field(max_length=40)] | None = None
+    comment: Text | None = None
+
+
+class SimulationBody(_Strict):
+    """Who (`requester`, default: I) submits which `inputs`, when (`at`, default: now), and what
+    becomes of the tasks: where none of `decisions` fits, `otherwise`."""
+
+    model_config = _example(
+        inputs={"days": 20},
+        requester="alice",
+        at="2026-03-02T09:00:00Z",
+        decisions=[{"step": "manager_approval", "decision": "approve", "after": "2h"}],
+        otherwise="approve",
+    )
+    inputs: Inputs = Field(default_factory=dict)
+    requester: PersonId | None = None
+    at: Moment | None = None
+    decisions: Annotated[list[SupposedDecision], Field(max_length=100)] = []
+    otherwise: Deed = "approve"
+
+
+RecipeText = Annotated[str, Field(max_length=512 * 1024)]
+
+
+class DraftSimulationBody(SimulationBody):
+    """The same of a `recipe` that need not be published: its YAML. `file`: what problems call it."""
+
+    model_config = _example(recipe=_LEAVE, inputs={"days": 20}, requester="alice")
+    recipe: RecipeText
+    file: Annotated[str, Field(max_length=200)] | None = None
+
+
+class BacktestBody(_Strict):
+    """A `recipe` as YAML, against the newest `limit` requests of its workflow that were submitted
+    `since` then (default: ever)."""
+
+    model_config = _example(recipe=_LEAVE, since="2026-01-01T00:00:00Z", limit=200)
+    recipe: RecipeText
+    file: Annotated[str, Field(max_length=200)] | None = None
+    since: Moment | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200

@@ -1,0 +1,169 @@
+"""The shapes of what is told of recipes without a live request: see `schemas`."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from api.schemas import ExplainedHop, Incident
+from recipes.model import Json
+from recipes.state import RequestState
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _example(**values: Json) -> ConfigDict:
+    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
+
+
+_HOP: dict[str, Json] = {
+    "rule": "person",
+    "user": "bob",
+    "role": None,
+    "turn": None,
+    "delegation": None,
+    "text": "Bob Tanaka is asked for",
+}
+_TASK: dict[str, Json] = {
+    "branch": None,
+    "level": 0,
+    "assignee": "bob",
+    "candidates": [],
+    "could_decide": [],
+    "role": None,
+    "on_behalf_of": None,
+    "via": [],
+    "chain": [_HOP],
+    "opened_at": "2026-03-02T09:00:00Z",
+    "due_at": "2026-03-04T09:00:00Z",
+    "when_due": "escalate",
+    "comment_required": False,
+    "reminded_at": [],
+    "state": "decided",
+    "closed_at": "2026-03-02T11:00:00Z",
+    "why": None,
+    "decision": "approve",
+    "decided_by": "bob",
+}
+_PATH: list[Json] = [
+    {
+        "step": "auto_approve_short",
+        "name": None,
+        "type": "action",
+        "when": "days < 3",
+        "at": "2026-03-02T09:00:00Z",
+        "outcome": "skipped",
+        "completed_at": "2026-03-02T09:00:00Z",
+        "tasks": [],
+        "incidents": [],
+    },
+    {
+        "step": "manager_approval",
+        "name": None,
+        "type": "approval",
+        "when": None,
+        "at": "2026-03-02T09:00:00Z",
+        "outcome": "approved",
+        "completed_at": "2026-03-02T11:00:00Z",
+        "tasks": [_TASK],
+        "incidents": [],
+    },
+]
+
+
+class SimulatedTask(_Strict):
+    """Whom it asks and how that was found, when it is due and what would come `when_due`, and how it
+    ends. `could_decide`: the people of a shared task. `level` counts the escalations before it."""
+
+    branch: str | None
+    level: int
+    assignee: str | None
+    candidates: list[str]
+    could_decide: list[str]
+    role: str | None
+    on_behalf_of: str | None
+    via: list[str]
+    chain: list[ExplainedHop]
+    opened_at: datetime
+    due_at: datetime | None
+    when_due: str | None
+    comment_required: bool
+    reminded_at: list[datetime]
+    state: str
+    closed_at: datetime | None
+    why: str | None
+    decision: str | None
+    decided_by: str | None
+
+
+class SimulatedStep(_Strict):
+    """A step that the request comes to: `skipped` where its `when` is false; `outcome` is null while
+    it waits."""
+
+    step: str
+    name: str | None
+    type: str
+    when: str | None
+    at: datetime
+    outcome: str | None
+    completed_at: datetime | None
+    tasks: list[SimulatedTask]
+    incidents: list[Incident]
+
+
+class Simulated(_Strict):
+    """What would become of the request. Where `state` is not final, `step`, `waiting_for` and
+    `incidents` say why. `unused` are pointers to supposed decisions that fitted no task; `stopped`:
+    it came to no end in 1,000 moves."""
+
+    model_config = _example(
+        workflow="leave_request",
+        version=3,
+        requester="alice",
+        at="2026-03-02T09:00:00Z",
+        state="approved",
+        reason="approved",
+        ended_at="2026-03-02T11:00:00Z",
+        deadline_at=None,
+        step=None,
+        path=_PATH,
+        not_reached=["hr_and_grandboss"],
+        waiting_for=[],
+        incidents=[],
+        unused=[],
+        stopped=False,
+    )
+    workflow: str
+    version: int
+    requester: str
+    at: datetime
+    state: RequestState
+    reason: str | None
+    ended_at: datetime | None
+    deadline_at: datetime | None
+    step: str | None
+    path: list[SimulatedStep]
+    not_reached: list[str]
+    waiting_for: list[str]
+    incidents: list[Incident]
+    unused: list[str]
+    stopped: bool
+
+
+class RecipeChange(_Strict):
+    """One thing that differs: at `place`, as a recipe's author would name it, such as
+    `steps.manager_approval.timeout`. `kind` is `added`, `removed`, `changed` or `moved`."""
+
+    model_config = _example(
+        place="steps.manager_approval.timeout",
+        kind="changed",
+        text="2d becomes 1d",
+        **{"from": "2d", "to": "1d"},
+    )
+    place: str
+    kind: str
+    text: str
+    before: Any
+    after: Any
