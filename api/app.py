@@ -26,6 +26,7 @@ from api import (
     schemas,
     simulation,
     tasks,
+    versions,
 )
 from api.auth import tokens
 from api.catalogue import Catalogue
@@ -112,6 +113,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         incidents,
         recipes,
         simulation,
+        versions,
         org,
         mirror,
         delegations,

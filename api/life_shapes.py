@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import ExplainedHop, Incident
 from recipes.model import Json
@@ -153,17 +153,32 @@ class Simulated(_Strict):
 
 
 class RecipeChange(_Strict):
-    """One thing that differs: at `place`, as a recipe's author would name it, such as
-    `steps.manager_approval.timeout`. `kind` is `added`, `removed`, `changed` or `moved`."""
+    """One thing that differs, at `place`, as a recipe's author would name it: `steps.boss.timeout`.
+    `kind` is `added`, `removed`, `changed` or `moved`; `text` says it in words."""
 
-    model_config = _example(
-        place="steps.manager_approval.timeout",
-        kind="changed",
-        text="2d becomes 1d",
-        **{"from": "2d", "to": "1d"},
-    )
     place: str
     kind: str
     text: str
-    before: Any
-    after: Any
+    before: Any = Field(alias="from")
+    after: Any = Field(alias="to")
+
+
+class RecipeDiff(_Strict):
+    """What differs by meaning; nothing if two versions mean the same."""
+
+    model_config = _example(
+        **{"workflow": "leave_request", "from": 3, "to": 4},
+        changes=[
+            {
+                "place": "steps.manager_approval.timeout",
+                "kind": "changed",
+                "text": "2d becomes 1d",
+                "from": "2d",
+                "to": "1d",
+            }
+        ],
+    )
+    workflow: str
+    before: int = Field(alias="from")
+    after: int = Field(alias="to")
+    changes: list[RecipeChange]

@@ -15,7 +15,7 @@ from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from recipes import parse
 from recipes.model import Json
-from storage import commands, recipes
+from storage import commands, recipes, requests
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
@@ -118,11 +118,14 @@ async def check_recipe(request: Request) -> Response:
 
 @router.get("", response_model=schemas.RecipePage, summary="List recipes")
 async def list_recipes(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """Workflows by name, each with the version that a submission takes."""
+    """Workflows by name, each with the version that a submission takes, and how many requests are
+    in flight on which version."""
     await caller_of(request)
     after: str = "" if cursor is None else read_cursor(cursor, "text")[0]
-    found = await recipes.current(services(request).pool, after, limit + 1)
-    items = [views.recipe_summary(row) for row in found]
+    pool = services(request).pool
+    found = await recipes.current(pool, after, limit + 1)
+    flying = await requests.in_flight(pool, [row["workflow"] for row in found])
+    items = [views.recipe_summary(row) | {"in_flight": flying[row["workflow"]]} for row in found]
     return page(items, limit, lambda item: [item["workflow"]])
 
 

@@ -74,13 +74,21 @@ async def list_requests(
 ) -> Response:
     """Requests that concern me (all of them for administrators and auditors), newest first."""
     caller = await caller_of(request)
+    wanted = requests.Filter(state, workflow, requester, q, incident)
+    return await listed(services(request).pool, caller, wanted, limit, cursor)
+
+
+async def listed(
+    source: Source, caller: Caller, wanted: requests.Filter, limit: int, cursor: str | None
+) -> Response:
+    """A page of the requests that the caller may see, newest first."""
     before = _LAST if cursor is None else tuple(read_cursor(cursor, "time", "uuid"))
     if before[0] is None:
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
     found = await requests.newest(
-        services(request).pool,
+        source,
         caller.id,
-        requests.Filter(state, workflow, requester, q, incident),
+        wanted,
         limit + 1,
         (before[0], before[1]),
         everything=caller.sees_all,

@@ -421,8 +421,14 @@ class RecipeSummary(_Strict):
     disabled: Disabled | None
 
 
+class RecipeListed(RecipeSummary):
+    """`in_flight`: how many requests are not final, by their version."""
+
+    in_flight: dict[int, int]
+
+
 class RecipePage(_Strict):
-    items: list[RecipeSummary]
+    items: list[RecipeListed]
     next_cursor: str | None
 
 

@@ -23,6 +23,7 @@ from cli import (
     simulate,
     tasks,
     token,
+    versions,
 )
 from cli.output import Exit, Failure, fail, write
 from settings import SettingsInvalid
@@ -51,6 +52,8 @@ app.command()(explain.explain)
 app.add_typer(requests.app, name="request")
 app.add_typer(incidents.app, name="incident")
 recipes.app.command("simulate")(simulate.simulate)
+recipes.app.command("diff")(versions.diff)
+recipes.app.command("requests")(versions.in_flight)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(delegations.app, name="delegation")
 org.app.add_typer(mirror.app, name="mirror")

@@ -108,12 +108,13 @@ def list_recipes(
         write_json(found)
         return
     table(
-        ("workflow", "version", "versions", "title", "published (UTC)", "by", ""),
+        ("workflow", "version", "versions", "in flight", "title", "published (UTC)", "by", ""),
         (
             (
                 item["workflow"],
                 item["version"],
                 _versions(item),
+                _in_flight(item),
                 item["title"],
                 at(item["published_at"]),
                 item["published_by"],
@@ -133,6 +134,15 @@ def _versions(item: dict[str, Any]) -> Text:
         found += Text(", " if found else "")
         found += Text(f"{number} (disabled)" if off else str(number), style="red" if off else "")
     return found
+
+
+def _in_flight(item: dict[str, Any]) -> str | None:
+    """How many requests are in flight, and on which versions if there are several to be on."""
+    flying: dict[str, int] = item["in_flight"]
+    if len(item["versions"]) == 1:
+        return str(sum(flying.values())) if flying else None
+    newest = sorted(flying.items(), key=lambda pair: -int(pair[0]))
+    return ", ".join(f"{count} on v{number}" for number, count in newest) or None
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Requests: submit, show, list. Only a request's workflow changes its row afterwards."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -139,13 +140,14 @@ async def lock(source: Source, request_id: UUID, person: str) -> asyncpg.Record 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which requests a list holds; None is any. `text` is looked for in titles, in any case;
-    `incident` is whether people are needed."""
+    `incident` is whether people are needed; `version` leaves those alone that are in flight on it."""
 
     state: str | None = None
     workflow: str | None = None
     requester: str | None = None
     text: str | None = None
     incident: bool | None = None
+    version: int | None = None
 
 
 # {need} is written into the text: as a parameter the planner would not see the partial index.
@@ -153,6 +155,7 @@ _MATCHES = """
 {need}($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
 AND ($4::text IS NULL OR r.requester = $4)
 AND ($5::text IS NULL OR r.title ILIKE $5)
+AND ($9::int IS NULL OR (r.version = $9 AND r.finalized_at IS NULL))
 AND (r.created_at, r.id) < ($6, $7)"""
 _NEWEST = "ORDER BY r.created_at DESC, r.id DESC LIMIT $8"
 
@@ -220,7 +223,22 @@ async def newest(
         None if wanted.text is None else f"%{_literal(wanted.text)}%",
         *before,
         limit,
+        wanted.version,
     )
+
+
+IN_FLIGHT = """
+SELECT workflow, version, count(*) AS requests FROM requests
+ WHERE workflow = ANY($1::text[]) AND finalized_at IS NULL GROUP BY workflow, version
+"""
+
+
+async def in_flight(source: Source, workflows: Sequence[str]) -> dict[str, dict[int, int]]:
+    """How many requests of each workflow are in flight, by version; versions without any are not there."""
+    found: dict[str, dict[int, int]] = {name: {} for name in workflows}
+    for row in await source.fetch(IN_FLIGHT, workflows):
+        found[row["workflow"]][row["version"]] = row["requests"]
+    return found
 
 
 def _literal(text: str) -> str:

@@ -27,6 +27,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "requests",
         "simulate",
         "tasks",
+        "versions",
     ):
         monkeypatch.setattr(f"cli.{module}.connect", connect)
     return fake

@@ -133,11 +133,12 @@ def test_why_a_task_was_closed_that_nobody_decided(
 
 
 def test_what_recipes_say(api: FakeApi, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    item = {
+    item: dict[str, Any] = {
         "workflow": "leave",
         "version": 2,
         "versions": [3, 2, 1],
         "disabled_versions": [3],
+        "in_flight": {},
         "title": None,
         "published_at": "2026-11-21T02:55:00Z",
         "published_by": "root",

@@ -1,0 +1,106 @@
+"""`countersign recipe diff` and `recipe requests`: what versions differ in, what is in flight on one."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.client import Api, As, Role, Url, connect
+from cli.output import AsJson, Failure, Ids, at, say, table, write_ids, write_json
+from cli.recipes import Name, Version, read
+
+if TYPE_CHECKING:  # a recipe's parts take long to import
+    from recipes.model import Recipe
+
+_PUBLISHED = re.compile(r"([a-z][a-z0-9_]{0,62})(?:@([1-9][0-9]{0,9}))?")
+
+
+def diff(
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="A file, WORKFLOW@VERSION, or WORKFLOW in use.")
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same.")],
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what two recipes differ in, by meaning. Two files are compared offline."""
+    from recipes.difference import differences
+
+    api: Api | None = None
+    recipes: list[Recipe] = []
+    for place in (old, new):
+        if _PUBLISHED.fullmatch(place):
+            api = api or connect(url, as_person, role)
+        recipes.append(_recipe(place, api))
+    changes = [
+        {
+            "place": change.place,
+            "kind": change.kind,
+            "text": change.text,
+            "from": change.before,
+            "to": change.after,
+        }
+        for change in differences(*recipes)
+    ]
+    if as_json:
+        write_json(changes)
+        return
+    if not changes:
+        say("they mean the same")
+        return
+    table(
+        ("place", "", "difference"),
+        ((change["place"], change["kind"], change["text"]) for change in changes),
+        wraps=("place", "difference"),
+    )
+
+
+def _recipe(place: str, api: Api | None) -> "Recipe":
+    """A recipe from a file, or as it was published. Failure with all problems of a file."""
+    from cli.authoring import problem_text
+    from recipes.parse import parse
+    from recipes.problems import RecipeInvalid
+
+    match = _PUBLISHED.fullmatch(place)
+    if match is not None and api is not None:
+        name, version = match.groups()
+        path = f"/v1/recipes/{name}" + (f"/versions/{version}" if version else "")
+        return parse(api.get(path)["source"], place).recipe
+    source = read(Path(place))
+    try:
+        return parse(source, place).recipe
+    except RecipeInvalid as error:
+        told = [problem_text(problem, source) for problem in error.problems]
+        raise Failure(f"{place} is not a valid recipe", details=told) from None
+
+
+def in_flight(
+    workflow: Name,
+    version: Version,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    ids: Ids = False,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the requests in flight on a version, of which you may see, newest first."""
+    path = f"/v1/recipes/{workflow}/versions/{version}/requests"
+    found = list(connect(url, as_person, role).items(path, limit))
+    if as_json:
+        write_json(found)
+        return
+    if ids:
+        write_ids(found)
+        return
+    table(
+        ("request", "title", "requester", "step", "submitted (UTC)"),
+        (
+            (item["id"], item["title"], item["requester"], item["step"], at(item["created_at"]))
+            for item in found
+        ),
+        least=("requester",),
+    )

@@ -1,0 +1,199 @@
+"""What differs between two versions of a recipe, by meaning: steps and branches by their ids, inputs by
+their names, each key spelled as a recipe spells it. Comments, order of keys and other ways to write
+the same leave no trace.
+
+Whatever the recipe's tree holds is compared, also what it is given later: a field that has no spelling
+of its own here is told as it is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from difflib import SequenceMatcher
+from typing import Literal
+
+from pydantic_core import to_json
+
+from recipes import calendar
+from recipes.model import (
+    ActionStep,
+    Ballot,
+    Json,
+    Level,
+    Quorum,
+    Recipe,
+    Reminder,
+    Step,
+)
+
+_DERIVED = frozenset({"workflow", "version", "steps", "inputs", "implied", "employee_paths"})
+"""Fields that are told otherwise, or follow from others."""
+_LONGEST = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs, at `place`, such as `steps.boss.timeout`. None is nothing there."""
+
+    place: str
+    kind: Literal["added", "removed", "changed", "moved"]
+    before: Json
+    after: Json
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        if self.kind == "moved":
+            return f"comes {self.after}, came {self.before}"
+        if self.kind == "added":
+            return f"is new: {_short(self.after)}"
+        if self.kind == "removed":
+            return f"is gone: {_short(self.before)}"
+        return f"{_short(self.before)} becomes {_short(self.after)}"
+
+
+def differences(old: Recipe, new: Recipe) -> tuple[Change, ...]:
+    """Every difference, in the order in which recipes are written: keys, inputs, steps."""
+    return (
+        *_compared("", _keys(old), _keys(new)),
+        *_compared("inputs", _inputs(old), _inputs(new)),
+        *_steps(old.steps, new.steps),
+    )
+
+
+def spelled(step: Step) -> dict[str, Json]:
+    """A step as a recipe spells it, but for its id; branches by their ids."""
+    if isinstance(step, ActionStep):
+        return _keys(step, "id")
+    own = _keys(step, "id", "ballots")
+    if step.type == "approval":
+        if step.ballots[0].approvers is None:
+            del own["quorum"]  # one seat
+        return own | ballot(step.ballots[0])
+    return own | {"branches": {each.id: ballot(each) for each in step.ballots}}
+
+
+def ballot(each: Ballot) -> dict[str, Json]:
+    """Whom to ask and what happens meanwhile, as a recipe spells it, but for its id."""
+    levels = each.levels
+    found = _keys(each, "id", "levels")
+    if levels:
+        found["timeout"] = calendar.text(levels[0].after)
+        found["on_timeout"] = on_timeout(levels)
+    return found
+
+
+def on_timeout(levels: Sequence[Level]) -> Json:
+    """One action, or the list of levels with their times where these differ from the first."""
+    told: list[Json] = [
+        _action(level)
+        if level.after == levels[0].after
+        else {"after": calendar.text(level.after), "action": _action(level)}
+        for level in levels
+    ]
+    return told[0] if len(told) == 1 else told
+
+
+# --- two trees side by side ----------------------------------------------------------------------
+
+
+def _compared(place: str, old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Change]:
+    for name in dict.fromkeys((*old, *new)):
+        where = f"{place}.{name}" if place else name
+        if name not in new:
+            yield Change(where, "removed", old[name], None)
+        elif name not in old:
+            yield Change(where, "added", None, new[name])
+        elif isinstance(old[name], dict) and isinstance(new[name], dict):
+            yield from _compared(where, old[name], new[name])
+        elif old[name] != new[name]:
+            yield Change(where, "changed", old[name], new[name])
+
+
+def _steps(old: Sequence[Step], new: Sequence[Step]) -> Iterator[Change]:
+    before = {step.id: step for step in old}
+    after = {step.id: step for step in new}
+    for step in old:
+        if step.id not in after:
+            yield Change(f"steps.{step.id}", "removed", spelled(step), None)
+    moved = _moved([s.id for s in old if s.id in after], [s.id for s in new if s.id in before])
+    for step in new:
+        place = f"steps.{step.id}"
+        if step.id not in before:
+            position = _position(new, step.id)
+            yield Change(place, "added", None, {"comes": position, **spelled(step)})
+            continue
+        if step.id in moved:
+            yield Change(place, "moved", _position(old, step.id), _position(new, step.id))
+        yield from _compared(place, spelled(before[step.id]), spelled(step))
+
+
+def _moved(old: list[str], new: list[str]) -> set[str]:
+    """Those of the same ids that have changed places with others; as few as explain it."""
+    blocks = SequenceMatcher(a=old, b=new, autojunk=False).get_matching_blocks()
+    stayed = {old[block.a + offset] for block in blocks for offset in range(block.size)}
+    return set(old) - stayed
+
+
+def _position(steps: Sequence[Step], step_id: str) -> str:
+    ids = [step.id for step in steps]
+    index = ids.index(step_id)
+    return "first" if index == 0 else f"after {ids[index - 1]}"
+
+
+# --- how a recipe spells it ----------------------------------------------------------------------
+
+
+def _keys(node: Recipe | Step | Ballot, *without: str) -> dict[str, Json]:
+    """The fields of a node that say something, spelled."""
+    found: dict[str, Json] = {}
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if field.name in _DERIVED or field.name in without or value in (None, (), {}):
+            continue
+        found[field.name] = calendar.text(value) if field.name == "deadline" else _value(value)
+    return found
+
+
+def _value(value: Json) -> Json:
+    match value:
+        case tuple():
+            return [_value(item) for item in value]
+        case Quorum():
+            return quorum(value)
+        case Reminder():
+            return f"{calendar.text(value.seconds)}{' before' if value.before_due else ''}"
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return asdict(value)
+        case _:
+            return value
+
+
+def quorum(wanted: Quorum) -> Json:
+    if wanted.kind == "percent":
+        return f"{wanted.value}%"
+    return wanted.value if wanted.kind == "count" else wanted.kind
+
+
+def _action(level: Level) -> str:
+    return level.action if level.to is None else f"{level.action}:{level.to}"
+
+
+def _inputs(recipe: Recipe) -> dict[str, Json]:
+    """The inputs by name, each with whether it is required; other keywords of the schema as they are."""
+    if recipe.inputs is None:
+        return dict.fromkeys(recipe.implied, "anything, required")
+    schema = dict(recipe.inputs)
+    required = schema.pop("required", [])
+    members = schema.pop("properties", {})
+    schema.pop("type", None)
+    found: dict[str, Json] = {}
+    for name in dict.fromkeys((*members, *required)):
+        member = members.get(name, True)
+        told = member if isinstance(member, dict) else {"allowed": member}
+        found[name] = {**told, "required": name in required}
+    return found | {f"({keyword})": value for keyword, value in schema.items()}
+
+
+def _short(value: Json) -> str:
+    text = value if isinstance(value, str) else to_json(value).decode()
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
