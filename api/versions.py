@@ -1,6 +1,6 @@
 """Versions of a recipe: what differs between two, and the requests that are in flight on one."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -12,6 +12,8 @@ from api.recipes import Name, Version, version_shown
 from api.requests import listed
 from api.services import Services, caller_of, services
 from api.tasks import Cursor, Limit
+from recipes.diagram import mermaid
+from recipes.diagram_svg import svg
 from recipes.difference import differences
 from recipes.model import Recipe
 from storage import requests
@@ -77,3 +79,45 @@ async def requests_of_version(
     await version_shown(house.pool, name, version)
     wanted = requests.Filter(workflow=name, version=version)
     return await listed(house.pool, caller, wanted, limit, cursor)
+
+
+_SVG: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The picture.",
+        "content": {"image/svg+xml": {"schema": {"type": "string"}}},
+    }
+}
+_MERMAID: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The flowchart.",
+        "content": {"text/vnd.mermaid": {"example": "flowchart TD"}},
+    }
+}
+# A picture may be opened by itself: nothing in it may run.
+_STILL = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+
+
+@router.get(
+    "/{name}/versions/{version}/diagram.svg",
+    response_class=Response,
+    responses=_SVG,
+    summary="A version as a picture",
+)
+async def diagram_svg(request: Request, name: Name, version: Version) -> Response:
+    """The steps from top to bottom, in the reader's dark or light mode; all of it is said in `desc`."""
+    await caller_of(request)
+    recipe = await recipe_of(services(request), name, version)
+    return Response(svg(recipe), headers=_STILL, media_type="image/svg+xml")
+
+
+@router.get(
+    "/{name}/versions/{version}/diagram.mmd",
+    response_class=Response,
+    responses=_MERMAID,
+    summary="A version as a Mermaid flowchart",
+)
+async def diagram_mermaid(request: Request, name: Name, version: Version) -> Response:
+    """For documents that draw Mermaid."""
+    await caller_of(request)
+    recipe = await recipe_of(services(request), name, version)
+    return Response(mermaid(recipe), media_type="text/vnd.mermaid")

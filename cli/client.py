@@ -64,6 +64,10 @@ class Api:
     def get(self, path: str, **parameters: object) -> Any:
         return self._call("GET", path, params=_given(parameters)).json()
 
+    def text(self, path: str) -> str:
+        """What is there as it stands, not as JSON."""
+        return self._call("GET", path).text
+
     def post(self, path: str, body: object, **headers: str) -> Any:
         return self._call("POST", path, json=body, headers=headers).json()
 

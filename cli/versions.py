@@ -1,4 +1,5 @@
-"""`countersign recipe diff` and `recipe requests`: what versions differ in, what is in flight on one."""
+"""`countersign recipe diff`, `requests`, `diagram`: what versions differ in, what is in flight on one,
+and a picture of it."""
 
 import re
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.client import Api, As, Role, Url, connect
-from cli.output import AsJson, Failure, Ids, at, say, table, write_ids, write_json
+from cli.output import AsJson, Exit, Failure, Ids, at, say, table, write, write_ids, write_json
 from cli.recipes import Name, Version, read
 
 if TYPE_CHECKING:  # a recipe's parts take long to import
@@ -104,3 +105,44 @@ def in_flight(
         ),
         least=("requester",),
     )
+
+
+def diagram(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A file, WORKFLOW@VERSION, or WORKFLOW in use.")
+    ],
+    kind: Annotated[str, typer.Option("--format", help="svg or mermaid.")] = "svg",
+    output: Annotated[Path | None, typer.Option(help="Where to. Default: stdout.")] = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+) -> None:
+    """Draw a recipe: SVG, or Mermaid for documents. A file is drawn offline."""
+    if kind not in ("svg", "mermaid"):
+        raise Failure(f"--format is svg or mermaid, not {kind}", code=Exit.USAGE)
+    match = _PUBLISHED.fullmatch(recipe)
+    if match is None:
+        drawn = _drawn(recipe, kind)
+    else:
+        api = connect(url, as_person, role)
+        name, version = match.groups()
+        number = version or api.get(f"/v1/recipes/{name}")["version"]
+        suffix = "svg" if kind == "svg" else "mmd"
+        drawn = api.text(f"/v1/recipes/{name}/versions/{number}/diagram.{suffix}")
+    if output is None:
+        write(drawn)
+        return
+    try:
+        output.write_text(drawn, encoding="utf-8")
+    except OSError as error:
+        told = f"{output} cannot be written: {error.strerror}"
+        raise Failure(told, code=Exit.USAGE) from None
+    say(f"drawn: {output}")
+
+
+def _drawn(file: str, kind: str) -> str:
+    from recipes.diagram import mermaid
+    from recipes.diagram_svg import svg
+
+    recipe = _recipe(file, None)
+    return svg(recipe) if kind == "svg" else mermaid(recipe)

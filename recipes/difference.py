@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from recipes import calendar
 from recipes.model import (
-    ActionStep,
+    ApprovalStep,
     Ballot,
     Json,
     Level,
@@ -62,7 +62,7 @@ def differences(old: Recipe, new: Recipe) -> tuple[Change, ...]:
 
 def spelled(step: Step) -> dict[str, Json]:
     """A step as a recipe spells it, but for its id; branches by their ids."""
-    if isinstance(step, ActionStep):
+    if not isinstance(step, ApprovalStep):
         return _keys(step, "id")
     own = _keys(step, "id", "ballots")
     if step.type == "approval":

@@ -52,6 +52,8 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("POST", "/v1/recipes/check"),
         ("POST", "/v1/recipes/simulate"),
         ("GET", "/v1/recipes/{name}/diff"),
+        ("GET", "/v1/recipes/{name}/versions/{version}/diagram.svg"),
+        ("GET", "/v1/recipes/{name}/versions/{version}/diagram.mmd"),
         ("GET", "/v1/recipes/{name}/versions/{version}/requests"),
         ("POST", "/v1/recipes/{name}/versions/{version}/simulate"),
         ("GET", "/v1/recipes"),

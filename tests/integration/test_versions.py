@@ -85,3 +85,17 @@ async def test_what_is_in_flight(house: House) -> None:
     assert await seen(2, "frank") == [other["id"], *mine]
     assert await seen(1, "bob") == [first.state.request_id]
     assert await seen(2, "erin") == []
+
+
+async def test_pictures(house: House) -> None:
+    path = "/v1/recipes/leave/versions/1/diagram"
+    picture = await house.get(f"{path}.svg", "alice")
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/svg+xml")
+    assert "default-src 'none'" in picture.headers["content-security-policy"]
+    assert '<title id="title">leave version 1</title>' in picture.text
+    text = await house.get(f"{path}.mmd", "alice")
+    assert text.headers["content-type"].startswith("text/vnd.mermaid")
+    assert text.text.startswith("flowchart TD\n")
+    for kind in ("svg", "mmd"):
+        missing = await house.get(f"/v1/recipes/leave/versions/7/diagram.{kind}", "alice")
+        assert missing.status_code == 404

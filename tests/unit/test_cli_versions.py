@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from cli import main
@@ -78,3 +79,23 @@ def test_the_list_counts_them(api: FakeApi, capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert "10 on v2, 3 on v1" in out
     assert "7" in out
+
+
+def test_a_picture(api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, picture = tmp_path / "w.v1.yaml", tmp_path / "w.svg"
+    file.write_text(OLD)
+    assert main.run(["recipe", "diagram", str(file), "--output", str(picture)]) == 0
+    assert picture.read_text().startswith("<svg ")
+    assert main.run(["recipe", "diagram", str(file), "--format", "mermaid"]) == 0
+    assert capsys.readouterr().out.startswith("flowchart TD")
+    assert main.run(["recipe", "diagram", str(file), "--format", "png"]) == Exit.USAGE
+    nowhere = str(tmp_path / "none" / "w.svg")
+    assert main.run(["recipe", "diagram", str(file), "--output", nowhere]) == Exit.USAGE
+    assert api.asked == []
+    api.answers["GET /v1/recipes/w"] = answer_json(200, {"version": 2})
+    api.answers["GET /v1/recipes/w/versions/2/diagram.mmd"] = httpx.Response(200, text="flowchart")
+    assert main.run(["recipe", "diagram", "w", "--format", "mermaid"]) == 0
+    api.answers["GET /v1/recipes/w/versions/1/diagram.svg"] = httpx.Response(200, text="<svg/>")
+    capsys.readouterr()
+    assert main.run(["recipe", "diagram", "w@1"]) == 0
+    assert capsys.readouterr().out == "<svg/>\n"

@@ -1,0 +1,203 @@
+"""A recipe as a picture: what there is to draw, and as Mermaid text. `diagram_svg` draws it by itself.
+
+The flow goes down, step after step. A step's `when` stands before it, with a way past it; from an
+approval ways lead out for a rejection and, where time can do that, for an expiry.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from recipes import calendar
+from recipes.difference import on_timeout, quorum, spelled
+from recipes.model import ActionStep, ApprovalStep, Ballot, Json, Recipe, Step
+
+End = Literal["Approved", "Rejected", "Expired"]
+_ACTIONS: dict[str, End] = {"approve": "Approved", "reject": "Rejected"}
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Something with a heading and lines below it."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step. `branches` are side by side in it; `out` are the ends it can lead to beside going on;
+    `ends`: it never goes on."""
+
+    id: str
+    box: Box
+    when: str | None
+    branches: tuple[Box, ...] = ()
+    out: tuple[End, ...] = ()
+    ends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What there is to draw. `description` says all of it in sentences, for those who can't see it."""
+
+    title: str
+    description: str
+    nodes: tuple[Node, ...]
+    deadline: str | None
+
+
+def chart(recipe: Recipe) -> Chart:
+    nodes = tuple(_node(step) for step in recipe.steps)
+    deadline = None if recipe.deadline is None else calendar.text(recipe.deadline)
+    title = f"{recipe.workflow} version {recipe.version}"
+    return Chart(title, _description(nodes, deadline), nodes, deadline)
+
+
+def mermaid(recipe: Recipe) -> str:
+    """A Mermaid flowchart."""
+    drawn = chart(recipe)
+    lines = [
+        "flowchart TD",
+        f"  accTitle: {_plain(drawn.title)}",
+        f"  accDescr: {_plain(drawn.description)}",
+        '  submitted(["Submitted"])',
+    ]
+    used: dict[End, None] = {}
+    before, label = ["submitted"], ""
+    for number, node in enumerate(drawn.nodes):
+        entry = f"step{number}"
+        ways: list[str] = []
+        if node.when is not None:
+            lines.append(f'  when{number}{{"{_quoted(node.when)}"}}')
+            lines += [f"  {each} --> when{number}" for each in before]
+            before, label = [f"when{number}"], "|yes|"
+            ways = [f"when{number} -- no"]
+        lines += _step_lines(entry, node)
+        lines += [f"  {each} -->{label} {entry}" for each in before]
+        label = ""
+        for end in node.out:
+            used[end] = None
+            lines.append(f"  {entry} -->|{end.lower()}| {end.lower()}")
+        before = ways if node.ends else [*ways, entry]
+    for each in before:
+        used["Approved"] = None
+        lines.append(f"  {each} --> approved")
+    if drawn.deadline is not None:
+        used["Expired"] = None
+        lines.append(f'  submitted -. "after {drawn.deadline}" .-> expired')
+    return "\n".join([*lines, *(f'  {end.lower()}(["{end}"])' for end in used)]) + "\n"
+
+
+def _step_lines(entry: str, node: Node) -> Iterator[str]:
+    text = "<br>".join(_quoted(line) for line in (node.box.title, *node.box.lines))
+    if not node.branches:
+        yield f'  {entry}["{text}"]'
+        return
+    yield f'  subgraph {entry}["{text}"]'
+    for number, branch in enumerate(node.branches):
+        inner = "<br>".join(_quoted(line) for line in (branch.title, *branch.lines))
+        yield f'    {entry}_{number}["{inner}"]'
+    yield "  end"
+
+
+def _quoted(text: str) -> str:
+    """Text within the quotes of a Mermaid label: whatever could end it or mean markup is an entity."""
+    special = '"#;<>&`|{}[]()\\'
+    return "".join(f"#{ord(c)};" if c in special else c for c in _plain(text))
+
+
+def _plain(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+# --- what a step says ----------------------------------------------------------------------------
+
+
+def _node(step: Step) -> Node:
+    title = step.name if step.name is not None else step.id
+    if isinstance(step, ActionStep):
+        end = _ACTIONS[step.action]
+        reason = () if step.reason is None else (step.reason,)
+        return Node(step.id, Box(title, reason), step.when, out=(end,), ends=True)
+    if not isinstance(step, ApprovalStep):
+        told = tuple(f"{key}: {_said(value)}" for key, value in spelled(step).items())
+        return Node(step.id, Box(title, told), step.when)
+    actions = {level.action for ballot in step.ballots for level in ballot.levels}
+    out: tuple[End, ...] = ("Rejected", "Expired") if "expire" in actions else ("Rejected",)
+    if step.type == "parallel":
+        boxes = tuple(Box(each.name or each.id, _ballot(each)) for each in step.ballots)
+        needed = (f"needs {quorum(step.quorum)} of {len(boxes)}",)
+        return Node(step.id, Box(title, needed), step.when, boxes, out)
+    [ballot] = step.ballots
+    needed = () if ballot.approvers is None else (f"needs {quorum(step.quorum)} of them",)
+    return Node(step.id, Box(title, (*_ballot(ballot), *needed)), step.when, out=out)
+
+
+def _ballot(ballot: Ballot) -> tuple[str, ...]:
+    """Whom it asks, and what happens while they don't answer, a line each."""
+    lines: list[str] = []
+    if ballot.candidates:
+        lines.append(f"asks any of {', '.join(map(_bare, ballot.candidates))}")
+    elif ballot.approvers is not None:
+        lines.append(f"asks each of {_bare(ballot.approvers)}")
+    else:
+        lines.append(f"asks {_bare(ballot.approver or '')}")
+    if ballot.authority is not None:
+        lines.append(
+            f"whose limit covers {ballot.authority.amount} {ballot.authority.currency.strip(chr(39))}"
+        )
+    if ballot.not_same_as:
+        lines.append(f"not who decided {', '.join(ballot.not_same_as)}")
+    if ballot.remind:
+        lines.append(f"reminds {_said(_reminders(ballot))}")
+    if ballot.levels:
+        told = on_timeout(ballot.levels)
+        actions = told if isinstance(told, list) else [told]
+        first = calendar.text(ballot.levels[0].after)
+        for number, action in enumerate(actions):
+            after = action["after"] if isinstance(action, dict) else first
+            what = action["action"] if isinstance(action, dict) else action
+            lines.append(f"{'after' if number == 0 else 'then after'} {after}: {what}")
+    if ballot.require_comment:
+        lines.append(f"comment needed to {' or '.join(ballot.require_comment)}")
+    return tuple(lines)
+
+
+def _reminders(ballot: Ballot) -> list[str]:
+    return [
+        f"{calendar.text(each.seconds)} before"
+        if each.before_due
+        else f"after {calendar.text(each.seconds)}"
+        for each in ballot.remind
+    ]
+
+
+def _bare(reference: str) -> str:
+    """A reference without the braces of a template that is nothing but an expression."""
+    text = reference.strip()
+    whole = text.startswith("{{") and text.endswith("}}") and text.count("{{") == 1
+    return text[2:-2].strip() if whole else text
+
+
+def _said(value: Json) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _description(nodes: tuple[Node, ...], deadline: str | None) -> str:
+    """The flow in sentences."""
+    told: list[str] = []
+    for number, node in enumerate(nodes, 1):
+        parts = [f"Step {number}, {node.box.title}"]
+        parts += [f"only when {node.when}"] if node.when is not None else []
+        parts += node.box.lines
+        parts += [f"{each.title}: {', '.join(each.lines)}" for each in node.branches]
+        ends = f"ends as {node.out[0].lower()}" if node.ends else None
+        out = " or ".join(end.lower() for end in node.out)
+        parts.append(ends or (f"may end as {out}" if out else "goes on"))
+        told.append("; ".join(parts) + ".")
+    if not nodes or not nodes[-1].ends or nodes[-1].when is not None:
+        told.append("After the last step the request is approved.")
+    if deadline is not None:
+        told.append(f"It expires {deadline} after its submission.")
+    return " ".join(told)
