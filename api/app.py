@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from typing_extensions import override
 
 from api import (
+    backtest,
     decisions,
     delegations,
     docs,
@@ -113,6 +114,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         incidents,
         recipes,
         simulation,
+        backtest,
         versions,
         org,
         mirror,

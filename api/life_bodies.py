@@ -78,4 +78,4 @@ class BacktestBody(_Strict):
     recipe: RecipeText
     file: Annotated[str, Field(max_length=200)] | None = None
     since: Moment | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+    limit: Annotated[int, Field(ge=1, le=500)] = 200

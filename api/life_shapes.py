@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -182,3 +183,100 @@ class RecipeDiff(_Strict):
     before: int = Field(alias="from")
     after: int = Field(alias="to")
     changes: list[RecipeChange]
+
+
+_ROUTE: dict[str, Json] = {
+    "state": "approved",
+    "steps": ["manager_approval approved", "hr approved"],
+    "asked": ["user:bob", "role:hr"],
+    "people": 2,
+}
+_SUMMARY: dict[str, Json] = {
+    "requests": 1,
+    "same": 0,
+    "refused": 0,
+    "route_changed": 1,
+    "state_changed": 0,
+    "approvers_added": 0,
+    "approvers_removed": 1,
+    "two_person_breaks": 1,
+    "new_incidents": 0,
+}
+_TRIED: dict[str, Json] = {
+    "request_id": "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
+    "title": "5 days of leave for Alice Moreau",
+    "requester": "alice",
+    "created_at": "2026-03-02T09:00:00Z",
+    "version": 3,
+    "same": False,
+    "route_changed": True,
+    "state_changed": False,
+    "two_person_break": True,
+    "added": [],
+    "removed": ["role:hr"],
+    "refused": [],
+    "new_incidents": [],
+    "before": _ROUTE,
+    "after": {
+        "state": "approved",
+        "steps": ["manager_approval approved", "hr skipped"],
+        "asked": ["user:bob"],
+        "people": 1,
+    },
+}
+
+
+class TriedRoute(_Strict):
+    """How a request goes through a version: its steps with how they end, whom it asks (`user:x`,
+    `role:y`), and how many `people` decide."""
+
+    state: RequestState
+    steps: list[str]
+    asked: list[str]
+    people: int
+
+
+class TriedRequest(_Strict):
+    """A past request through its own version (`before`) and the candidate (`after`; null if its inputs
+    are `refused`). `added` and `removed`: whom only one of them asks. `two_person_break`: two people
+    approved it, and now one or nobody would do. `new_incidents`: where it would get stuck."""
+
+    request_id: UUID
+    title: str
+    requester: str
+    created_at: datetime
+    version: int
+    same: bool
+    route_changed: bool
+    state_changed: bool
+    two_person_break: bool
+    added: list[str]
+    removed: list[str]
+    refused: list[str]
+    new_incidents: list[Incident]
+    before: TriedRoute
+    after: TriedRoute | None
+
+
+class BacktestSummary(_Strict):
+    """How many of the requests each thing happens to."""
+
+    requests: int
+    same: int
+    refused: int
+    route_changed: int
+    state_changed: int
+    approvers_added: int
+    approvers_removed: int
+    two_person_breaks: int
+    new_incidents: int
+
+
+class Backtest(_Strict):
+    """The newest requests first."""
+
+    model_config = _example(workflow="leave_request", version=4, summary=_SUMMARY, items=[_TRIED])
+    workflow: str
+    version: int
+    summary: BacktestSummary
+    items: list[TriedRequest]

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cli import (
+    backtest,
     decisions,
     delegations,
     dev,
@@ -52,6 +53,7 @@ app.command()(explain.explain)
 app.add_typer(requests.app, name="request")
 app.add_typer(incidents.app, name="incident")
 recipes.app.command("simulate")(simulate.simulate)
+recipes.app.command("backtest")(backtest.backtest)
 recipes.app.command("diff")(versions.diff)
 recipes.app.command("requests")(versions.in_flight)
 recipes.app.command("diagram")(versions.diagram)

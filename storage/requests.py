@@ -244,3 +244,18 @@ async def in_flight(source: Source, workflows: Sequence[str]) -> dict[str, dict[
 def _literal(text: str) -> str:
     """`text` as a LIKE pattern that matches just it."""
     return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+
+
+PAST = """
+SELECT r.id, r.version, r.requester, r.title, r.inputs, r.state, r.created_at, p.sha256
+  FROM requests r JOIN recipes p USING (workflow, version)
+ WHERE r.workflow = $1 AND ($2::timestamptz IS NULL OR r.created_at >= $2)
+ ORDER BY r.created_at DESC, r.id DESC LIMIT $3
+"""
+
+
+async def past(
+    source: Source, workflow: str, since: datetime | None, limit: int
+) -> list[asyncpg.Record]:
+    """The newest requests of a workflow, whatever became of them, with what was submitted when."""
+    return await source.fetch(PAST, workflow, since, limit)

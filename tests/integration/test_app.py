@@ -51,6 +51,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("POST", "/v1/recipes"),
         ("POST", "/v1/recipes/check"),
         ("POST", "/v1/recipes/simulate"),
+        ("POST", "/v1/recipes/backtest"),
         ("GET", "/v1/recipes/{name}/diff"),
         ("GET", "/v1/recipes/{name}/versions/{version}/diagram.svg"),
         ("GET", "/v1/recipes/{name}/versions/{version}/diagram.mmd"),

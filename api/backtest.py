@@ -1,0 +1,112 @@
+"""Backtest: what a candidate version would have made of past requests."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import asyncpg
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import errors, life_shapes
+from api.http import Route, answer, read, takes
+from api.life_bodies import BacktestBody
+from api.services import Services, caller_of, services
+from api.simulation import draft, require_sees_all
+from recipes import backtest
+from recipes import inputs as recipe_inputs
+from recipes.backtest import Comparison
+from recipes.model import Json, Recipe
+from recipes.supposed import Supposed
+from storage import requests, simulation
+from storage.pool import Source
+
+router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
+
+
+@router.post(
+    "/backtest",
+    response_model=life_shapes.Backtest,
+    summary="Try a candidate on past requests",
+    openapi_extra=takes(BacktestBody),
+)
+async def backtest_draft(request: Request) -> Response:
+    """Real past requests through their own version and the candidate: both simulated as submitted
+    then, with the directory as of then, everybody approving at once. Nothing is written. For
+    administrators and auditors."""
+    caller = await caller_of(request)
+    body = await read(request, BacktestBody)
+    require_sees_all(caller)
+    house = services(request)
+    candidate = await draft(house.pool, body.recipe, body.file)
+    async with (
+        house.pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        rows = await requests.past(connection, candidate.workflow, body.since, body.limit)
+        if not rows:
+            since = f" since {body.since:%Y-%m-%d %H:%M} UTC" if body.since else ""
+            raise errors.invalid_at(
+                "/recipe",
+                f"there are no requests of workflow {candidate.workflow}{since} to try it on",
+            )
+        found = await _compared(house, connection, candidate, rows)
+    items = [_item(row, comparison) for row, comparison in zip(rows, found, strict=True)]
+    return answer(
+        {
+            "workflow": candidate.workflow,
+            "version": candidate.version,
+            "summary": asdict(backtest.summary(found)),
+            "items": items,
+        }
+    )
+
+
+async def _compared(
+    house: Services, source: Source, candidate: Recipe, rows: Sequence[asyncpg.Record]
+) -> list[Comparison]:
+    """A comparison for each row, in their order."""
+    found: list[Comparison] = []
+    for row in rows:
+        own = await house.catalogue.recipe(
+            source, candidate.workflow, row["version"], row["sha256"]
+        )
+        supposed = Supposed(row["requester"], row["inputs"], row["created_at"])
+        before = backtest.route(await simulation.run(source, own, supposed))
+        problems = recipe_inputs.validate(candidate, row["inputs"])
+        if problems:
+            refused = tuple(f"{problem.pointer}: {problem.message}" for problem in problems)
+            found.append(Comparison(before, None, refused))
+            continue
+        after = backtest.route(await simulation.run(source, candidate, supposed))
+        found.append(Comparison(before, after))
+    return found
+
+
+def _item(row: asyncpg.Record, comparison: Comparison) -> dict[str, Json]:
+    return {
+        "request_id": row["id"],
+        "title": row["title"],
+        "requester": row["requester"],
+        "created_at": row["created_at"],
+        "version": row["version"],
+        "same": comparison.same,
+        "route_changed": comparison.route_changed,
+        "state_changed": comparison.state_changed,
+        "two_person_break": comparison.two_person_break,
+        "added": list(comparison.added),
+        "removed": list(comparison.removed),
+        "refused": list(comparison.refused),
+        "new_incidents": [asdict(incident) for incident in comparison.new_incidents],
+        "before": _route(comparison.own),
+        "after": None if comparison.candidate is None else _route(comparison.candidate),
+    }
+
+
+def _route(route: backtest.Route) -> dict[str, Json]:
+    return {
+        "state": route.state,
+        "steps": list(route.steps),
+        "asked": list(route.asked),
+        "people": route.people,
+    }
