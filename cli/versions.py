@@ -3,7 +3,7 @@ and a picture of it."""
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from cli.recipes import Name, Version, read
 if TYPE_CHECKING:  # a recipe's parts take long to import
     from recipes.model import Recipe
 
-_PUBLISHED = re.compile(r"([a-z][a-z0-9_]{0,62})(?:@([1-9][0-9]{0,9}))?")
+_PUBLISHED = re.compile(r"[a-z][a-z0-9_]{0,62}(?:@[1-9][0-9]{0,9})?")
 
 
 def diff(
@@ -28,24 +28,11 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Show what two recipes differ in, by meaning. Two files are compared offline."""
-    from recipes.difference import differences
-
-    api: Api | None = None
-    recipes: list[Recipe] = []
-    for place in (old, new):
-        if _PUBLISHED.fullmatch(place):
-            api = api or connect(url, as_person, role)
-        recipes.append(_recipe(place, api))
-    changes = [
-        {
-            "place": change.place,
-            "kind": change.kind,
-            "text": change.text,
-            "from": change.before,
-            "to": change.after,
-        }
-        for change in differences(*recipes)
-    ]
+    places = [_PUBLISHED.fullmatch(old), _PUBLISHED.fullmatch(new)]
+    api = connect(url, as_person, role) if any(places) else None
+    changes = _told(api, old, new) if api and all(places) else None
+    if changes is None:
+        changes = _compared(_recipe(old, api), _recipe(new, api))
     if as_json:
         write_json(changes)
         return
@@ -59,18 +46,49 @@ def diff(
     )
 
 
+def _told(api: Api, old: str, new: str) -> list[dict[str, Any]] | None:
+    """What the API says of two versions of one workflow; None if they are of two."""
+    (before, first), (after, second) = _named(api, old), _named(api, new)
+    if before != after:
+        return None
+    found: list[dict[str, Any]] = api.get(
+        f"/v1/recipes/{before}/diff", **{"from": first, "to": second}
+    )["changes"]
+    return found
+
+
+def _named(api: Api, place: str) -> tuple[str, int]:
+    """The workflow and the version that a place names; without a number the one in use."""
+    name, _, version = place.partition("@")
+    return name, int(version or api.get(f"/v1/recipes/{name}")["version"])
+
+
+def _compared(old: "Recipe", new: "Recipe") -> list[dict[str, Any]]:
+    from recipes.difference import differences
+
+    return [
+        {
+            "place": change.place,
+            "kind": change.kind,
+            "text": change.text,
+            "from": change.before,
+            "to": change.after,
+        }
+        for change in differences(old, new)
+    ]
+
+
 def _recipe(place: str, api: Api | None) -> "Recipe":
     """A recipe from a file, or as it was published. Failure with all problems of a file."""
     from cli.authoring import problem_text
     from recipes.parse import parse
     from recipes.problems import RecipeInvalid
 
-    match = _PUBLISHED.fullmatch(place)
-    if match is not None and api is not None:
-        name, version = match.groups()
-        path = f"/v1/recipes/{name}" + (f"/versions/{version}" if version else "")
-        return parse(api.get(path)["source"], place).recipe
-    source = read(Path(place))
+    if api is not None and _PUBLISHED.fullmatch(place):
+        name, number = _named(api, place)
+        source = str(api.get(f"/v1/recipes/{name}/versions/{number}")["source"]).encode()
+    else:
+        source = read(Path(place))
     try:
         return parse(source, place).recipe
     except RecipeInvalid as error:
@@ -120,13 +138,11 @@ def diagram(
     """Draw a recipe: SVG, or Mermaid for documents. A file is drawn offline."""
     if kind not in ("svg", "mermaid"):
         raise Failure(f"--format is svg or mermaid, not {kind}", code=Exit.USAGE)
-    match = _PUBLISHED.fullmatch(recipe)
-    if match is None:
+    if _PUBLISHED.fullmatch(recipe) is None:
         drawn = _drawn(recipe, kind)
     else:
         api = connect(url, as_person, role)
-        name, version = match.groups()
-        number = version or api.get(f"/v1/recipes/{name}")["version"]
+        name, number = _named(api, recipe)
         suffix = "svg" if kind == "svg" else "mmd"
         drawn = api.text(f"/v1/recipes/{name}/versions/{number}/diagram.{suffix}")
     if output is None:

@@ -36,10 +36,23 @@ def test_two_files_offline(
 def test_published_versions(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api.answers["GET /v1/recipes/w/versions/1"] = answer_json(200, {"source": OLD})
-    api.answers["GET /v1/recipes/w"] = answer_json(200, {"source": NEW})
+    told = {"place": "steps.a.approver", "kind": "changed", "text": "bob becomes eve"}
+    api.answers["GET /v1/recipes/w"] = answer_json(200, {"version": 2})
+    api.answers["GET /v1/recipes/w/diff"] = answer_json(200, {"changes": [told]})
     assert main.run(["recipe", "diff", "w@1", "w"]) == 0
     assert "bob becomes eve" in capsys.readouterr().out
+    assert dict(api.asked[-1].url.params) == {"from": "1", "to": "2"}
+    file = tmp_path / "w.v3.yaml"
+    file.write_text(NEW)
+    api.answers["GET /v1/recipes/w/versions/2"] = answer_json(200, {"source": OLD})
+    assert main.run(["recipe", "diff", "w", str(file)]) == 0
+    assert "bob becomes eve" in capsys.readouterr().out
+    other = NEW.replace("workflow: w", "workflow: x")
+    api.answers["GET /v1/recipes/x/versions/1"] = answer_json(200, {"source": other})
+    assert main.run(["recipe", "diff", "w@2", "x@1"]) == 0
+    assert "bob becomes eve" in capsys.readouterr().out
+    api.answers["GET /v1/recipes/x/versions/1"] = answer_json(200, {"source": "no recipe"})
+    assert main.run(["recipe", "diff", "w@2", "x@1"]) == Exit.FAILED
     api.answers["GET /v1/recipes/gone"] = problem(404, "there is no such recipe")
     assert main.run(["recipe", "diff", "gone", "w"]) == Exit.NOT_FOUND
 
