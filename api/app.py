@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from typing_extensions import override
 
 from api import (
+    actions,
     backtest,
     decisions,
     delegations,
@@ -108,6 +109,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
     docs.install(app)
     for part in (
         requests,
+        actions,
         reassign,
         tasks,
         decisions,

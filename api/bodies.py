@@ -153,6 +153,14 @@ class CommandBody(_Strict):
     comment: Text | None = None
 
 
+class FireBody(_Strict):
+    """`moves` is what the request, or its actions, showed: refused (409) if it has moved since."""
+
+    model_config = _example(comment="Sundays are missing.", moves=3)
+    comment: Text | None = None
+    moves: int | None = Field(None, ge=0, le=2**31 - 1)
+
+
 PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
 Reason = Annotated[Text, Field(min_length=1), AfterValidator(_says_something)]
 

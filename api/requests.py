@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, errors, schemas, views
+from api import bodies, entitled, errors, schemas, views
 from api.auth import Caller
 from api.authorize import Action, authorize, request_object
 from api.http import Route, answer, header, idempotency_key, page, read, read_cursor, takes
@@ -19,14 +19,18 @@ from api.services import Services, caller_of, services
 from api.submission import submit
 from api.tasks import Cursor, Limit
 from contract.messages import Message
+from recipes import machine
+from recipes.model import Json
 from recipes.state import FINAL_STATES, Actor, Commanded, RequestState
-from storage import audit, commands, requests, tasks
+from storage import actions, audit, commands, requests, tasks
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 _LAST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+HISTORY_SHOWN = 100
+"""How many of a state machine's last moves a request shows; its events have them all."""
 PATIENCE = 2.0
 """Seconds to wait for a workflow to apply a command before the answer is 202."""
 
@@ -68,13 +72,16 @@ async def list_requests(
     incident: Annotated[
         bool | None, Query(description="Those that need people; `false`: those that do not.")
     ] = None,
+    status: Annotated[
+        str | None, Query(max_length=63, description="The state that a state machine is in.")
+    ] = None,
     q: Annotated[str | None, Query(max_length=200, description="Text to find in titles.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
     """Requests that concern me (all of them for administrators and auditors), newest first."""
     caller = await caller_of(request)
-    wanted = requests.Filter(state, workflow, requester, q, incident)
+    wanted = requests.Filter(state, workflow, requester, q, incident, status=status)
     return await listed(services(request).pool, caller, wanted, limit, cursor)
 
 
@@ -224,13 +231,31 @@ async def allowed(
         if refusal.status != 404:
             raise
     names = tasks.principals(caller.id, row["held"])
-    involved = await tasks.involved(source, [request_id], caller.id, names)
-    return row, authorize(caller, action, request_object(row, involved=bool(involved)))
+    involved = bool(await tasks.involved(source, [request_id], caller.id, names))
+    if not involved and row["kind"] == "state_machine":
+        involved = await entitled.takes_part(source, row, caller.id)
+    return row, authorize(caller, action, request_object(row, involved=involved))
 
 
 async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[str, object]:
     found = await tasks.of_request(source, row["id"])
-    return views.request(row, found, _temporal_url(house, row["id"]))
+    more: dict[str, Json] = {}
+    if row["kind"] == "state_machine":
+        fired = await actions.history(source, row["id"], HISTORY_SHOWN)
+        more = {"history": [views.moved(item) for item in fired]}
+        more |= {"waiting_for": await _who_moves(house, source, row)}
+    return views.request(row, found, _temporal_url(house, row["id"])) | more
+
+
+async def _who_moves(house: Services, source: Source, row: asyncpg.Record) -> list[str]:
+    """The principals that actions of a state machine wait for; not those whom nobody is named for."""
+    recipe = await house.catalogue.recipe(source, row["workflow"], row["version"], row["sha256"])
+    if recipe.machine is None or row["state"] in FINAL_STATES:
+        return []
+    state = entitled.state_of(recipe, recipe.machine, row)
+    who = await entitled.named(source, recipe, state)
+    doors = machine.doors(recipe.machine, state.status)
+    return list(dict.fromkeys(name for door in doors for name in who[door.id].principals))
 
 
 def _temporal_url(house: Services, request_id: UUID) -> str | None:

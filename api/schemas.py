@@ -139,6 +139,7 @@ _REQUEST: dict[str, Json] = {
     "title": "5 days of leave for Alice Moreau",
     "requester": "alice",
     "state": "approved",
+    "status": None,
     "step": None,
     "incidents": [],
     "reason": None,
@@ -273,7 +274,24 @@ class Incident(_Strict):
     at: datetime
 
 
+class Fired(_Strict):
+    """An action that was fired: by `user`, or by `system:engine` when a timer of the state rang.
+    `on_behalf_of` and `via` tell by which delegation, `role` by which role."""
+
+    action: str
+    source: str = Field(alias="from")
+    to: str
+    user: str
+    role: str | None
+    on_behalf_of: str | None
+    via: list[str]
+    comment: str | None
+    at: datetime
+
+
 class RequestSummary(_Strict):
+    """`status` is the state that a state machine is in."""
+
     model_config = _example(**_REQUEST)
     id: UUID
     workflow: str
@@ -281,6 +299,7 @@ class RequestSummary(_Strict):
     title: str
     requester: str
     state: RequestState
+    status: str | None
     step: str | None
     incidents: list[Incident]
     reason: str | None
@@ -290,12 +309,16 @@ class RequestSummary(_Strict):
 
 
 class Request(RequestSummary):
-    """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks."""
+    """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks, or of what can
+    be fired of a state machine. That one's `moves` counts the actions fired; the last 100 are in
+    `history`, oldest first, all of them among its events."""
 
     model_config = _example(
         **_REQUEST,
         inputs=_INPUTS,
         digest="b1946ac92492d2347c6235b4d2611184",
+        moves=0,
+        history=[],
         tasks=[_TASK | {"state": "open", "closed_at": None, "decision": None}],
         decisions=[_DECISION],
         waiting_for=[],
@@ -304,10 +327,48 @@ class Request(RequestSummary):
     )
     inputs: dict[str, Any]
     digest: str
+    moves: int
+    history: list[Fired]
     tasks: list[Task]
     decisions: list[Decision]
     waiting_for: list[str]
     temporal_url: str | None
+
+
+_ACTION: dict[str, Json] = {
+    "id": "approve",
+    "name": "Approve",
+    "from": ["in_review"],
+    "to": "approved",
+    "who": ["role:legal", "user:grace"],
+    "require_comment": False,
+    "available": False,
+    "why_not": "action `approve` leads out of `in_review`; the request is in `draft`",
+}
+
+
+class MachineAction(_Strict):
+    """An action of a state machine. `who` are principals, empty where anybody who may see the request
+    may fire it; `why_not` says why the caller cannot, now."""
+
+    id: str
+    name: str | None
+    source: list[str] = Field(alias="from")
+    to: str
+    who: list[str]
+    require_comment: bool
+    available: bool
+    why_not: str | None
+
+
+class ActionPage(_Strict):
+    """All actions of a request's machine, which is in `status` after so many `moves`."""
+
+    model_config = _example(status="draft", moves=2, items=[_ACTION], next_cursor=None)
+    status: str
+    moves: int
+    items: list[MachineAction]
+    next_cursor: str | None
 
 
 class WaitingIncident(_Strict):
@@ -433,11 +494,14 @@ class RecipePage(_Strict):
 
 
 class RecipeShown(RecipeSummary):
-    """`inputs` is its JSON Schema; of an untyped recipe `implied` lists the inputs it needs."""
+    """`inputs` is its JSON Schema; of an untyped recipe `implied` lists the inputs it needs. One of kind
+    `state_machine` has a `machine` of states and actions, and no steps."""
 
     inputs: dict[str, Any] | None
     implied: list[str]
+    kind: Literal["approval", "state_machine"]
     steps: list[dict[str, Any]]
+    machine: dict[str, Any] | None
     source: str
 
 

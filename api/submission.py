@@ -187,6 +187,8 @@ def _row(item: requests.Submission) -> dict[str, Json]:
         "title": item.title,
         "requester": item.requester,
         "state": "created",
+        "status": None,
+        "moves": 0,
         "step": None,
         "incidents": [],
         "reason": None,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from recipes.model import Json
+from recipes.model import Json, MachineAction
 
 Row: TypeAlias = Mapping[str, Any] | Any
 """An `asyncpg.Record`: read by name."""
@@ -14,7 +14,7 @@ _TASK = (
     "digest", "require_comment",
 )  # fmt: skip
 _REQUEST = (
-    "id", "workflow", "version", "title", "requester", "state", "step", "incidents", "reason",
+    "id", "workflow", "version", "title", "requester", "state", "status", "step", "incidents", "reason",
     "deadline_at", "created_at", "finalized_at",
 )  # fmt: skip
 
@@ -67,6 +67,8 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         **request_summary(row),
         "inputs": row["inputs"],
         "digest": row["digest"],
+        "moves": row["moves"],
+        "history": [],
         "tasks": shown,
         "decisions": sorted(decisions, key=lambda item: item["decided_at"]),
         "waiting_for": _waiting_for(shown),
@@ -80,6 +82,36 @@ def _waiting_for(tasks: list[dict[str, Json]]) -> list[str]:
         if item["state"] == "open":
             waiting |= dict.fromkeys(item["candidates"] or [f"user:{item['assignee']}"])
     return list(waiting)
+
+
+def moved(row: Row) -> dict[str, Json]:
+    """An action of a state machine that was fired."""
+    payload, actor = row["payload"], row["actor"]
+    return {
+        "action": payload["action"],
+        "from": payload["from"],
+        "to": payload["to"],
+        "user": actor["user"],
+        "role": actor["role"],
+        "on_behalf_of": actor["on_behalf_of"],
+        "via": actor["via"],
+        "comment": payload["comment"],
+        "at": row["occurred_at"],
+    }
+
+
+def action(item: MachineAction, who: tuple[str, ...], why_not: str | None) -> dict[str, Json]:
+    """An action of a state machine, as the caller may fire it."""
+    return {
+        "id": item.id,
+        "name": item.name,
+        "from": list(item.sources),
+        "to": item.to,
+        "who": list(who),
+        "require_comment": item.require_comment,
+        "available": why_not is None,
+        "why_not": why_not,
+    }
 
 
 def incident(row: Row, actions: list[str]) -> dict[str, Json]:
@@ -145,7 +177,9 @@ def recipe(row: Row) -> dict[str, Json]:
         **recipe_summary(row),
         "inputs": parsed["inputs"],
         "implied": parsed["implied"],
+        "kind": parsed.get("kind", "approval"),
         "steps": parsed["steps"],
+        "machine": parsed.get("machine"),
         "source": row["source"],
     }
 

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cli import (
+    actions,
     backtest,
     decisions,
     delegations,
@@ -49,6 +50,8 @@ app.command()(tasks.approve)
 app.command()(tasks.reject)
 app.command("decide-all")(decisions.decide_all)
 app.command()(reassign.reassign)
+app.command()(actions.actions)
+app.command()(actions.fire)
 app.command()(explain.explain)
 app.add_typer(requests.app, name="request")
 app.add_typer(incidents.app, name="incident")

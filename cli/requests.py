@@ -114,6 +114,9 @@ def list_requests(
     state: Annotated[RequestState | None, typer.Option(help="Those in one state.")] = None,
     workflow: Annotated[str | None, typer.Option(help="One workflow's alone.")] = None,
     requester: Annotated[str | None, typer.Option(help="One person's alone.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Those of state machines that are in this state.")
+    ] = None,
     incident: Annotated[
         bool, typer.Option("--incident", help="Those alone that need people.")
     ] = False,
@@ -126,7 +129,7 @@ def list_requests(
 ) -> None:
     """List the requests that you may see, newest first."""
     api = connect(url, as_person, role)
-    wanted = {"state": state, "workflow": workflow, "requester": requester}
+    wanted = {"state": state, "workflow": workflow, "requester": requester, "status": status}
     found = list(api.items("/v1/requests", limit, **wanted, incident="true" if incident else None))
     if as_json:
         write_json(found)
@@ -142,7 +145,7 @@ def list_requests(
                 item["title"],
                 item["requester"],
                 _state(item),
-                item["step"],
+                item["step"] or item["status"],
                 at(item["created_at"]),
             )
             for item in found
@@ -268,6 +271,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "inputs": _details(request["inputs"]),
             "state": _state(request),
             "step": request["step"],
+            "status": request["status"],
             "waiting for": request["waiting_for"],
             "reason": request["reason"],
             "submitted": when(request["created_at"]),
@@ -287,6 +291,16 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
                 if incident.get("seat")
                 else ""
             )
+        )
+    if request["history"]:
+        write("")
+        table(
+            ("when (UTC)", "action", "from", "to", "who", "comment"),
+            (
+                (at(it["at"]), it["action"], it["from"], it["to"], _actor(it), it["comment"])
+                for it in request["history"]
+            ),
+            wraps=("comment",),
         )
     if request["tasks"]:
         write("")

@@ -13,13 +13,16 @@
           - {at: 30h, who: bob, return: true}       # is back: delegations, or departure, end
           - {at: 40h, who: dave, leave: true}       # has left
           - {at: 41h, who: oscar, reassign: bob}    # gives a task to somebody; `step`, `branch`
+          - {at: 42h, who: alice, fire: submit}     # an action of a state machine
+          - {at: 43h, who: bob, fire: submit, refused: leads out of}   # with these words in the reason
           - {at: 50h}                               # time passes, whatever is due happens
         expect:                                     # what holds after the last event
           state: approved
           tasks: [{step: manager_approval, to: bob, is: decided}]
           path: [auto_approve_short skipped, manager_approval approved]
 
-Other expectations: `step` (where it stands), `incidents` (kinds), `reminders` (how many), `after`
+Other expectations: `step` (where it stands), `status` (of a state machine, whose `path` has the actions
+fired), `incidents` (kinds), `reminders` (how many), `after`
 (how long it took to end), `refused` (pointers of inputs that the submission is refused for). A task
 is compared in the keys that are given: `step, branch, to, is, at, behalf` (on whose behalf).
 
@@ -47,9 +50,19 @@ Read = Callable[[str], bytes]
 MONDAY_MORNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 _CASE_KEYS = ("name", "requester", "inputs", "at", "delegations", "events", "expect")
-_DEEDS = ("decide", "cancel", "retry", "reassign", "delegate", "return", "leave")
-_EVENT_KEYS = ("at", "who", *_DEEDS, "comment", "scope", "step", "branch")
-_EXPECT_KEYS = ("state", "step", "tasks", "path", "incidents", "reminders", "after", "refused")
+_DEEDS = ("decide", "cancel", "retry", "reassign", "fire", "delegate", "return", "leave")
+_EVENT_KEYS = ("at", "who", *_DEEDS, "comment", "scope", "step", "branch", "refused")
+_EXPECT_KEYS = (
+    "state",
+    "status",
+    "step",
+    "tasks",
+    "path",
+    "incidents",
+    "reminders",
+    "after",
+    "refused",
+)
 _TASK_KEYS = ("step", "branch", "to", "is", "at", "behalf")
 _VERDICTS: dict[str, Verdict] = {"approve": "approve", "reject": "reject"}
 _STATES = {
@@ -63,7 +76,8 @@ _TASK_STATES = {
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something at `at` seconds after the submission: `what` is approve, reject, cancel, retry,
-    reassign, delegate (these two `to` somebody), return, leave, or None for time alone."""
+    reassign, delegate (these two `to` somebody), fire (`action`), return, leave, or None for time alone.
+    `refused` is a part of why an action is."""
 
     at: int
     what: str | None = None
@@ -73,6 +87,8 @@ class Event:
     branch: str | None = None
     to: str = ""
     scope: str = "all"
+    action: str = ""
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +209,10 @@ def _event(fields: Fields, directory: Directory) -> Event:
     what = next(iter(deeds), None)
     to = fields.text(what) if what in {"reassign", "delegate"} else None
     known(fields, what or "", to, directory)
+    if what != "fire" and fields.node("refused") is not None:
+        fields.error(
+            "refused", "has no effect: only an action is refused", "add `fire: its_action`"
+        )
     return Event(
         at,
         fields.choice("decide", _VERDICTS) if what == "decide" else what,
@@ -202,6 +222,8 @@ def _event(fields: Fields, directory: Directory) -> Event:
         fields.text("branch"),
         to or "",
         read_scope(fields, directory),
+        fields.text("fire") or "",
+        fields.text("refused"),
     )
 
 

@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import NAMESPACE_OID, uuid5
 
-from recipes import calendar, inputs, progress
+from recipes import calendar, inputs, machine, progress
 from recipes.case_directory import Delegation, Directory
 from recipes.case_file import Case, Event, Read, read_cases
-from recipes.model import ApprovalStep, Json, Recipe, Verdict
+from recipes.expressions import ExpressionError
+from recipes.model import ApprovalStep, Json, MachineAction, Recipe, Verdict
 from recipes.parse import parse
 from recipes.state import (
     Actor,
+    AskEmployee,
     Assignment,
     CloseTask,
     Commanded,
@@ -173,6 +175,8 @@ class Play:
                 self.decide(event, event.what, moment)
             case "cancel" | "retry" | "reassign":
                 self.command(event, event.what, moment)
+            case "fire":
+                self.fire(event, moment)
             case "delegate":
                 self.directory.delegate(Delegation(event.who, event.to, event.scope))
                 self.ask_again(moment)
@@ -198,6 +202,53 @@ class Play:
         self.befall(
             Commanded(number, what, actor, moment, event.comment, seat, event.to or None), moment
         )
+
+    def fire(self, event: Event, moment: datetime) -> None:
+        """Fire an action; or find that it is refused, as the event says."""
+        try:
+            actor = self.who_fires(event)
+            number, moves = str(self.played), self.state.moves
+            comment, action = event.comment, event.action
+            fire = Commanded(number, "fire", actor, moment, comment, action=action, moves=moves)
+            self.befall(fire, moment)
+        except CaseFailed as refusal:
+            if event.refused is None or event.refused not in str(refusal):
+                raise
+        else:
+            if event.refused is not None:
+                raise CaseFailed(f"{event.who} can {event.action} at {calendar.text(event.at)}")
+
+    def who_fires(self, event: Event) -> Actor:
+        """As whom the event's person fires its action. CaseFailed if they are not entitled to."""
+        if self.recipe.machine is None:
+            raise CaseFailed("the recipe is no state machine: it has no actions")
+        action = self.recipe.machine.action(event.action)
+        if action is None:
+            raise CaseFailed(f"there is no action `{event.action}`")
+        try:
+            pool = self.entitled(action)
+        except ExpressionError as error:
+            raise CaseFailed(f"{action.id}.who: {error}") from error
+        barred = self.case.requester if action.not_requester else ""
+        actor = self.directory.decider(
+            event.who, Assignment(candidates=pool), barred, self.recipe.workflow
+        )
+        if actor is None:
+            named = " or ".join(pool)
+            raise CaseFailed(f"{event.who} may not {action.id}: it is for {named}")
+        return actor
+
+    def entitled(self, action: MachineAction) -> tuple[str, ...]:
+        """The principals that may fire an action; everybody where nobody is named."""
+        if not action.who:
+            return tuple(f"user:{person}" for person in self.directory.people)
+        employee = None
+        if action.employee_paths:
+            asks = (AskEmployee(action.employee_paths),)
+            [answer] = self.directory.answer(asks, self.case.requester)
+            employee = answer.employee
+        named = machine.references(self.recipe, self.state, action, employee)
+        return tuple(":".join(self.directory.principal(one)) for one in named)
 
     def seat_of(self, event: Event) -> str:
         """The seat that `reassign` is about: the one undecided seat of its step and branch."""
@@ -250,6 +301,8 @@ class Play:
             case SettleCommand(_, command, applied, detail):
                 if not applied:
                     raise CaseFailed(f"{command} at {calendar.text(since)} is refused: {detail}")
+            case Record("action.fired", payload):
+                self.path.append(payload["action"])
             case Record("step.skipped", payload):
                 self.path.append(f"{payload['step']} skipped")
             case Record("step.completed", payload):
@@ -301,6 +354,7 @@ class Play:
         step = None if self.state.final else progress.step_of(self.recipe, self.state)
         got: dict[str, Json] = {
             "state": self.state.state,
+            "status": self.state.status,
             "step": step.id if step else None,
             "path": self.path,
             "incidents": [incident.kind for incident in self.state.incidents],

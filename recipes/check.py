@@ -6,13 +6,15 @@ a recipe can't cycle. (The rule against loops without a human decision comes wit
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import chain
 
 from recipes.check_expressions import Expressions
 from recipes.check_schema import check_schema, mended
-from recipes.draft import Draft, Placed, templates
+from recipes.draft import Draft, Placed, Template, templates
 from recipes.model import ActionStep, ApprovalStep, Ballot, Level, Recipe, Step
+from recipes.parse_machine import check_machine, who
 from recipes.source import Book, below
 from recipes.templates import literal_length
 
@@ -46,8 +48,13 @@ def check(draft: Draft, book: Book, principals: frozenset[str] | None) -> Recipe
         if isinstance(placed.step, ApprovalStep) and placed.step.type == "parallel":
             _branches(placed, book)
         if principals is not None:
-            _there(placed, principals, book)
+            _there(templates(placed), principals, book)
         before.append(placed.step)
+    if draft.machine is not None:
+        check_machine(draft.machine, recipe.deadline, book)
+        named = (who(action, path) for action, path in draft.machine.actions)
+        if principals is not None:
+            _there(chain.from_iterable(named), principals, book)
     if principals is not None and recipe.owner is not None:
         _owner(recipe.owner, principals, book)
     return complete
@@ -183,9 +190,9 @@ def _name(reference: str | None) -> str | None:
     return None if reference is None else "".join(reference.split())
 
 
-def _there(placed: Placed, principals: frozenset[str], book: Book) -> None:
+def _there(references: Iterable[Template], principals: frozenset[str], book: Book) -> None:
     """Warn of references to nobody, and of a bare name that two have."""
-    for template in templates(placed):
+    for template in references:
         text = "".join(template.text.split())
         if not _PLAIN.fullmatch(text):
             continue

@@ -5,15 +5,16 @@ name that is nearly one of the four that every expression has is taken for a sli
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
-from recipes.draft import Draft, Placed, Template, formulas, templates
+from recipes.draft import Draft, Placed, PlacedMachine, Template, formulas, templates
 from recipes.expressions import Environment, ExpressionError, Want
 from recipes.findings import Finding, employee_paths, short
 from recipes.mentions import Mention, mentions
-from recipes.model import Recipe, Step
+from recipes.model import Machine, Recipe, Step
+from recipes.parse_machine import who
 from recipes.schema import RESERVED, Schema, properties, variables
 from recipes.source import Book, Scalar, below
 from recipes.templates import Part, TemplateError, split
@@ -49,7 +50,8 @@ class Expressions:
             message = f"there is no `inputs`: requests must bring {names}, of any type"
             self.book.warning("", message, "declare `inputs` as a JSON Schema")
         implied = () if self.typed else self.implied
-        return replace(self.draft.recipe, steps=tuple(steps), implied=implied)
+        machine = None if self.draft.machine is None else self._machine(self.draft.machine)
+        return replace(self.draft.recipe, steps=tuple(steps), implied=implied, machine=machine)
 
     def constant(self, source: str) -> bool | None:
         """What a condition that reads nothing always is; None if it depends, or has no value."""
@@ -86,8 +88,26 @@ class Expressions:
         if placed.step.when is not None:
             sources.append(placed.step.when)
             self._source(below(placed.path, "when"), placed.step.when, 0, "condition", earlier)
-        for read in templates(placed):
-            template, lead = self._located(read)
+        sources += self._references(templates(placed), earlier)
+        for formula in formulas(placed):
+            sources.append(formula.text)
+            self._formula(formula, earlier)
+        if self.draft.recipe.resolve == "at_submit":
+            self._known_at_submission(placed)
+        return replace(placed.step, employee_paths=_paths(sources))
+
+    def _machine(self, placed: PlacedMachine) -> Machine:
+        actions = (
+            replace(action, employee_paths=_paths(self._references(who(action, path), ())))
+            for action, path in placed.actions
+        )
+        return Machine(tuple(state for state, _ in placed.states), tuple(actions))
+
+    def _references(self, read: Iterable[Template], earlier: Collection[str]) -> list[str]:
+        """Look at templates that name people; the sources of their expressions."""
+        sources: list[str] = []
+        for place in read:
+            template, lead = self._located(place)
             parts = self._parts(template, lead)
             self._reference(template, parts)
             whole = len(parts) == 1
@@ -96,13 +116,7 @@ class Expressions:
                     want = template.want if whole else "text"
                     sources.append(part.text)
                     self._source(template.path, part.text, lead + part.offset, want, earlier)
-        for formula in formulas(placed):
-            sources.append(formula.text)
-            self._formula(formula, earlier)
-        if self.draft.recipe.resolve == "at_submit":
-            self._known_at_submission(placed)
-        paths = dict.fromkeys(path for source in sources for path in employee_paths(source))
-        return replace(placed.step, employee_paths=tuple(paths))
+        return sources
 
     def _formula(self, formula: Template, earlier: Collection[str]) -> None:
         """An amount or a currency; the currency may be one that nobody wrote, an input."""
@@ -241,6 +255,9 @@ class Expressions:
                 yield placed.step.when
             for template in (*templates(placed), *formulas(placed)):
                 yield from (part.text for part in self._expressions(template))
+        for action, path in self.draft.machine.actions if self.draft.machine is not None else ():
+            for template in who(action, path):
+                yield from (part.text for part in self._expressions(template))
 
     def _expressions(self, template: Template) -> Iterator[Part]:
         if template.want in {"amount", "currency"}:
@@ -250,6 +267,11 @@ class Expressions:
             yield from (part for part in split(template.text) if part.expression)
         except TemplateError:
             return
+
+
+def _paths(sources: Iterable[str]) -> tuple[str, ...]:
+    """What of `employee` they read, each path once."""
+    return tuple(dict.fromkeys(path for source in sources for path in employee_paths(source)))
 
 
 def _offset(source: str, finding: Finding) -> int:

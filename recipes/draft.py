@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from recipes.expressions import Want
-from recipes.model import ActionStep, Ballot, Recipe, Step
+from recipes.model import ActionStep, Ballot, MachineAction, MachineState, Recipe, Step
 from recipes.source import below
 
 
@@ -23,11 +23,21 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedMachine:
+    """A state machine's states and actions, each with its key path."""
+
+    states: tuple[tuple[MachineState, str], ...]
+    actions: tuple[tuple[MachineAction, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """`recipe` lacks what only its expressions can tell: `implied` names and `employee_paths`."""
+    """`recipe` lacks what only its expressions can tell: `implied` names and `employee_paths`; and the
+    `machine` that these would complete."""
 
     recipe: Recipe
     steps: tuple[Placed, ...]
+    machine: PlacedMachine | None = None
 
 
 @dataclass(frozen=True, slots=True)

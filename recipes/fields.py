@@ -135,6 +135,16 @@ class Fields:
         self.error(key, "must be a whole number", fix)
         return None
 
+    def truth(self, key: str) -> bool | None:
+        """`true` or `false`."""
+        node = self.node(key)
+        if node is None:
+            return None
+        if isinstance(node, Scalar) and isinstance(node.value, bool):
+            return node.value
+        self.error(key, "must be true or false", f"write `{key}: true`, or leave the key out")
+        return None
+
     def choice(
         self, key: str, choices: Mapping[str, Choice], *, required: bool = False
     ) -> Choice | None:

@@ -16,7 +16,7 @@ from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationErrorKin
 from pydantic_core import from_json, to_json
 
 from recipes.mentions import mentions
-from recipes.model import ActionStep, Json, Recipe, Step
+from recipes.model import ActionStep, Json, MachineAction, Recipe, Step
 from recipes.templates import split
 
 SIZE_LIMIT = 256 * 1024
@@ -143,16 +143,21 @@ def _escape(name: str) -> str:
 def _missing(recipe: Recipe, inputs: dict[str, Json]) -> Iterator[InputProblem]:
     for name in recipe.implied:
         if name not in inputs:
-            users = [step.id for step in recipe.steps if name in _names(step)]
+            machine = recipe.machine
+            parts = recipe.steps if machine is None else machine.actions
+            users = [part.id for part in parts if name in _names(part)]
+            what = "step" if machine is None else "action"
             where = (
-                f"step{'s' if len(users) > 1 else ''} {', '.join(users)}" if users else "the title"
+                f"{what}{'s' if len(users) > 1 else ''} {', '.join(users)}"
+                if users
+                else "the title"
             )
             yield InputProblem(
                 f"/{_escape(name)}", f"input `{name}` is missing; it is used by {where}"
             )
 
 
-def _names(step: Step) -> set[str]:
+def _names(step: Step | MachineAction) -> set[str]:
     return {
         mention.path[0] if mention.root == "inputs" and mention.path else mention.root
         for source in sources(step)
@@ -160,8 +165,12 @@ def _names(step: Step) -> set[str]:
     }
 
 
-def sources(step: Step) -> Iterator[str]:
-    """The source of every expression of a step."""
+def sources(step: Step | MachineAction) -> Iterator[str]:
+    """The source of every expression of a step, or of a state machine's action."""
+    if isinstance(step, MachineAction):
+        for template in step.who:
+            yield from (part.text for part in split(template) if part.expression)
+        return
     if step.when is not None:
         yield step.when
     if isinstance(step, ActionStep):

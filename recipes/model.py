@@ -16,6 +16,8 @@ Json: TypeAlias = Any
 Verdict = Literal["approve", "reject"]
 TimeoutAction = Literal["escalate", "reassign", "approve", "reject", "expire"]
 Resolve = Literal["at_step", "at_submit"]
+Kind = Literal["approval", "state_machine"]
+MachineOutcome = Literal["approved", "rejected"]
 
 STEP_LIMIT = 200
 
@@ -124,6 +126,67 @@ class ApprovalStep:
 Step: TypeAlias = ActionStep | ApprovalStep
 
 
+# --- state machines ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MachineTimer:
+    """Fire the action `fire`, by itself, `after` seconds after the request came into the state."""
+
+    after: int
+    fire: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """One state of a machine. A `final` one ends the request, with its `outcome`."""
+
+    id: str
+    name: str | None = None
+    initial: bool = False
+    final: bool = False
+    enabled: bool = True
+    outcome: MachineOutcome = "approved"
+    timers: tuple[MachineTimer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MachineAction:
+    """What leads from one of the states `sources` (`from` in a recipe) to the state `to`.
+
+    `who` are references or templates, any of whom may fire it; empty is anybody who may see the
+    request. `not_requester`: others only. `employee_paths`: as a step's, of `who`.
+    """
+
+    id: str
+    sources: tuple[str, ...]
+    to: str
+    name: str | None = None
+    enabled: bool = True
+    who: tuple[str, ...] = ()
+    not_requester: bool = False
+    require_comment: bool = False
+    employee_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The states and actions of a recipe of `kind: state_machine`. What they mean is `machine`."""
+
+    states: tuple[MachineState, ...]
+    actions: tuple[MachineAction, ...]
+
+    @property
+    def initial(self) -> MachineState:
+        return next(state for state in self.states if state.initial)
+
+    def state(self, name: str) -> MachineState:
+        return next(state for state in self.states if state.id == name)
+
+    def action(self, name: str) -> MachineAction | None:
+        return next((action for action in self.actions if action.id == name), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """One version of one workflow.
@@ -131,6 +194,7 @@ class Recipe:
     `inputs` is a JSON Schema 2020-12, or None for an untyped recipe; then `implied` lists the names
     its expressions leave undeclared: they are required inputs of any type. `resolve: at_submit` fixes
     who holds its references at submission, so that later changes of roles don't touch the request.
+    One of `kind: state_machine` has a `machine` and no steps.
     """
 
     workflow: str
@@ -143,6 +207,8 @@ class Recipe:
     implied: tuple[str, ...] = ()
     deadline: int | None = None
     resolve: Resolve = "at_step"
+    kind: Kind = "approval"
+    machine: Machine | None = None
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)

@@ -19,12 +19,14 @@ from recipes.model import (
     ApprovalStep,
     Ballot,
     Json,
+    Kind,
     Quorum,
     Recipe,
     Resolve,
     Step,
     Verdict,
 )
+from recipes.parse_machine import read_machine
 from recipes.problems import Problem, RecipeInvalid
 from recipes.source import Book, Entries, Items, Node, below, plain, read
 
@@ -39,7 +41,13 @@ RECIPE_KEYS = (
     "inputs",
     "deadline",
     "resolve",
+    "kind",
     "steps",
+)
+MACHINE_KEYS = (
+    *(key for key in RECIPE_KEYS if key not in {"resolve", "steps"}),
+    "states",
+    "actions",
 )
 _COMMON = ("id", "name", "when", "type")
 _STEP_KEYS: Mapping[str, tuple[str, ...]] = {
@@ -48,6 +56,7 @@ _STEP_KEYS: Mapping[str, tuple[str, ...]] = {
     "parallel": (*_COMMON, "branches", "quorum"),
 }
 _VERSIONS = range(1, 2**31)
+_KINDS: Mapping[str, Kind] = {"approval": "approval", "state_machine": "state_machine"}
 _RESOLVE: Mapping[str, Resolve] = {"at_step": "at_step", "at_submit": "at_submit"}
 
 
@@ -82,7 +91,11 @@ def parse(
 
 def _draft(root: Entries, book: Book) -> Draft:
     fields = Fields(root, "", book)
-    fields.known(RECIPE_KEYS, "a recipe")
+    kind = _kind_of(fields)
+    if kind == "state_machine":
+        fields.known(MACHINE_KEYS, "a state machine")
+    else:
+        fields.known(RECIPE_KEYS, "a recipe")
     recipe = Recipe(
         workflow=fields.identifier("workflow") or "",
         version=fields.whole_number("version", _VERSIONS) or 0,
@@ -93,9 +106,21 @@ def _draft(root: Entries, book: Book) -> Draft:
         inputs=_inputs(fields),
         deadline=fields.duration("deadline"),
         resolve=fields.choice("resolve", _RESOLVE) or "at_step",
+        kind=kind,
     )
+    if kind == "state_machine":
+        return Draft(recipe, (), read_machine(fields))
     steps = _steps(fields, book)
     return Draft(replace(recipe, steps=tuple(placed.step for placed in steps)), steps)
+
+
+def _kind_of(fields: Fields) -> Kind:
+    """As stated, or what its keys look like."""
+    looks: Kind = "approval"
+    if fields.node("states") is not None and fields.node("steps") is None:
+        looks = "state_machine"
+        fields.required("kind", "add `kind: state_machine`")
+    return fields.choice("kind", _KINDS) or looks
 
 
 def _inputs(fields: Fields) -> dict[str, Json] | None:

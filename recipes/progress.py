@@ -34,6 +34,7 @@ The rules
   refused here: if its task is not open any more, it was told twice. Decisions told `Together` are
   counted before anything follows from one of them: none closes the task of another.
 * A final state is final. A command that comes later is refused with the reason.
+* A recipe of `kind: state_machine` has other rules: those of `machine`.
 
       created --tasks--> pending --quorum / action--> approved | rejected
                             |--timeout: expire, deadline--> expired
@@ -45,6 +46,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from recipes import machine
 from recipes.changes import level_of, numbered
 from recipes.expressions import ExpressionError
 from recipes.model import ActionStep, ApprovalStep, Json, Recipe, Step, TimeoutAction
@@ -101,6 +103,8 @@ def apply(recipe: Recipe, state: State, happening: Happening, now: datetime) -> 
     While `state.asks` is not empty only `Answered` may be applied. Any other happening counts
     `seq` up by one if it changes anything or has to ask.
     """
+    if recipe.machine is not None:
+        return machine.apply(recipe, recipe.machine, state, happening, now)
     run = _Run(recipe, state, now)
     if isinstance(happening, Answered):
         run.answered(happening.answers)
@@ -141,6 +145,7 @@ def next_wakeup(state: State) -> datetime | None:
     if state.final:
         return None
     moments = [state.deadline_at] if state.deadline_at else []
+    moments += [timer.at for timer in state.timers[:1]]
     for task in state.tasks:
         moments += [task.due_at] if task.due_at else []
         moments += task.remind_at[:1]
@@ -171,8 +176,10 @@ def step_of(recipe: Recipe, state: State) -> Step | None:
 def snapshot(recipe: Recipe, state: State) -> dict[str, Json]:
     """The state as audit rows carry it: enough to see where a request stood, no inputs."""
     step = None if state.final else step_of(recipe, state)
+    status: dict[str, Json] = {} if state.status is None else {"status": state.status}
     return {
         "state": state.state,
+        **status,
         "seq": state.seq,
         "step": step.id if step else None,
         "seats": {seat.key: seat.vote for seat in state.seats},
@@ -243,6 +250,8 @@ class _Run(Seating):
             self.finalize("cancelled", "cancelled", command.comment, command.actor)
         elif command.command == "reassign":
             self.reassign(command)
+        elif command.command == "fire":
+            self.settle_command(command, "the recipe is no state machine: it has no actions")
         elif not self.state.incidents:
             self.settle_command(command, "the request has no incident to retry")
         else:

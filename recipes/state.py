@@ -243,16 +243,19 @@ class Together:
 @dataclass(frozen=True, slots=True)
 class Commanded:
     """Somebody entitled to it asked for a change. `cancel` ends it; `retry` tries incidents again;
-    `reassign` gives the undecided `seat` to the person `to`. Only `reassign` has these two."""
+    `reassign` gives the undecided `seat` to the person `to`. Only `reassign` has these two. `fire`
+    is for the `action` of a state machine, as whoever asked saw it: after so many `moves`."""
 
     command_id: str
-    command: Literal["cancel", "retry", "reassign"]
+    command: Literal["cancel", "retry", "reassign", "fire"]
     actor: Actor
     at: datetime
     comment: str | None = None
     seat: str | None = None
     to: str | None = None
     kind: Literal["commanded"] = "commanded"
+    action: str | None = None
+    moves: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +279,25 @@ Happening: TypeAlias = Started | Answered | Decided | Together | Commanded | Rec
 
 
 # --- the state -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Of a state machine: the action that fires by itself at a moment."""
+
+    at: datetime
+    fire: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Of a state machine: an action that was fired, and where it led."""
+
+    action: str
+    source: str
+    to: str
+    actor: Actor
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +363,9 @@ class State:
     storage accepts each once. `reassigning` waits for the answer to its ask. By step: `deciders` are
     those who decided it and those for whom they did, `fixed` the seats that `resolve: at_submit` fixed
     (none of a step, or nobody in a seat, while that is being asked).
+
+    Of a state machine: `status` is the id of the state it is in, `timers` what that state has yet to
+    fire, soonest first; `moves` counts the actions fired, of which `moved` is the last.
     """
 
     request_id: str
@@ -366,6 +391,10 @@ class State:
     reassigning: Commanded | None = None
     deciders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fixed: dict[str, tuple[FixedSeat, ...]] = field(default_factory=dict)
+    status: str | None = None
+    timers: tuple[Timer, ...] = ()
+    moves: int = 0
+    moved: Move | None = None
 
     @property
     def final(self) -> bool:

@@ -29,7 +29,12 @@ async def insert(
     source: Source, request: asyncpg.Record, command: Commanded, message: dict[str, Json]
 ) -> int:
     """Record a command on a request (as `requests.lock` gave it): the id of its outbox row."""
-    details: dict[str, Json] = {"seat": command.seat, "to": command.to}
+    details: dict[str, Json] = {
+        "seat": command.seat,
+        "to": command.to,
+        "action": command.action,
+        "moves": command.moves,
+    }
     details = {name: value for name, value in details.items() if value is not None}
     payload: dict[str, Json] = {
         "command_id": command.command_id,

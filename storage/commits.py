@@ -56,7 +56,8 @@ class Lost:
 
 # $1 request, $2 seq before, $3 moment, $4 state, $5 step, $6 incidents, $7 final, $8 reason,
 # $9 committed, $10 $11 closings, $12 opened tasks, $13 reminded, $14 $15 $16 settled commands,
-# $17..$22 audit events, of which the first is written only if an earlier try had failed and said so.
+# $17..$22 audit events, of which the first is written only if an earlier try had failed and said so,
+# $23 $24 where a state machine is, and after how many moves.
 # Locks in the order every writer keeps: request, tasks by id, audit head.
 COMMIT = """
 WITH before AS (
@@ -65,6 +66,7 @@ WITH before AS (
 ), moved AS (
     UPDATE requests r
        SET seq = seq + 1, state = $4, step = $5, incidents = $6, reason = $8,
+           status = $23, moves = $24,
            finalized_at = CASE WHEN $7 THEN coalesce(finalized_at, $3) END
       FROM before
      WHERE r.id = before.id AND seq = $2
@@ -176,6 +178,8 @@ def _arguments(
         [effect.applied for effect in settled],
         [effect.detail for effect in settled],
         *audit.columns(_events(recipe, transition, moment)),
+        state.status,
+        state.moves,
     ]
 
 

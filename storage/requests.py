@@ -14,7 +14,7 @@ from storage import audit, pools
 from storage.pool import Source
 
 _COLUMNS = """
-r.id, r.workflow, r.version, r.title, r.requester, r.state, r.step, r.incidents, r.reason,
+r.id, r.workflow, r.version, r.title, r.requester, r.state, r.status, r.step, r.incidents, r.reason,
 r.deadline_at, r.created_at, r.finalized_at"""
 
 # All that a submission depends on: who submits, the recipe (the highest version that is not
@@ -118,7 +118,8 @@ async def submit(source: Source, item: Submission) -> int | None:
 
 
 LOAD = f"""
-SELECT {_COLUMNS}, r.inputs, r.digest, r.seq, p.recipe->>'owner' AS owner,
+SELECT {_COLUMNS}, r.inputs, r.digest, r.seq, r.moves, p.recipe->>'owner' AS owner,
+       coalesce(p.recipe->>'kind', 'approval') AS kind, p.sha256,
        ARRAY(SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
               WHERE m.person = $2 AND m.valid @> now() AND e.employed @> now()) AS held
   FROM requests r JOIN recipes p ON p.workflow = r.workflow AND p.version = r.version
@@ -140,7 +141,8 @@ async def lock(source: Source, request_id: UUID, person: str) -> asyncpg.Record 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which requests a list holds; None is any. `text` is looked for in titles, in any case;
-    `incident` is whether people are needed; `version` leaves those alone that are in flight on it."""
+    `incident` is whether people are needed; `version` leaves those alone that are in flight on it;
+    `status` is of a state machine."""
 
     state: str | None = None
     workflow: str | None = None
@@ -148,6 +150,7 @@ class Filter:
     text: str | None = None
     incident: bool | None = None
     version: int | None = None
+    status: str | None = None
 
 
 # {need} is written into the text: as a parameter the planner would not see the partial index.
@@ -156,6 +159,7 @@ _MATCHES = """
 AND ($4::text IS NULL OR r.requester = $4)
 AND ($5::text IS NULL OR r.title ILIKE $5)
 AND ($9::int IS NULL OR (r.version = $9 AND r.finalized_at IS NULL))
+AND ($10::text IS NULL OR r.status = $10)
 AND (r.created_at, r.id) < ($6, $7)"""
 _NEWEST = "ORDER BY r.created_at DESC, r.id DESC LIMIT $8"
 
@@ -165,7 +169,9 @@ EVERYTHING = (
 )
 
 # What concerns one person: own requests, those they were asked about or decided (shared tasks: while
-# open, and also by delegations), and those of recipes that a role of theirs owns. Each part is found by its own index.
+# open, and also by delegations), and those of recipes that a role of theirs owns. Of state machines those
+# of which they fired an action, and all of recipes that name them, or a role of theirs, for one; whom an
+# expression names is not known here. Each part is found by its own index.
 VISIBLE = f"""
 WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, held AS MATERIALIZED (
     SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
@@ -180,6 +186,10 @@ WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, he
             JOIN tasks t ON t.id = c.task_id JOIN requests o ON o.id = t.request_id
            WHERE EXISTS ({pools.STANDING_IN.format(task="t", request="o", person="$1")})
     UNION SELECT d.request_id FROM decisions d WHERE d.actor = $1
+    UNION SELECT f.request_id FROM commands f WHERE f.actor = $1 AND f.command = 'fire'
+), named AS MATERIALIZED (
+    SELECT unnest(ARRAY['user:' || $1, $1]) AS name
+    UNION SELECT unnest(ARRAY['role:' || role, role]) FROM held
 ), found AS (
     (SELECT r.id FROM requests r WHERE r.requester = $1 AND {_MATCHES} {_NEWEST})
     UNION
@@ -188,7 +198,13 @@ WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, he
     SELECT o.id
       FROM (SELECT workflow, version FROM recipes
              WHERE recipe->>'owner' IN (SELECT role FROM held UNION ALL
-                                        SELECT 'role:' || role FROM held)) p,
+                                        SELECT 'role:' || role FROM held)
+             UNION
+            SELECT m.workflow, m.version FROM recipes m
+             WHERE m.recipe->>'kind' = 'state_machine' AND EXISTS (
+                   SELECT 1 FROM jsonb_array_elements(m.recipe->'machine'->'actions') a,
+                                 jsonb_array_elements_text(a->'who') w
+                    WHERE replace(w, ' ', '') IN (SELECT name FROM named))) p,
            LATERAL (SELECT r.id FROM requests r
                      WHERE r.workflow = p.workflow AND r.version = p.version AND {_MATCHES}
                      {_NEWEST}) o
@@ -224,6 +240,7 @@ async def newest(
         *before,
         limit,
         wanted.version,
+        wanted.status,
     )
 
 

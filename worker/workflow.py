@@ -191,7 +191,7 @@ class ApprovalWorkflow:
         self.state = transition.state
         step = None if self.state.final else progress.step_of(self.recipe, self.state)
         incident = self.state.incidents[0].kind if self.state.incidents else None
-        show = self.state.state, step.id if step else None, incident
+        show = self.state.state, step.id if step else self.status(), incident
         if show != self.shown:
             self.shown = show
             workflow.upsert_search_attributes(
@@ -201,6 +201,10 @@ class ApprovalWorkflow:
                     _INCIDENT.value_set(show[2]) if show[2] else _INCIDENT.value_unset(),
                 ]
             )
+
+    def status(self) -> str | None:
+        """Where a state machine is; like a step, it is shown until the request is final."""
+        return None if self.state.final else self.state.status
 
     def continue_as_new_when_long(self) -> None:
         """Begin a fresh history, carrying the state and whatever has not been read yet."""

@@ -16,6 +16,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         return Api("http://api.test", person or "-", httpx.MockTransport(fake))
 
     for module in (
+        "actions",
         "backtest",
         "decisions",
         "delegations",

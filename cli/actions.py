@@ -1,0 +1,68 @@
+"""`countersign actions` and `countersign fire`: what a state machine can do, and doing it."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from cli.client import As, Role, Url, connect
+from cli.output import AsJson, say, table, write, write_json
+from cli.requests import RequestId, request_id, show_request
+
+
+def actions(
+    request: RequestId,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the actions of a state machine: those that you can fire now, and why not the others."""
+    api = connect(url, as_person, role)
+    found = api.get(f"/v1/requests/{request_id(api, request)}/actions")
+    if as_json:
+        write_json(found)
+        return
+    say(f"it is in {found['status']}, after {found['moves']} moves")
+    table(
+        ("action", "name", "to", "for", "can be fired"),
+        (
+            (
+                item["id"],
+                item["name"],
+                item["to"],
+                item["who"] or "anybody who sees it",
+                Text("yes", style="green") if item["available"] else item["why_not"],
+            )
+            for item in found["items"]
+        ),
+        least=("name", "for"),
+        wraps=("can be fired",),
+    )
+
+
+def fire(
+    request: RequestId,
+    action: Annotated[str, typer.Argument(help="The action's id: `actions` lists them.")],
+    comment: Annotated[str | None, typer.Option(help="Why, on the record.")] = None,
+    moves: Annotated[
+        int | None, typer.Option(help="Refused if it has made more moves than these.")
+    ] = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fire an action of a state machine. Too late, or not possible now, is exit code 3."""
+    api = connect(url, as_person, role)
+    body: dict[str, object] = {"comment": comment}
+    if moves is not None:
+        body["moves"] = moves
+    answer = api.post(f"/v1/requests/{request_id(api, request)}/actions/{action}", body)
+    if as_json:
+        write_json(answer)
+    elif "command_id" in answer:
+        say(f"recorded, not yet applied: {answer['detail']}")
+        write(f"countersign request show {request}")
+    else:
+        show_request(api, answer)
