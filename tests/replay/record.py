@@ -31,7 +31,15 @@ from recipes.state import (
     Refusal,
 )
 from tests.workflow.ledger import Ledger, answer
-from tests.workflow.running import AT_SUBMIT, LEAVE, TWO_OF_THREE, TWO_PEOPLE, Running, running
+from tests.workflow.running import (
+    AT_SUBMIT,
+    LEAVE,
+    REVIEW,
+    TWO_OF_THREE,
+    TWO_PEOPLE,
+    Running,
+    running,
+)
 
 FOLDER = Path(__file__).parent / "histories"
 
@@ -155,6 +163,16 @@ async def fixed_at_submission(run: Running) -> None:
     await run.handle.signal("tell", made)
 
 
+async def reviewed(run: Running) -> None:
+    await run.fire("submit")
+    await run.written(2)
+    await run.env.sleep(timedelta(days=4))
+    await run.written(3)
+    await run.fire("publish")
+    await run.fire("submit")
+    await run.fire("publish")
+
+
 def _moved(ask: Ask) -> Answer:
     """As `answer`, but by now carol is the manager of alice."""
     match ask:
@@ -211,6 +229,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("a_directory_that_is_back", LEAVE, _unavailable, a_directory_that_is_back),
     ("two_people", TWO_PEOPLE, _with_limits, two_people),
     ("fixed_at_submission", AT_SUBMIT, answer, fixed_at_submission),
+    ("reviewed", REVIEW, answer, reviewed),
 )
 
 

@@ -70,6 +70,22 @@ steps:
   - {id: board, candidates: ["role:board", "role:hr"]}
 """
 
+REVIEW = """
+workflow: review
+version: 1
+owner: role:board
+kind: state_machine
+inputs: {type: object}
+states:
+  - {id: draft, initial: true}
+  - {id: in_review, timers: [{after: 3d, fire: return}]}
+  - {id: published, final: true}
+actions:
+  - {id: submit, from: draft, to: in_review}
+  - {id: return, from: in_review, to: draft}
+  - {id: publish, from: in_review, to: published, who: role:board}
+"""
+
 
 @dataclass
 class Running:
@@ -117,6 +133,12 @@ class Running:
         now = await self.env.get_current_time()
         kind = "cancel" if command == "cancel" else "retry"
         asked = Commanded(str(uuid4()), kind, Actor("alice"), now)
+        await self.handle.signal(SIGNAL_TELL, asked)
+        return asked
+
+    async def fire(self, action: str) -> Commanded:
+        now = await self.env.get_current_time()
+        asked = Commanded(str(uuid4()), "fire", Actor("alice"), now, action=action)
         await self.handle.signal(SIGNAL_TELL, asked)
         return asked
 

@@ -36,11 +36,15 @@ steps:
 
 
 @pytest.fixture
-def impatient(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> Iterator[str]:
-    """The address of a server that suggests continuing as new after 40 events."""
+def impatient(
+    tmp_path: Path, free_ports: Callable[[int], list[int]], request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The address of a server that suggests continuing as new after 40 events, or so many as the
+    test's parameter says."""
+    events = getattr(request, "param", 40)
     port, ui_port = free_ports(2)
     command = [*temporal.command(tmp_path / "temporal.db", port=port, ui_port=ui_port)]
-    command += ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40"]
+    command += ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={events}"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 30
