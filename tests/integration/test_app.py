@@ -41,6 +41,8 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("POST", "/v1/requests/{request_id}/cancel"),
         ("POST", "/v1/requests/{request_id}/retry"),
         ("POST", "/v1/requests/{request_id}/reassign"),
+        ("GET", "/v1/requests/{request_id}/actions"),
+        ("POST", "/v1/requests/{request_id}/actions/{action_id}"),
         ("POST", "/v1/tasks/{task_id}/reassign"),
         ("GET", "/v1/incidents"),
         ("GET", "/v1/tasks"),

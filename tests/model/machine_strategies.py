@@ -27,7 +27,7 @@ def machines(draw: st.DrawFn) -> str:
         if draw(st.booleans()):
             action["who"] = draw(st.lists(st.sampled_from(WHO), min_size=1, max_size=2))
         actions.append(action)
-    states = [
+    states: list[dict[str, Any]] = [
         {
             "id": name,
             "initial": name == names[0],
