@@ -107,6 +107,7 @@ async def diagram_svg(request: Request, name: Name, version: Version) -> Respons
     """The steps from top to bottom, in the reader's dark or light mode; all of it is said in `desc`."""
     await caller_of(request)
     recipe = await recipe_of(services(request), name, version)
+    _check_drawable(recipe)
     return Response(svg(recipe), headers=_STILL, media_type="image/svg+xml")
 
 
@@ -120,4 +121,13 @@ async def diagram_mermaid(request: Request, name: Name, version: Version) -> Res
     """For documents that draw Mermaid."""
     await caller_of(request)
     recipe = await recipe_of(services(request), name, version)
+    _check_drawable(recipe)
     return Response(mermaid(recipe), media_type="text/vnd.mermaid")
+
+
+def _check_drawable(recipe: Recipe) -> None:
+    """Problem 409 for a state machine: a picture of its steps, of which it has none, would be wrong."""
+    if recipe.machine is not None:
+        raise errors.conflict(
+            "no_picture", "there are pictures of steps alone, not of state machines yet"
+        )

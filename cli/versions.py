@@ -161,4 +161,6 @@ def _drawn(file: str, kind: str) -> str:
     from recipes.diagram_svg import svg
 
     recipe = _recipe(file, None)
+    if recipe.machine is not None:
+        raise Failure("there are pictures of steps alone, not of state machines yet")
     return svg(recipe) if kind == "svg" else mermaid(recipe)

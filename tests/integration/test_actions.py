@@ -395,3 +395,6 @@ async def test_the_sample_is_published_as_it_is(office: House) -> None:
         headers={"Content-Type": "application/yaml"},
     )  # fmt: skip
     assert response.status_code == 201, response.text
+    for name in ("diagram.svg", "diagram.mmd"):
+        drawn = await office.get(f"/v1/recipes/document_review/versions/1/{name}", "alice")
+        assert drawn.status_code == 409
