@@ -13,6 +13,7 @@ from typing_extensions import override
 from api import (
     actions,
     backtest,
+    claims,
     decisions,
     delegations,
     docs,
@@ -112,6 +113,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         actions,
         reassign,
         tasks,
+        claims,
         decisions,
         incidents,
         recipes,

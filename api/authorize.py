@@ -15,7 +15,7 @@ from contract.canonical import timestamp
 from recipes.state import Actor
 
 RequestAction = Literal["see", "cancel", "retry", "reassign"]
-TaskAction = Literal["see", "decide"]
+TaskAction = Literal["see", "decide", "release"]
 HouseAction = Literal["publish", "switch", "import"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
 Action: TypeAlias = RequestAction | TaskAction | HouseAction | DelegationAction
@@ -37,7 +37,8 @@ class TaskObject:
     """`candidates` are principals (`user:x`, `role:y`) of a shared task, `standing_in` how it is the
     caller's by delegations; `employed` is of the caller; `lapsed` says what the assignment rests
     on that is so no more, if something is: a delegation, a membership. `excluded` may not decide it, because of the steps `decided_before`
-    says; nor may `seated`, who have another part of a step that needs several people."""
+    says; nor may `seated`, who have another part of a step that needs several people. `claimant` claimed
+    it, whether or not that still binds."""
 
     request: RequestObject
     assignee: str | None
@@ -51,6 +52,7 @@ class TaskObject:
     excluded: frozenset[str] = frozenset()
     decided_before: Mapping[str, str] = field(default_factory=dict)
     seated: frozenset[str] = frozenset()
+    claimant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,8 @@ def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
         raise errors.not_found("task")
     if action == "see":
         return Actor(caller.id)
+    if action == "release":
+        return _release(caller, task, mine)
     if caller.id == request.requester:
         raise errors.forbidden("nobody decides their own request")
     if asked or caller.id in task.excluded:
@@ -141,6 +145,24 @@ def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
     if task.lapsed is not None:
         raise errors.forbidden(task.lapsed)
     return mine
+
+
+def _release(caller: Caller, task: TaskObject, mine: Actor | None) -> Actor:
+    """What nobody has claimed is free for those who share it anyway."""
+    if caller.id == task.claimant:
+        return Actor(caller.id)
+    if caller.id == task.request.requester:
+        raise errors.forbidden("nobody chooses who decides their own request")
+    if _owns(task.request):
+        return Actor(caller.id, _bare(task.request.owner or ""))
+    if caller.admin:
+        return Actor(caller.id, "admin")
+    if task.claimant is None and mine is not None:
+        return mine
+    raise errors.forbidden(
+        "only whoever claimed a task, an administrator or a member of the recipe's owner role may"
+        " release it"
+    )
 
 
 def _refuse_barred(actor: str, on_behalf_of: str | None, task: TaskObject) -> None:
@@ -224,6 +246,7 @@ def task_object(row: Any, *, involved: bool = False) -> TaskObject:
         excluded=_names(row["excluded"]),
         decided_before=row["decided_before"] or {},
         seated=_names(row["seated"]),
+        claimant=row["claimant"],
     )
 
 

@@ -148,6 +148,12 @@ class PreviewBody(_Strict):
     filter: DecidableFilter = Field(default_factory=DecidableFilter)
 
 
+class NothingBody(_Strict):
+    """Nothing: an empty body, or `{}`."""
+
+    model_config = _example()
+
+
 class CommandBody(_Strict):
     model_config = _example(comment="The trip was called off.")
     comment: Text | None = None

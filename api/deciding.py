@@ -156,6 +156,7 @@ def _look(
         raise actor
     if row["state"] != "open":
         return _not_first(row, caller, body)
+    check_claim(row, caller)
     if body.decision in row["require_comment"] and not (body.comment or "").strip():
         raise errors.invalid_at("/comment", f"a comment is needed to {body.decision} this task")
     if body.digest is not None and body.digest != row["digest"]:
@@ -169,17 +170,33 @@ def _look(
 
 def _not_first(row: asyncpg.Record, caller: Caller, body: bodies.DecisionBody) -> dict[str, Json]:
     """The task for the winner saying the same again; for everybody else a 409 that names the winner."""
+    if row["decided_by"] == caller.id and row["decision"] == body.decision:
+        return views.decided_task(row)
+    raise closed(row)
+
+
+def check_claim(row: asyncpg.Record, caller: Caller) -> None:
+    """Problem 409 on a task that somebody else has claimed."""
+    if row["claimed_by"] not in (None, caller.id):
+        raise errors.conflict(
+            "claimed",
+            f"claimed by {row['claimed_by']} since {timestamp(row['claimed_at'])}",
+            claimed_by=row["claimed_by"],
+            claimed_at=row["claimed_at"],
+        )
+
+
+def closed(row: asyncpg.Record) -> errors.Problem:
+    """409 on a closed task: who decided it, or how else it was closed."""
     if row["decision_id"] is None:
         closed_at = timestamp(row["closed_at"])
-        raise errors.conflict(
+        return errors.conflict(
             "already_closed",
             f"this task was closed ({row['state']}) at {closed_at}",
             state=row["state"],
             closed_at=row["closed_at"],
         )
-    if row["decided_by"] == caller.id and row["decision"] == body.decision:
-        return views.decided_task(row)
-    raise errors.conflict(
+    return errors.conflict(
         "already_decided",
         f"already decided by {row['decided_by']} at {timestamp(row['decided_at'])}",
         winner={
@@ -221,6 +238,7 @@ def _ready(row: asyncpg.Record, actor: Actor, body: bodies.DecisionBody) -> _Rea
             "task": {"id": str(row["id"]), "state": "decided"},
         },
         message=_MESSAGE.dump_python(message, mode="json"),
+        claimed_at=row["claimed_at"],
     )
     return _Ready(row, record, message)
 

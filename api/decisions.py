@@ -97,7 +97,7 @@ async def _decidable(
         page = await tasks.matching(source, caller.id, only, after)
         loaded = await tasks.load_all(source, [row["id"] for row in page], caller.id)
         actors = await deciding.capacities(source, caller, "decide", loaded.values())
-        found += [row for row in page if _may(loaded.get(row["id"]), actors)]
+        found += [row for row in page if _may(caller, loaded.get(row["id"]), actors)]
         if len(found) > MOST:
             return found[:MOST], True
         if len(page) < tasks.MOST_MATCHING:
@@ -105,8 +105,8 @@ async def _decidable(
         after = (page[-1]["due_at"], page[-1]["id"])
 
 
-def _may(row: asyncpg.Record | None, actors: dict[UUID, Any]) -> bool:
-    if row is None or row["state"] != "open":
+def _may(caller: Caller, row: asyncpg.Record | None, actors: dict[UUID, Any]) -> bool:
+    if row is None or row["state"] != "open" or row["claimed_by"] not in (None, caller.id):
         return False
     return not isinstance(actors[row["id"]], errors.Problem)
 

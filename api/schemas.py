@@ -68,7 +68,7 @@ class Winner(_Strict):
 
 
 class AlreadyClosed(ProblemDetails):
-    """409 of a decision: who won and when, or how else the task was closed."""
+    """409 of a decision: who won and when, how else the task was closed, or who has claimed it."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -89,6 +89,8 @@ class AlreadyClosed(ProblemDetails):
         },
     )
     winner: Winner | None = None
+    claimed_by: str | None = None
+    claimed_at: datetime | None = None
     state: TaskState | None = None
     closed_at: datetime | None = None
 
@@ -129,6 +131,8 @@ _TASK: dict[str, Json] = {
     "closed_at": "2026-03-02T09:30:00.123456Z",
     "digest": "b1946ac92492d2347c6235b4d2611184",
     "require_comment": ["reject"],
+    "claimed_by": None,
+    "claimed_at": None,
     "decision": _DECISION,
 }
 _INPUTS: dict[str, Json] = {"days": 5}
@@ -166,7 +170,8 @@ class Decision(_Strict):
 
 
 class Task(_Strict):
-    """Either one `assignee`, or `candidates` (`user:x`, `role:y`) of whom any may decide."""
+    """Either one `assignee`, or `candidates` (`user:x`, `role:y`) of whom any may decide: `claimed_by`
+    alone, if there is one."""
 
     model_config = _example(**_TASK)
     id: UUID
@@ -188,6 +193,8 @@ class Task(_Strict):
     closed_at: datetime | None
     digest: str
     require_comment: list[str]
+    claimed_by: str | None
+    claimed_at: datetime | None
     decision: Decision | None
 
 

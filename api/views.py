@@ -11,7 +11,7 @@ Row: TypeAlias = Mapping[str, Any] | Any
 _TASK = (
     "id", "request_id", "workflow", "version", "title", "requester", "step", "branch", "assignee",
     "candidates", "role", "on_behalf_of", "via", "state", "opened_at", "due_at", "closed_at",
-    "digest", "require_comment",
+    "digest", "require_comment", "claimed_by", "claimed_at",
 )  # fmt: skip
 _REQUEST = (
     "id", "workflow", "version", "title", "requester", "state", "status", "step", "incidents", "reason",
@@ -20,8 +20,10 @@ _REQUEST = (
 
 
 def task(row: Row, decision: dict[str, Json] | None = None) -> dict[str, Json]:
-    """A task, with the decision on it if there is one."""
+    """A task, with the decision on it if there is one. A claim that does not bind is none."""
     shown: dict[str, Json] = {name: row[name] for name in _TASK}
+    if row["claimed_by"] is None:
+        shown["claimed_at"] = None
     shown["decision"] = decision
     return shown
 

@@ -333,6 +333,8 @@ def _task_rows(request: dict[str, Any], closings: dict[str, str]) -> list[tuple[
         step = f"{task['step']}/{task['branch']}" if task["branch"] else task["step"]
         remaining = due(task["due_at"]) if task["state"] == "open" else None
         who = task["assignee"] or task["candidates"]
+        if task.get("claimed_by"):
+            who = f"{', '.join(task['candidates'])} (claimed by {task['claimed_by']})"
         rows.append((task["id"], step, who, task["state"], remaining, by, decision.get("comment")))
     return rows
 

@@ -64,12 +64,18 @@ def show_tasks(found: list[dict[str, Any]]) -> None:
                 f"{item['step']}/{item['branch']}" if item["branch"] else item["step"],
                 due(item["due_at"]),
                 at(item["opened_at"]),
-                item["role"] or item["candidates"],
+                _by(item),
             )
             for item in found
         ),
         least=("by", "since (UTC)", "requester"),
     )
+
+
+def _by(task: dict[str, Any]) -> object:
+    if task.get("claimed_by"):
+        return f"claimed by {task['claimed_by']}"
+    return task["role"] or task["candidates"]
 
 
 def approve(
@@ -94,6 +100,36 @@ def reject(
 ) -> None:
     """Reject a task. Some recipes want a comment."""
     _decide("reject", task, comment, connect(url, as_person, role), as_json)
+
+
+def claim(
+    task: TaskId,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Claim a shared task: you alone decide it. Somebody was first: exit code 3, naming them."""
+    _claim("claim", task, connect(url, as_person, role), as_json)
+
+
+def release(
+    task: TaskId,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Release a claimed task: all who share it may decide it again."""
+    _claim("release", task, connect(url, as_person, role), as_json)
+
+
+def _claim(action: str, task: str, api: Api, as_json: bool) -> None:
+    answer = api.post(f"/v1/tasks/{task_id(api, task)}/{action}", {})
+    if as_json:
+        write_json(answer)
+    else:
+        say(f"{_PAST[action]}: {answer['title']} ({answer['requester']}), step {answer['step']}")
 
 
 def _decide(decision: str, task: str, comment: str | None, api: Api, as_json: bool) -> None:
@@ -129,4 +165,9 @@ def task_id(api: Api, given: str) -> str:
     return str(found[0]["id"])
 
 
-_PAST = {"approve": "approved", "reject": "rejected"}
+_PAST = {
+    "approve": "approved",
+    "reject": "rejected",
+    "claim": "claimed",
+    "release": "released",
+}

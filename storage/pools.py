@@ -52,3 +52,11 @@ SELECT m.member, m.role, m.path
          WHERE {{task}}.candidates IS NOT NULL AND n.principal = ANY({{task}}.candidates)) m
  WHERE m.path[cardinality(m.path)] = {{person}}
  ORDER BY m.member, m.role NULLS FIRST LIMIT 1"""
+
+# Who alone decides {task}, if the claim on it binds now; of a closed one, who claimed it.
+CLAIMED_BY = f"""
+CASE WHEN {{task}}.claimed_by IS NOT NULL
+      AND ({{task}}.state <> 'open'
+           OR claim_binds({{task}}.claimed_by, {{task}}.candidates, {{request}}.workflow, {BARRED},
+                          statement_timestamp()))
+     THEN {{task}}.claimed_by END"""

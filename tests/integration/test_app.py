@@ -48,6 +48,8 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/tasks"),
         ("GET", "/v1/tasks/{task_id}"),
         ("POST", "/v1/tasks/{task_id}/decisions"),
+        ("POST", "/v1/tasks/{task_id}/claim"),
+        ("POST", "/v1/tasks/{task_id}/release"),
         ("POST", "/v1/decisions"),
         ("POST", "/v1/decisions/preview"),
         ("POST", "/v1/recipes"),

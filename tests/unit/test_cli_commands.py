@@ -432,3 +432,19 @@ def test_people_and_roles_of_the_directory(
     assert "ben, cid" in capsys.readouterr().out
     assert main.run(["org", "roles"]) == 0
     assert "finance" in capsys.readouterr().out
+
+
+def test_claim_and_release(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = _task() | {"candidates": ["role:hr"], "claimed_by": "dave"}
+    api.answers["GET /v1/tasks"] = _page(mine)
+    api.answers[f"POST /v1/tasks/{TASK}/claim"] = _json(200, mine)
+    api.answers[f"POST /v1/tasks/{TASK}/release"] = _problem(409, "claimed by dave since noon")
+    assert main.run(["claim", TASK[:6]]) == Exit.OK
+    assert main.run(["claim", TASK, "--json"]) == Exit.OK
+    assert main.run(["release", TASK]) == Exit.CONFLICT
+    assert main.run(["inbox"]) == Exit.OK
+    out, err = capsys.readouterr()
+    assert "claimed: Leave request (alice), step manager_approval" in err
+    assert "claimed by dave since noon" in err
+    assert json.loads(out[: out.rindex("}") + 1])["claimed_by"] == "dave"
+    assert "claimed by dave" in out
