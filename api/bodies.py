@@ -154,6 +154,20 @@ class NothingBody(_Strict):
     model_config = _example()
 
 
+def _says_anything(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must say something")
+    return text
+
+
+Said = Annotated[Text, Field(min_length=1), AfterValidator(_says_anything)]
+
+
+class CommentBody(_Strict):
+    model_config = _example(text="The second offer is cheaper, and they deliver on Monday.")
+    text: Said
+
+
 class CommandBody(_Strict):
     model_config = _example(comment="The trip was called off.")
     comment: Text | None = None

@@ -22,7 +22,7 @@ from contract.messages import Message
 from recipes import machine
 from recipes.model import Json
 from recipes.state import FINAL_STATES, Actor, Commanded, RequestState
-from storage import actions, audit, commands, requests, tasks
+from storage import actions, audit, commands, comments, requests, tasks
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
@@ -31,6 +31,8 @@ _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 _LAST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 HISTORY_SHOWN = 100
 """How many of a state machine's last moves a request shows; its events have them all."""
+COMMENTS_SHOWN = 50
+"""How many of the last comments a request shows; their own list has them all."""
 PATIENCE = 2.0
 """Seconds to wait for a workflow to apply a command before the answer is 202."""
 
@@ -239,10 +241,11 @@ async def allowed(
 
 async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[str, object]:
     found = await tasks.of_request(source, row["id"])
-    more: dict[str, Json] = {}
+    said = await comments.latest(source, row["id"], COMMENTS_SHOWN)
+    more: dict[str, Json] = {"comments": [views.comment(item) for item in said]}
     if row["kind"] == "state_machine":
         fired = await actions.history(source, row["id"], HISTORY_SHOWN)
-        more = {"history": [views.moved(item) for item in fired]}
+        more |= {"history": [views.moved(item) for item in fired]}
         more |= {"waiting_for": await _who_moves(house, source, row)}
     return views.request(row, found, _temporal_url(house, row["id"])) | more
 

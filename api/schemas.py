@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.people_shapes import Comment
 from recipes.model import Json
 from recipes.state import RequestState
 
@@ -318,7 +319,7 @@ class RequestSummary(_Strict):
 class Request(RequestSummary):
     """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks, or of what can
     be fired of a state machine. That one's `moves` counts the actions fired; the last 100 are in
-    `history`, oldest first, all of them among its events."""
+    `history`, oldest first, all of them among its events. `comments` are the last 50."""
 
     model_config = _example(
         **_REQUEST,
@@ -329,6 +330,7 @@ class Request(RequestSummary):
         tasks=[_TASK | {"state": "open", "closed_at": None, "decision": None}],
         decisions=[_DECISION],
         waiting_for=[],
+        comments=[],
         temporal_url="http://127.0.0.1:8233/namespaces/default/workflows/"
         "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
     )
@@ -339,6 +341,7 @@ class Request(RequestSummary):
     tasks: list[Task]
     decisions: list[Decision]
     waiting_for: list[str]
+    comments: list[Comment]
     temporal_url: str | None
 
 

@@ -74,7 +74,18 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         "tasks": shown,
         "decisions": sorted(decisions, key=lambda item: item["decided_at"]),
         "waiting_for": _waiting_for(shown),
+        "comments": [],
         "temporal_url": temporal_url,
+    }
+
+
+def comment(row: Row) -> dict[str, Json]:
+    return {
+        "id": row["id"],
+        "request_id": row["request_id"],
+        "user": row["author"],
+        "text": row["text"],
+        "made_at": row["made_at"],
     }
 
 

@@ -20,6 +20,7 @@ from cli import (
     org,
     reassign,
     recipes,
+    remarks,
     requests,
     serve,
     simulate,
@@ -50,6 +51,7 @@ app.command()(tasks.approve)
 app.command()(tasks.reject)
 app.command()(tasks.claim)
 app.command()(tasks.release)
+app.command()(remarks.comment)
 app.command("decide-all")(decisions.decide_all)
 app.command()(reassign.reassign)
 app.command()(actions.actions)

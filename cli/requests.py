@@ -310,6 +310,17 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             least=("due",) if request["finalized_at"] else (),
             wraps=("who", "decision", "comment"),
         )
+    _show_comments(request)
+
+
+def _show_comments(request: dict[str, Any]) -> None:
+    if request.get("comments"):
+        write("")
+        table(
+            ("when (UTC)", "who", "comment"),
+            ((at(it["made_at"]), it["user"], it["text"]) for it in request["comments"]),
+            wraps=("comment",),
+        )
 
 
 def _closings(api: Api, request: dict[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api import bodies, schemas
+from api import bodies, people_shapes, schemas
 from api.app import create_app
 from recipes.model import Json
 from settings import Settings
@@ -49,6 +49,8 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/tasks/{task_id}"),
         ("POST", "/v1/tasks/{task_id}/decisions"),
         ("POST", "/v1/tasks/{task_id}/claim"),
+        ("POST", "/v1/requests/{request_id}/comments"),
+        ("GET", "/v1/requests/{request_id}/comments"),
         ("POST", "/v1/tasks/{task_id}/release"),
         ("POST", "/v1/decisions"),
         ("POST", "/v1/decisions/preview"),
@@ -254,7 +256,7 @@ async def test_unexpected_errors_tell_nothing(house: House, path: str) -> None:
 
 async def test_examples_are_what_they_are_examples_of(bare_house: House) -> None:
     shown = 0
-    for module in (schemas, bodies):
+    for module in (schemas, people_shapes, bodies):
         for model in vars(module).values():
             if isinstance(model, type) and issubclass(model, BaseModel):
                 extra: Any = model.model_config.get("json_schema_extra") or {}

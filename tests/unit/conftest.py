@@ -26,6 +26,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "org",
         "reassign",
         "recipes",
+        "remarks",
         "requests",
         "simulate",
         "tasks",

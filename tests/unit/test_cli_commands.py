@@ -448,3 +448,17 @@ def test_claim_and_release(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> 
     assert "claimed by dave since noon" in err
     assert json.loads(out[: out.rindex("}") + 1])["claimed_by"] == "dave"
     assert "claimed by dave" in out
+
+
+def test_comments(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"made_at": "2026-11-21T02:55:00Z", "user": "bob", "text": "Monday is fine."}
+    api.answers[f"POST /v1/requests/{REQUEST}/comments"] = _json(201, said)
+    api.answers[f"GET /v1/requests/{REQUEST}"] = _json(
+        200, _request("pending") | {"comments": [said]}
+    )
+    assert main.run(["comment", REQUEST, "Monday is fine."]) == Exit.OK
+    assert json.loads(api.asked[0].content) == {"text": "Monday is fine."}
+    assert main.run(["comment", REQUEST, "Monday is fine.", "--json"]) == Exit.OK
+    assert main.run(["request", "show", REQUEST]) == Exit.OK
+    out, _ = capsys.readouterr()
+    assert "bob  Monday is fine." in " ".join(out.split(" ")).replace("   ", "  ")

@@ -1,0 +1,26 @@
+"""`countersign comment`: what people say about a request."""
+
+from typing import Annotated
+
+import typer
+
+from cli.client import As, Role, Url, connect
+from cli.output import AsJson, say, write_json
+from cli.requests import RequestId, request_id
+
+
+def comment(
+    request: RequestId,
+    text: Annotated[str, typer.Argument(help="What you say; it stays on the record.")],
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say something about a request: everybody who may see it reads it."""
+    api = connect(url, as_person, role)
+    made = api.post(f"/v1/requests/{request_id(api, request)}/comments", {"text": text})
+    if as_json:
+        write_json(made)
+    else:
+        say("commented; countersign request show shows it")
