@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -88,14 +89,27 @@ class Mirroring:
         while True:
             before = await mirror.standing(self._pool)
             reading = await self._read(before)
-            async with self._pool.acquire() as connection, connection.transaction():
-                at = await org.lock(connection)
-                held = await mirror.hold(connection)
-                if before is None or held is None:
-                    raise SourceFailed("the directory mirrors nothing any more")
-                if held.synced_at == before.synced_at:
-                    return await self._write(connection, at, held, reading, asked)
-            # A list that was written meanwhile may be newer than ours: once more.
+            write = partial(self._write_if_newest, before, reading, asked)
+            facts = 0 if reading.mapped is None else len(reading.mapped.people)
+            synced = await org.write(self._pool, write, org.AHEAD + facts * org.A_FACT)
+            if synced is not None:
+                return synced
+
+    async def _write_if_newest(
+        self,
+        before: Standing | None,
+        reading: "_Reading",
+        asked: SyncAsked,
+        connection: Connection,
+        at: datetime,
+    ) -> Synced | None:
+        """None where another list was written meanwhile, which may be newer than ours: once more."""
+        held = await mirror.hold(connection)
+        if before is None or held is None:
+            raise SourceFailed("the directory mirrors nothing any more")
+        if held.synced_at != before.synced_at:
+            return None
+        return await self._write(connection, at, held, reading, asked)
 
     async def _read(self, before: Standing | None) -> "_Reading":
         text, token = await asyncio.to_thread(self._files)

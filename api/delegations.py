@@ -45,8 +45,8 @@ async def set_delegation(request: Request) -> Response:
     _need_reason(body.reason, own=delegator == caller.id)
     if body.delegate == delegator:
         raise errors.invalid_at("/delegate", "nobody delegates to themselves")
-    async with services(request).pool.acquire() as connection, connection.transaction():
-        at = await org.lock(connection)
+
+    async def insert(connection: Connection, at: datetime) -> asyncpg.Record:
         begins, ends = await _span(connection, body, delegator, at)
         item = Setting(
             id=uuid4(),
@@ -60,8 +60,9 @@ async def set_delegation(request: Request) -> Response:
         if item.ends is not None and item.ends <= item.begins:
             raise errors.invalid_at("/to", "must be later than `from`, and than now")
         _check(item, await delegations.prepare(connection, item, at), own=delegator == caller.id)
-        row = await delegations.insert(connection, item, actor, at)
-    return answer(views.delegation(row), 201)
+        return await delegations.insert(connection, item, actor, at)
+
+    return answer(views.delegation(await org.write(services(request).pool, insert)), 201)
 
 
 def _need_reason(reason: str | None, *, own: bool) -> None:
@@ -171,8 +172,8 @@ async def end_delegation(request: Request, delegation_id: UUID) -> Response:
     any more. 409 if it was over before. An administrator gives a `reason`."""
     caller = await caller_of(request)
     body = await read(request, bodies.EndBody)
-    async with services(request).pool.acquire() as connection, connection.transaction():
-        at = await org.lock(connection)
+
+    async def end(connection: Connection, at: datetime) -> asyncpg.Record:
         row = await delegations.load(connection, delegation_id)
         if row is None:
             raise errors.not_found("delegation")
@@ -182,7 +183,9 @@ async def end_delegation(request: Request, delegation_id: UUID) -> Response:
         ended = await delegations.end(connection, delegation_id, actor, at, body.reason)
         if ended is None:
             raise _over(row)
-    return answer(views.delegation(ended))
+        return ended
+
+    return answer(views.delegation(await org.write(services(request).pool, end)))
 
 
 def _over(row: asyncpg.Record) -> errors.Problem:

@@ -1,6 +1,7 @@
 """The directory as a mirror of another system's: how fresh it is, and reading it now."""
 
 from dataclasses import asdict
+from datetime import datetime
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from api.services import caller_of, services
 from contract.messages import SyncAsked
 from storage import mirror, org
 from storage.mirror import Standing
-from storage.pool import Source
+from storage.pool import Connection, Source
 
 router = APIRouter(prefix="/v1/org/mirror", tags=["organisation"], route_class=Route)
 
@@ -44,10 +45,12 @@ async def sync_mirror(request: Request) -> Response:
     actor = authorize(caller, "import", House())
     body = await read(request, MirrorSync)
     found = services(request)
-    async with found.pool.acquire() as connection, connection.transaction():
-        at = await org.lock(connection)
+
+    async def record(connection: Connection, at: datetime) -> None:
         await _standing(connection)
         await mirror.record_asked(connection, at, actor, body.most_gone)
+
+    await org.write(found.pool, record)
     try:
         synced = await found.delivery.sync_mirror(SyncAsked(body.most_gone))
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from storage import commands, delegations, org, org_import
 from storage.org_checks import DirectoryRefused, Finding
 from storage.org_import import Loaded
 from storage.org_plan import Manner, MassDeparture
-from storage.pool import Pool
+from storage.pool import Connection, Pool
 from storage.resolution import LINE_LIMIT
 
 router = APIRouter(prefix="/v1/org", tags=["organisation"], route_class=Route)
@@ -83,14 +84,18 @@ async def import_org(
 
 async def _load(pool: Pool, reading: Reading, actor: Actor, manner: Manner) -> Loaded:
     people, roles = reading.people, reading.roles
-    async with pool.acquire() as connection:
-        if manner.dry_run:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                at = await commands.now(connection)
-                return await org_import.load(connection, at, people, roles, actor, manner=manner)
-        async with connection.transaction():
-            at = await org.lock(connection)
-            return await org_import.load(connection, at, people, roles, actor, manner=manner)
+
+    async def load(connection: Connection, at: datetime) -> Loaded:
+        return await org_import.load(connection, at, people, roles, actor, manner=manner)
+
+    if not manner.dry_run:
+        facts = len(people) + sum(len(role.members) for role in roles)
+        return await org.write(pool, load, org.AHEAD + facts * org.A_FACT)
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        return await load(connection, await commands.now(connection))
 
 
 def _problem(reading: Reading, finding: Finding) -> dict[str, Json]:

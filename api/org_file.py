@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import yaml
 from pydantic_core import from_json
+from typing_extensions import override
 
 from api import errors, org_csv, org_scim
 from api.org_entries import NOBODY, Reading, refused, unknown_key
@@ -61,6 +62,20 @@ def read(source: bytes, format: Format) -> Reading:
     return found
 
 
+class _NothingTwice(yaml.CSafeLoader):
+    """Refuses a mapping that has a key twice, of which the last would count in silence."""
+
+    @override
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                said = f"`{key.value}` is here twice: leave one out"
+                raise yaml.constructor.ConstructorError(None, None, said, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
 def _yaml(source: bytes) -> Json:
     try:
         text = source.decode()
@@ -73,7 +88,7 @@ def _yaml(source: bytes) -> Json:
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
                 raise errors.invalid(f"is nested deeper than {_DEEPEST} levels")
-        return yaml.load(text, yaml.CSafeLoader)
+        return yaml.load(text, _NothingTwice)  # noqa: S506 - a safe one
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise errors.Problem(400, "not_yaml", f"the body is not YAML: {said}") from None

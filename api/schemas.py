@@ -723,7 +723,7 @@ _CAROL: dict[str, Json] = {
             "turn": None,
             "delegation": "2c1b6a64-8b0e-4b52-9d5c-0f6f1f2a3b4c",
             "text": "Carol Diaz decides on behalf of Bob Tanaka, who delegated everything to Carol Diaz"
-            " from 2026-03-01 00:00 UTC to 2026-06-01 00:00 UTC (parental leave)",
+            " from 2026-03-01 00:00 UTC to 2026-06-01 00:00 UTC",
         },
     ],
     "refusal": None,

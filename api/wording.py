@@ -57,7 +57,7 @@ class Words:
             found |= {
                 "delegator": self.called(link["delegator"]),
                 "scope": _scope(link["scope"]),
-                "dates": _dates(link["begins"], link["ends"], link["reason"]),
+                "dates": _dates(link["begins"], link["ends"]),
             }
             text = text if hop.rule == "delegation" else _BEHIND + text
         elif hop.rule == "delegation":
@@ -85,13 +85,12 @@ def _scope(scope: str) -> str:
     return {"workflow": f"workflow {name}", "role": f"role {name}"}.get(kind, "everything")
 
 
-def _dates(begins: datetime | None, ends: datetime | None, reason: str | None) -> str:
-    """`from ... to ... (reason)`; called off before it began, it has no dates."""
+def _dates(begins: datetime | None, ends: datetime | None) -> str:
+    """`from ... to ...`; called off before it began, it has no dates. Its reason is between those two
+    people and administrators: others see these texts."""
     if begins is None:
-        when = "and called that off"
-    else:
-        when = f"from {_minute(begins)} " + (f"to {_minute(ends)}" if ends else "until it is ended")
-    return when + (f" ({reason})" if reason else "")
+        return "and called that off"
+    return f"from {_minute(begins)} " + (f"to {_minute(ends)}" if ends else "until it is ended")
 
 
 def _minute(moment: datetime) -> str:

@@ -18,7 +18,7 @@ async def names(source: Source, ids: Collection[str]) -> dict[str, str]:
 
 
 DELEGATIONS = """
-SELECT d.id, d.delegator, d.delegate, d.scope, lower(d.valid) AS begins, upper(d.valid) AS ends, d.reason
+SELECT d.id, d.delegator, d.delegate, d.scope, lower(d.valid) AS begins, upper(d.valid) AS ends
   FROM delegations d WHERE d.id = ANY($1::uuid[])
 """
 

@@ -15,7 +15,7 @@ from contract.messages import Message
 from recipes.model import Json
 from recipes.state import Actor, Rechecked
 from storage import audit, org
-from storage.pool import Connection, Source
+from storage.pool import Connection, Pool, Source
 
 ACTOR = Actor("system:directory")
 """On whose account the other system's changes are made."""
@@ -76,12 +76,14 @@ async def declare(source: Source, url: str, patience: timedelta) -> None:
     await source.execute(DECLARE, url, patience)
 
 
-async def withdraw(connection: Connection) -> None:
+async def withdraw(pool: Pool) -> None:
     """The directory mirrors nothing any more: it is ours alone, and what waited for it goes on."""
-    async with connection.transaction():
-        at = await org.lock(connection)
+
+    async def delete(connection: Connection, at: datetime) -> None:
         if await connection.execute("DELETE FROM directory_mirror") != "DELETE 0":
             await recheck(connection, at)
+
+    await org.write(pool, delete)
 
 
 MIRRORED = """

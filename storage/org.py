@@ -4,17 +4,21 @@ Every fact keeps the interval in which it was so: a change ends the old row and 
 the same instant. `storage.org_import` writes; `storage.directory` asks who decides.
 """
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 from uuid import NAMESPACE_OID, uuid5
 
 import asyncpg
 
 from recipes.model import Json
-from storage.pool import Connection, Source
+from storage.pool import Connection, Pool, Source
+
+T = TypeVar("T")
 
 CHAIN = uuid5(NAMESPACE_OID, "countersign:org")
 """Under which id the audit trail keeps what happened to the directory."""
@@ -57,15 +61,57 @@ class RoleRow:
     description: str | None = None
 
 
-# One import at a time, and each at a later instant than the one before it.
-MOMENT = "SELECT pg_advisory_xact_lock(hashtext('org_import'))"
+MOMENT = """
+UPDATE directory_clock SET at = greatest(clock_timestamp() + $1, at + interval '1 microsecond')
+RETURNING at
+"""
 
 
-async def lock(connection: Connection) -> datetime:
-    """Within a transaction: wait for other imports; the instant at which this one's changes begin."""
-    await connection.execute(MOMENT)
-    moment: datetime = await connection.fetchval("SELECT clock_timestamp()")
+async def lock(connection: Connection, ahead: timedelta = timedelta()) -> datetime:
+    """Within a transaction: wait for other writers; the instant at which this one's changes begin, later
+    than that of any before and at least `ahead` of now. Outside of tests `write` calls it."""
+    moment: datetime = await connection.fetchval(MOMENT, ahead)
     return moment
+
+
+AHEAD = timedelta(milliseconds=50)
+"""How long a small write may take."""
+A_FACT = timedelta(microseconds=150)
+"""How much longer for each person or member it names."""
+_AT_MOST = 1.0
+"""Seconds that a writer waits, at most, until what they wrote is so."""
+
+LEFT = "SELECT $1::timestamptz - clock_timestamp()"
+
+
+async def write(
+    pool: Pool, work: Callable[[Connection, datetime], Awaitable[T]], ahead: timedelta = AHEAD
+) -> T:
+    """Write to the directory, in one transaction: what `work(connection, at)` gives.
+
+    What is written begins at `at` and must be seen by everybody who asks about `at`: so `at` lies ahead
+    of the commit. Work that takes longer than `ahead` is rolled back and done again with more time, so
+    it must do nothing but write. Returns when it is so, or a second later.
+    """
+    while True:
+        began = time.monotonic()
+        async with pool.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                at = await lock(connection, ahead)
+                done = await work(connection, at)
+                left: timedelta = await connection.fetchval(LEFT, at)
+            except BaseException:
+                await transaction.rollback()
+                raise
+            if left > timedelta():
+                await transaction.commit()
+                break
+            await transaction.rollback()
+        ahead = max(2 * ahead, timedelta(seconds=1.5 * (time.monotonic() - began)))
+    await asyncio.sleep(min(left.total_seconds(), _AT_MOST))
+    return done
 
 
 async def unknown_people(source: Source, ids: Sequence[str]) -> set[str]:

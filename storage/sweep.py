@@ -195,7 +195,7 @@ gone AS {{materialized}} (
 # sweep, so that a sweep never waits for a decision.
 _TELL = """
 due AS MATERIALIZED (
-    SELECT t.id, t.request_id
+    SELECT t.id, t.request_id, s.since
       FROM (SELECT id, max(since) AS since FROM stale GROUP BY id) s
       JOIN tasks t USING (id) JOIN requests r ON r.id = t.request_id
      WHERE (t.rechecked_at IS NULL OR t.rechecked_at < s.since
@@ -208,7 +208,10 @@ due AS MATERIALIZED (
 ), mine AS MATERIALIZED (
     SELECT t.id FROM tasks t
      WHERE t.id = ANY(ARRAY(SELECT id FROM due JOIN batch USING (request_id)))
-       AND t.state = 'open' AND (t.rechecked_at IS NULL OR t.rechecked_at < $1::timestamptz)
+       AND t.state = 'open'
+       -- Asked again of a row that another sweep marked meanwhile: that one told of it.
+       AND (t.rechecked_at IS NULL OR t.rechecked_at < (SELECT max(since) FROM due)
+            OR t.rechecked_at < $1::timestamptz - interval '5 minutes')
      ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED
 ), marked AS (
     UPDATE tasks t SET rechecked_at = $1 FROM mine WHERE t.id = mine.id RETURNING t.id, t.request_id
@@ -216,7 +219,7 @@ due AS MATERIALIZED (
     INSERT INTO outbox (request_id, kind, message, due_at)
     SELECT request_id, 'signal',
            jsonb_build_object('kind', 'rechecked', 'at', audit_time($1),
-                              'task_ids', jsonb_agg(id ORDER BY id)), now()
+                              'task_ids', jsonb_agg(id ORDER BY id)), greatest($1, now())
       FROM marked GROUP BY request_id
     RETURNING id
 )

@@ -100,11 +100,10 @@ async def _say_what_is_mirrored(pool: Pool, settings: Settings) -> None:
     """
     origin = schedules.mirrored(settings)
     try:
-        async with pool.acquire() as connection:
-            if origin is None:
-                await mirror.withdraw(connection)
-            else:
-                await mirror.declare(connection, origin.url, origin.patience)
+        if origin is None:
+            await mirror.withdraw(pool)
+        else:
+            await mirror.declare(pool, origin.url, origin.patience)
     except FAILED as error:
         _log.warning("what the directory mirrors was not written", error=str(error))
 

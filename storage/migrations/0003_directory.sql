@@ -109,6 +109,15 @@ CREATE TABLE mirrored_people (
 ALTER TABLE roles ADD COLUMN known_since timestamptz NOT NULL DEFAULT '-infinity';
 ALTER TABLE roles ALTER COLUMN known_since SET DEFAULT clock_timestamp();
 
+-- The moment of the latest write to the directory. Its row is held by who writes; each moment is later
+-- than the one before, and lies ahead of its commit (storage.org.write).
+CREATE TABLE directory_clock (
+    only_one  boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    at        timestamptz NOT NULL
+);
+INSERT INTO directory_clock (at) VALUES (now());
+GRANT SELECT, UPDATE ON directory_clock TO countersign_app;
+
 -- What a task remembers: the question whose answer its assignment is (recipes.state), who may not decide
 -- it (not_same_as), whether its people were fixed at submission; and when it was last asked again.
 ALTER TABLE tasks ADD COLUMN ask jsonb;

@@ -87,7 +87,7 @@ async def test_why_a_task_is_with_a_delegate(house: House) -> None:
     assert by.startswith(
         "Dave Singh decides on behalf of Bob Tanaka, who delegated everything to Dave Singh from 20"
     )
-    assert by.endswith("UTC until it is ended (parental leave)")
+    assert by.endswith("UTC until it is ended")
     assert (found["stale"], found["now"]["user"]) == (False, "dave")
     await end(house, "bob", made)
     later = await explained(house, "alice", task=flow.task)

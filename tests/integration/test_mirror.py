@@ -411,8 +411,7 @@ async def test_a_directory_that_mirrors_nothing_any_more_tells_them_too(
 ) -> None:
     await mirrored.fails()
     waiting = await _waiting(admin_pool, "DirectoryUnavailable")
-    async with mirrored.pool.acquire() as connection:
-        await mirror.withdraw(connection)
-        await mirror.withdraw(connection)
+    await mirror.withdraw(mirrored.pool)
+    await mirror.withdraw(mirrored.pool)
     assert await mirror.standing(mirrored.pool) is None
     assert await mirrored.pool.fetchval("SELECT request_id FROM outbox") == waiting

@@ -161,7 +161,14 @@ async def test_files_that_are_refused(
 
 @pytest.mark.parametrize(
     "source",
-    [b"a: [", b"\xff", b"a: &x [1]\nb: *x", b"!!python/object:os.system {}", b"[" * 50_000],
+    [
+        b"a: [",
+        b"\xff",
+        b"a: &x [1]\nb: *x",
+        b"!!python/object:os.system {}",
+        b"[" * 50_000,
+        b"roles: {fin: [], fin: []}",
+    ],
 )
 async def test_files_that_are_no_yaml(bare_house: House, source: bytes) -> None:
     response = await bare_house.post("/v1/org/import", "root", "admin", content=source)
