@@ -15,7 +15,7 @@ from contract.canonical import timestamp
 from recipes.state import Actor
 
 RequestAction = Literal["see", "cancel", "retry", "reassign"]
-TaskAction = Literal["see", "decide", "release"]
+TaskAction = Literal["see", "decide", "release", "ask"]
 HouseAction = Literal["publish", "switch", "import"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
 Action: TypeAlias = RequestAction | TaskAction | HouseAction | DelegationAction
@@ -136,6 +136,8 @@ def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
         return _release(caller, task, mine)
     if caller.id == request.requester:
         raise errors.forbidden("nobody decides their own request")
+    if action == "ask" and mine is None and _owns(request):
+        return Actor(caller.id, _bare(request.owner or ""))
     if asked or caller.id in task.excluded:
         _refuse_barred(caller.id, None if mine is None else mine.on_behalf_of, task)
     if mine is None:

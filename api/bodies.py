@@ -168,6 +168,11 @@ class CommentBody(_Strict):
     text: Said
 
 
+class AnswerBody(_Strict):
+    model_config = _example(text="Yes: the old press is written off.")
+    text: Said
+
+
 class CommandBody(_Strict):
     model_config = _example(comment="The trip was called off.")
     comment: Text | None = None
@@ -183,6 +188,14 @@ class FireBody(_Strict):
 
 PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
 Reason = Annotated[Text, Field(min_length=1), AfterValidator(_says_something)]
+
+
+class QuestionBody(_Strict):
+    """What to ask, and whom."""
+
+    model_config = _example(to="grace", text="Is the old press written off?")
+    to: PersonId
+    text: Said
 
 
 class ReassignTaskBody(_Strict):

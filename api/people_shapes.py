@@ -38,3 +38,41 @@ class Comment(_Strict):
 class CommentPage(_Strict):
     items: list[Comment]
     next_cursor: str | None
+
+
+class Question(_Strict):
+    """What `asked_by` wants to know of `asked` about a task; without an answer it is still open."""
+
+    model_config = _example(
+        id="3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c002",
+        request_id=_REQUEST_ID,
+        task_id="0b7c8a52-6d0e-5c55-8d0b-7f0a1c6a2e90",
+        step="manager_approval",
+        branch=None,
+        workflow="purchase_order",
+        title="A press for 7200 EUR",
+        asked_by="bob",
+        asked="grace",
+        text="Is the old press written off?",
+        asked_at="2026-03-02T09:20:00.123456Z",
+        answer=None,
+        answered_at=None,
+    )
+    id: UUID
+    request_id: UUID
+    task_id: UUID
+    step: str
+    branch: str | None
+    workflow: str
+    title: str
+    asked_by: str
+    asked: str
+    text: str
+    asked_at: datetime
+    answer: str | None
+    answered_at: datetime | None
+
+
+class QuestionPage(_Strict):
+    items: list[Question]
+    next_cursor: str | None

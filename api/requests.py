@@ -22,7 +22,7 @@ from contract.messages import Message
 from recipes import machine
 from recipes.model import Json
 from recipes.state import FINAL_STATES, Actor, Commanded, RequestState
-from storage import actions, audit, commands, comments, requests, tasks
+from storage import actions, audit, commands, comments, questions, requests, tasks
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
@@ -242,7 +242,11 @@ async def allowed(
 async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[str, object]:
     found = await tasks.of_request(source, row["id"])
     said = await comments.latest(source, row["id"], COMMENTS_SHOWN)
-    more: dict[str, Json] = {"comments": [views.comment(item) for item in said]}
+    asked = await questions.of_request(source, row["id"])
+    more: dict[str, Json] = {
+        "comments": [views.comment(item) for item in said],
+        "questions": [views.question(item) for item in asked],
+    }
     if row["kind"] == "state_machine":
         fired = await actions.history(source, row["id"], HISTORY_SHOWN)
         more |= {"history": [views.moved(item) for item in fired]}

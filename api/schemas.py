@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.people_shapes import Comment
+from api.people_shapes import Comment, Question
 from recipes.model import Json
 from recipes.state import RequestState
 
@@ -331,6 +331,7 @@ class Request(RequestSummary):
         decisions=[_DECISION],
         waiting_for=[],
         comments=[],
+        questions=[],
         temporal_url="http://127.0.0.1:8233/namespaces/default/workflows/"
         "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
     )
@@ -342,6 +343,7 @@ class Request(RequestSummary):
     decisions: list[Decision]
     waiting_for: list[str]
     comments: list[Comment]
+    questions: list[Question]
     temporal_url: str | None
 
 

@@ -75,6 +75,7 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         "decisions": sorted(decisions, key=lambda item: item["decided_at"]),
         "waiting_for": _waiting_for(shown),
         "comments": [],
+        "questions": [],
         "temporal_url": temporal_url,
     }
 
@@ -87,6 +88,16 @@ def comment(row: Row) -> dict[str, Json]:
         "text": row["text"],
         "made_at": row["made_at"],
     }
+
+
+_QUESTION = (
+    "id", "request_id", "task_id", "step", "branch", "workflow", "title", "asked_by", "asked", "text",
+    "asked_at", "answer", "answered_at",
+)  # fmt: skip
+
+
+def question(row: Row) -> dict[str, Json]:
+    return {name: row[name] for name in _QUESTION}
 
 
 def _waiting_for(tasks: list[dict[str, Json]]) -> list[str]:

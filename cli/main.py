@@ -18,6 +18,7 @@ from cli import (
     incidents,
     mirror,
     org,
+    questions,
     reassign,
     recipes,
     remarks,
@@ -52,6 +53,9 @@ app.command()(tasks.reject)
 app.command()(tasks.claim)
 app.command()(tasks.release)
 app.command()(remarks.comment)
+app.command()(remarks.ask)
+app.command()(questions.questions)
+app.command()(questions.answer)
 app.command("decide-all")(decisions.decide_all)
 app.command()(reassign.reassign)
 app.command()(actions.actions)

@@ -20,7 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for script
 Ids = Annotated[bool, typer.Option("--ids", help="The ids alone, one a line.")]
 
 _WIDE = 240  # columns of what goes into a pipe, at least: nothing is cut there
-_IDS = frozenset({"task", "request"})
+_IDS = frozenset({"task", "request", "question", "attachment"})
 _FIXED = _IDS | {"#", "due", "state"}  # columns that are never cut
 _SHORT_ID = 8
 _GAP = 3  # between columns

@@ -1,4 +1,4 @@
-"""`countersign comment`: what people say about a request."""
+"""`countersign comment`, `ask`: what people say and ask about a request."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ import typer
 from cli.client import As, Role, Url, connect
 from cli.output import AsJson, say, write_json
 from cli.requests import RequestId, request_id
+from cli.tasks import TaskId, task_id
 
 
 def comment(
@@ -24,3 +25,22 @@ def comment(
         write_json(made)
     else:
         say("commented; countersign request show shows it")
+
+
+def ask(
+    task: TaskId,
+    text: Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know.")],
+    to: Annotated[str, typer.Option(metavar="PERSON", help="Whom you ask: anybody.")],
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask somebody about a task that you may decide; it waits for you on."""
+    api = connect(url, as_person, role)
+    body = {"to": to, "text": text}
+    made = api.post(f"/v1/tasks/{task_id(api, task)}/questions", body)
+    if as_json:
+        write_json(made)
+    else:
+        say(f"asked {to} about {made['title']}; the answer is shown with the request")

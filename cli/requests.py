@@ -311,6 +311,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             wraps=("who", "decision", "comment"),
         )
     _show_comments(request)
+    _show_questions(request)
 
 
 def _show_comments(request: dict[str, Any]) -> None:
@@ -320,6 +321,19 @@ def _show_comments(request: dict[str, Any]) -> None:
             ("when (UTC)", "who", "comment"),
             ((at(it["made_at"]), it["user"], it["text"]) for it in request["comments"]),
             wraps=("comment",),
+        )
+
+
+def _show_questions(request: dict[str, Any]) -> None:
+    if request.get("questions"):
+        write("")
+        table(
+            ("when (UTC)", "asked by", "of", "question", "answer"),
+            (
+                (at(it["asked_at"]), it["asked_by"], it["asked"], it["text"], it["answer"])
+                for it in request["questions"]
+            ),
+            wraps=("question", "answer"),
         )
 
 

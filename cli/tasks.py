@@ -7,6 +7,7 @@ import typer
 from cli.client import Api, As, Role, Url, connect, is_id
 from cli.incidents import show_helpable
 from cli.output import AsJson, Exit, Failure, Ids, at, due, say, table, write_ids, write_json
+from cli.questions import show_open
 
 TaskId = Annotated[
     str, typer.Argument(metavar="TASK", help="The task's id, or the beginning of one in the inbox.")
@@ -29,7 +30,7 @@ def inbox(
     as_json: AsJson = False,
 ) -> None:
     """List the tasks that wait for you, directly or by a role, soonest due first; and below them
-    the incidents that you can help with."""
+    the questions put to you, and the incidents that you can help with."""
     api = connect(url, as_person, role)
     found = list(api.items("/v1/tasks", limit, state=state))
     if as_json:
@@ -43,6 +44,7 @@ def inbox(
     else:
         say("nothing waits for you" if state == "open" else "there is nothing")
     if state != "closed":
+        show_open(api)
         show_helpable(api)
 
 

@@ -24,6 +24,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "incidents",
         "mirror",
         "org",
+        "questions",
         "reassign",
         "recipes",
         "remarks",

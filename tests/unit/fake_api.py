@@ -14,7 +14,10 @@ class FakeApi:
 
     def __init__(self) -> None:
         none = httpx.Response(200, json={"items": [], "next_cursor": None})
-        self.answers: dict[str, httpx.Response | list[httpx.Response]] = {"GET /v1/incidents": none}
+        self.answers: dict[str, httpx.Response | list[httpx.Response]] = {
+            "GET /v1/incidents": none,
+            "GET /v1/questions": none,
+        }
         self.asked: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:

@@ -462,3 +462,41 @@ def test_comments(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["request", "show", REQUEST]) == Exit.OK
     out, _ = capsys.readouterr()
     assert "bob  Monday is fine." in " ".join(out.split(" ")).replace("   ", "  ")
+
+
+def test_questions(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {
+        "id": OTHER,
+        "title": "Leave request",
+        "asked_by": "bob",
+        "asked": "carol",
+        "asked_at": "2026-11-21T02:55:00Z",
+        "text": "Who stands in?",
+        "answer": None,
+    }
+    api.answers["GET /v1/tasks"] = _page()
+    api.answers["GET /v1/questions"] = _page(asked)
+    api.answers[f"POST /v1/tasks/{TASK}/questions"] = _json(201, asked)
+    api.answers[f"POST /v1/questions/{OTHER}/answer"] = _json(200, asked)
+    api.answers[f"GET /v1/requests/{REQUEST}"] = _json(
+        200, _request("pending") | {"questions": [asked]}
+    )
+    assert main.run(["ask", TASK, "Who stands in?", "--to", "carol"]) == Exit.OK
+    assert json.loads(api.asked[-1].content) == {"to": "carol", "text": "Who stands in?"}
+    assert main.run(["ask", TASK, "Who stands in?", "--to", "carol", "--json"]) == Exit.OK
+    for form in ("--json", "--ids", "--state=open"):
+        assert main.run(["questions", form]) == Exit.OK
+    assert main.run(["answer", OTHER[:6], "Dave does."]) == Exit.OK
+    assert json.loads(api.asked[-1].content) == {"text": "Dave does."}
+    assert main.run(["answer", OTHER, "Dave does.", "--json"]) == Exit.OK
+    assert main.run(["answer", "dddd", "Dave does."]) == Exit.NOT_FOUND
+    assert main.run(["answer", "d", "Dave does."]) == Exit.USAGE
+    assert main.run(["inbox"]) == Exit.OK
+    assert main.run(["request", "show", REQUEST]) == Exit.OK
+    out, err = capsys.readouterr()
+    assert "asked carol about Leave request" in err
+    assert "questions that wait for your answer" in err
+    assert out.count("Who stands in?") >= 4
+    api.answers["GET /v1/questions"] = _page()
+    assert main.run(["questions"]) == Exit.OK
+    assert main.run(["questions", "--state", "all"]) == Exit.OK

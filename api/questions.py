@@ -1,0 +1,120 @@
+"""Questions: whoever may decide a task asks anybody, who answers on the record without deciding."""
+
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import bodies, errors, people_shapes, views
+from api.claims import check_open, loaded
+from api.http import Route, answer, page, read, read_cursor, takes
+from api.requests import allowed
+from api.services import caller_of, services
+from api.tasks import Cursor, Limit
+from contract.canonical import timestamp
+from storage import questions
+from storage.questions import About
+
+router = APIRouter(prefix="/v1", route_class=Route)
+
+_BEGINNING = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+_LATEST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+
+
+@router.post(
+    "/tasks/{task_id}/questions",
+    status_code=201,
+    response_model=people_shapes.Question,
+    summary="Ask somebody about a task",
+    tags=["tasks"],
+    openapi_extra=takes(bodies.QuestionBody),
+)
+async def ask_question(request: Request, task_id: UUID) -> Response:
+    """By whoever may decide the open task, or holds the recipe's owner role. `to` is anybody in the
+    directory, the requester too; they get to see the request. The task stays open, and its time runs."""
+    caller = await caller_of(request)
+    body = await read(request, bodies.QuestionBody)
+    async with services(request).pool.acquire() as connection, connection.transaction():
+        row, actor = await loaded(connection, caller, "ask", task_id)
+        check_open(row)
+        if body.to == caller.id:
+            raise errors.invalid_at("/to", "nobody asks themselves")
+        here = await questions.here(connection, body.to)
+        if not here:
+            said = "has left" if here is False else "is not known to the directory"
+            raise errors.invalid_at("/to", f"{body.to} {said}")
+        about = _about(row, task_id)
+        made = await questions.load(
+            connection, await questions.ask(connection, about, actor, body.to, body.text)
+        )
+    return answer(views.question(made), 201)
+
+
+@router.get(
+    "/questions",
+    response_model=people_shapes.QuestionPage,
+    summary="Questions put to me",
+    tags=["tasks"],
+)
+async def list_questions(
+    request: Request,
+    *,
+    state: Literal["open", "answered", "all"] = "open",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Those that wait for my answer, the oldest first; or `answered` or `all`, the newest first."""
+    caller = await caller_of(request)
+    after = _BEGINNING if state == "open" else _LATEST
+    if cursor is not None:
+        at, found_id = read_cursor(cursor, "time", "uuid")
+        if at is None:
+            raise errors.invalid_parameter("cursor", "is not one that this list gave")
+        after = (at, found_id)
+    found = await questions.put_to(services(request).pool, caller.id, state, after, limit + 1)
+    return page(
+        [views.question(row) for row in found], limit, lambda item: [item["asked_at"], item["id"]]
+    )
+
+
+@router.post(
+    "/questions/{question_id}/answer",
+    response_model=people_shapes.Question,
+    summary="Answer a question",
+    tags=["tasks"],
+    openapi_extra=takes(bodies.AnswerBody),
+)
+async def answer_question(request: Request, question_id: UUID) -> Response:
+    """By the person asked alone, once; also when the task was closed meanwhile. Nothing is decided by
+    it. The same answer again gets 200 again."""
+    caller = await caller_of(request)
+    body = await read(request, bodies.AnswerBody)
+    async with services(request).pool.acquire() as connection, connection.transaction():
+        row = await questions.load(connection, question_id)
+        if row is None:
+            raise errors.not_found("question")
+        try:
+            _, actor = await allowed(connection, caller, "see", row["request_id"])
+        except errors.Problem as refusal:
+            raise errors.not_found("question") if refusal.status == 404 else refusal from None
+        if caller.id != row["asked"]:
+            raise errors.forbidden(f"only {row['asked']}, who was asked, may answer")
+        about = _about(row, row["task_id"])
+        first = await questions.answer(connection, about, question_id, actor, body.text)
+        row = await questions.load(connection, question_id)
+        assert row is not None
+    if not first and row["answer"] != body.text:
+        raise errors.conflict(
+            "already_answered", f"already answered at {timestamp(row['answered_at'])}"
+        )
+    return answer(views.question(row))
+
+
+def _about(row: asyncpg.Record, task_id: UUID) -> About:
+    """From a row of a task, or of a question."""
+    snapshot = {"state": row["request_state"], "seq": row["seq"], "step": row["request_step"]}
+    return About(task_id, row["step"], row["request_id"], row["workflow"], row["version"], snapshot)
