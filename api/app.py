@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from api import (
     actions,
+    attachments,
     backtest,
     claims,
     comments,
@@ -117,6 +118,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         tasks,
         claims,
         comments,
+        attachments,
         questions,
         decisions,
         incidents,

@@ -9,10 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 from api.metrics import Metrics
+from contract.files import LARGEST_FILE
 
 LARGEST_BODY = 1024 * 1024
 _LARGER = {"/v1/org/import": 64 * 1024 * 1024}
 """By path: a file of a whole company's people, for administrators alone."""
+_FILE = re.compile(r"/v1/requests/[^/]+/attachments")
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -36,7 +38,7 @@ class Around:
             elif name == b"content-length":
                 length = value
         request_id = request_id or uuid4().hex.encode()
-        most = _LARGER.get(scope["path"], LARGEST_BODY)
+        most = _largest(scope["path"])
         status = 500
 
         async def sending(message: Message) -> None:
@@ -57,6 +59,11 @@ class Around:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             seconds = time.perf_counter() - began
             self._metrics.answered(method, _template(scope), status, seconds)
+
+
+def _largest(path: str) -> int:
+    """How many bytes a body may have there."""
+    return LARGEST_FILE if _FILE.fullmatch(path) else _LARGER.get(path, LARGEST_BODY)
 
 
 def _limited(receive: Receive, most: int) -> Receive:

@@ -76,3 +76,26 @@ class Question(_Strict):
 class QuestionPage(_Strict):
     items: list[Question]
     next_cursor: str | None
+
+
+class Attachment(_Strict):
+    """A file beside a request; `sha256` is of what is in it, `size` in bytes."""
+
+    model_config = _example(
+        id="3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c003",
+        request_id=_REQUEST_ID,
+        name="offer.pdf",
+        media_type="application/pdf",
+        size=48213,
+        sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        added_by="alice",
+        added_at="2026-03-02T09:20:00.123456Z",
+    )
+    id: UUID
+    request_id: UUID
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    added_by: str
+    added_at: datetime

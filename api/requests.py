@@ -22,7 +22,7 @@ from contract.messages import Message
 from recipes import machine
 from recipes.model import Json
 from recipes.state import FINAL_STATES, Actor, Commanded, RequestState
-from storage import actions, audit, commands, comments, questions, requests, tasks
+from storage import actions, attachments, audit, commands, comments, questions, requests, tasks
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
@@ -243,9 +243,11 @@ async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[st
     found = await tasks.of_request(source, row["id"])
     said = await comments.latest(source, row["id"], COMMENTS_SHOWN)
     asked = await questions.of_request(source, row["id"])
+    files = await attachments.of_request(source, row["id"])
     more: dict[str, Json] = {
         "comments": [views.comment(item) for item in said],
         "questions": [views.question(item) for item in asked],
+        "attachments": [views.attachment(item) for item in files],
     }
     if row["kind"] == "state_machine":
         fired = await actions.history(source, row["id"], HISTORY_SHOWN)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.people_shapes import Comment, Question
+from api.people_shapes import Attachment, Comment, Question
 from recipes.model import Json
 from recipes.state import RequestState
 
@@ -332,6 +332,7 @@ class Request(RequestSummary):
         waiting_for=[],
         comments=[],
         questions=[],
+        attachments=[],
         temporal_url="http://127.0.0.1:8233/namespaces/default/workflows/"
         "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
     )
@@ -344,6 +345,7 @@ class Request(RequestSummary):
     waiting_for: list[str]
     comments: list[Comment]
     questions: list[Question]
+    attachments: list[Attachment]
     temporal_url: str | None
 
 

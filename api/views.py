@@ -76,6 +76,7 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         "waiting_for": _waiting_for(shown),
         "comments": [],
         "questions": [],
+        "attachments": [],
         "temporal_url": temporal_url,
     }
 
@@ -98,6 +99,19 @@ _QUESTION = (
 
 def question(row: Row) -> dict[str, Json]:
     return {name: row[name] for name in _QUESTION}
+
+
+def attachment(row: Row) -> dict[str, Json]:
+    return {
+        "id": row["id"],
+        "request_id": row["request_id"],
+        "name": row["name"],
+        "media_type": row["media_type"],
+        "size": row["size"],
+        "sha256": row["sha256"].hex(),
+        "added_by": row["added_by"],
+        "added_at": row["added_at"],
+    }
 
 
 def _waiting_for(tasks: list[dict[str, Json]]) -> list[str]:

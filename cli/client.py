@@ -68,6 +68,10 @@ class Api:
         """What is there as it stands, not as JSON."""
         return self._call("GET", path).text
 
+    def data(self, path: str) -> bytes:
+        """The file that is there."""
+        return self._call("GET", path, timeout=httpx.Timeout(_LONG, connect=5)).content
+
     def post(self, path: str, body: object, **headers: str) -> Any:
         return self._call("POST", path, json=body, headers=headers).json()
 

@@ -9,6 +9,7 @@ import typer
 
 from cli import (
     actions,
+    attachments,
     backtest,
     decisions,
     delegations,
@@ -61,6 +62,8 @@ app.command()(reassign.reassign)
 app.command()(actions.actions)
 app.command()(actions.fire)
 app.command()(explain.explain)
+requests.app.command("attach")(attachments.attach)
+requests.app.command("download")(attachments.download)
 app.add_typer(requests.app, name="request")
 app.add_typer(incidents.app, name="incident")
 recipes.app.command("simulate")(simulate.simulate)

@@ -312,6 +312,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
         )
     _show_comments(request)
     _show_questions(request)
+    _show_files(request)
 
 
 def _show_comments(request: dict[str, Any]) -> None:
@@ -334,6 +335,19 @@ def _show_questions(request: dict[str, Any]) -> None:
                 for it in request["questions"]
             ),
             wraps=("question", "answer"),
+        )
+
+
+def _show_files(request: dict[str, Any]) -> None:
+    if request.get("attachments"):
+        write("")
+        table(
+            ("attachment", "name", "bytes", "added (UTC)", "by", "sha256"),
+            (
+                (it["id"], it["name"], it["size"], at(it["added_at"]), it["added_by"], it["sha256"])
+                for it in request["attachments"]
+            ),
+            least=("sha256", "bytes"),
         )
 
 
