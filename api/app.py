@@ -33,6 +33,7 @@ from api import (
     simulation,
     tasks,
     versions,
+    watchers,
 )
 from api.auth import tokens
 from api.catalogue import Catalogue
@@ -119,6 +120,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         claims,
         comments,
         attachments,
+        watchers,
         questions,
         decisions,
         incidents,

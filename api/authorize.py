@@ -14,7 +14,7 @@ from api.auth import Caller
 from contract.canonical import timestamp
 from recipes.state import Actor
 
-RequestAction = Literal["see", "cancel", "retry", "reassign"]
+RequestAction = Literal["see", "cancel", "retry", "reassign", "watchers"]
 TaskAction = Literal["see", "decide", "release", "ask"]
 HouseAction = Literal["publish", "switch", "import"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
@@ -112,6 +112,8 @@ def _request(caller: Caller, action: Action, request: RequestObject) -> Actor:
         return Actor(caller.id, "admin")
     if action == "reassign" and caller.id == request.requester:
         raise errors.forbidden("nobody chooses who decides their own request")
+    if action == "watchers":
+        return _names_watchers(caller, request)
     if action in ("retry", "reassign"):
         if owner:
             return Actor(caller.id, _bare(request.owner or ""))
@@ -121,6 +123,19 @@ def _request(caller: Caller, action: Action, request: RequestObject) -> Actor:
             )
         return Actor(caller.id, "admin")
     return Actor(caller.id)
+
+
+def _names_watchers(caller: Caller, request: RequestObject) -> Actor:
+    if caller.id == request.requester:
+        return Actor(caller.id)
+    if _owns(request):
+        return Actor(caller.id, _bare(request.owner or ""))
+    if caller.admin:
+        return Actor(caller.id, "admin")
+    raise errors.forbidden(
+        "only the requester, an administrator or a member of the recipe's owner role may choose who"
+        " else watches a request"
+    )
 
 
 def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:

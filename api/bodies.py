@@ -198,6 +198,13 @@ class QuestionBody(_Strict):
     text: Said
 
 
+class WatcherBody(_Strict):
+    """Who is to watch: oneself, if nobody is named."""
+
+    model_config = _example(person="grace")
+    person: PersonId | None = None
+
+
 class ReassignTaskBody(_Strict):
     """`to` decides from now on; `comment` says why, on the record."""
 

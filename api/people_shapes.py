@@ -99,3 +99,20 @@ class Attachment(_Strict):
     sha256: str
     added_by: str
     added_at: datetime
+
+
+class Watcher(_Strict):
+    """Somebody who watches a request; named by another, `added_by`, they may see it for that."""
+
+    person: str
+    added_by: str
+    added_at: datetime
+
+
+class Watchers(_Strict):
+    """Who watches the request now."""
+
+    model_config = _example(
+        items=[{"person": "grace", "added_by": "alice", "added_at": "2026-03-02T09:20:00.123456Z"}]
+    )
+    items: list[Watcher]

@@ -22,7 +22,17 @@ from contract.messages import Message
 from recipes import machine
 from recipes.model import Json
 from recipes.state import FINAL_STATES, Actor, Commanded, RequestState
-from storage import actions, attachments, audit, commands, comments, questions, requests, tasks
+from storage import (
+    actions,
+    attachments,
+    audit,
+    commands,
+    comments,
+    questions,
+    requests,
+    tasks,
+    watchers,
+)
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
@@ -243,11 +253,13 @@ async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[st
     found = await tasks.of_request(source, row["id"])
     said = await comments.latest(source, row["id"], COMMENTS_SHOWN)
     asked = await questions.of_request(source, row["id"])
+    watching = await watchers.of_request(source, row["id"])
     files = await attachments.of_request(source, row["id"])
     more: dict[str, Json] = {
         "comments": [views.comment(item) for item in said],
         "questions": [views.question(item) for item in asked],
         "attachments": [views.attachment(item) for item in files],
+        "watchers": [views.watcher(item) for item in watching],
     }
     if row["kind"] == "state_machine":
         fired = await actions.history(source, row["id"], HISTORY_SHOWN)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.people_shapes import Attachment, Comment, Question
+from api.people_shapes import Attachment, Comment, Question, Watcher
 from recipes.model import Json
 from recipes.state import RequestState
 
@@ -333,6 +333,7 @@ class Request(RequestSummary):
         comments=[],
         questions=[],
         attachments=[],
+        watchers=[],
         temporal_url="http://127.0.0.1:8233/namespaces/default/workflows/"
         "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
     )
@@ -346,6 +347,7 @@ class Request(RequestSummary):
     comments: list[Comment]
     questions: list[Question]
     attachments: list[Attachment]
+    watchers: list[Watcher]
     temporal_url: str | None
 
 

@@ -77,6 +77,7 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         "comments": [],
         "questions": [],
         "attachments": [],
+        "watchers": [],
         "temporal_url": temporal_url,
     }
 
@@ -112,6 +113,10 @@ def attachment(row: Row) -> dict[str, Json]:
         "added_by": row["added_by"],
         "added_at": row["added_at"],
     }
+
+
+def watcher(row: Row) -> dict[str, Json]:
+    return {"person": row["person"], "added_by": row["added_by"], "added_at": row["added_at"]}
 
 
 def _waiting_for(tasks: list[dict[str, Json]]) -> list[str]:

@@ -68,6 +68,9 @@ class Api:
         """What is there as it stands, not as JSON."""
         return self._call("GET", path).text
 
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path).json()
+
     def data(self, path: str) -> bytes:
         """The file that is there."""
         return self._call("GET", path, timeout=httpx.Timeout(_LONG, connect=5)).content

@@ -1,11 +1,12 @@
-"""`countersign comment`, `ask`: what people say and ask about a request."""
+"""`countersign comment`, `ask`, `watch`: what people say and ask about a request, and who follows it."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
 from cli.client import As, Role, Url, connect
-from cli.output import AsJson, say, write_json
+from cli.output import AsJson, Exit, Failure, say, write_json
 from cli.requests import RequestId, request_id
 from cli.tasks import TaskId, task_id
 
@@ -44,3 +45,29 @@ def ask(
         write_json(made)
     else:
         say(f"asked {to} about {made['title']}; the answer is shown with the request")
+
+
+def watch(
+    request: RequestId,
+    person: Annotated[
+        str | None, typer.Option(help="Somebody else, as the requester, say; they may then see it.")
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Watch it no more.")] = False,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Watch a request, or have somebody watch it."""
+    api = connect(url, as_person, role)
+    path = f"/v1/requests/{request_id(api, request)}/watchers"
+    if not stop:
+        found = api.post(path, {"person": person})
+    elif person is None:
+        raise Failure("--stop needs --person PERSON: yourself, say", code=Exit.USAGE)
+    else:
+        found = api.delete(f"{path}/{quote(person, safe='')}")
+    if as_json:
+        write_json(found)
+    else:
+        say("watched by " + (", ".join(it["person"] for it in found["items"]) or "nobody"))

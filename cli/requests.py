@@ -273,6 +273,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "step": request["step"],
             "status": request["status"],
             "waiting for": request["waiting_for"],
+            "watched by": [it["person"] for it in request.get("watchers", [])],
             "reason": request["reason"],
             "submitted": when(request["created_at"]),
             "deadline": when(request["deadline_at"]),

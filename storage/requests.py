@@ -187,6 +187,7 @@ WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, he
            WHERE EXISTS ({pools.STANDING_IN.format(task="t", request="o", person="$1")})
     UNION SELECT d.request_id FROM decisions d WHERE d.actor = $1
     UNION SELECT q.request_id FROM questions q WHERE q.asked = $1
+    UNION SELECT w.request_id FROM watchers w WHERE w.person = $1 AND w.added_by <> w.person
     UNION SELECT f.request_id FROM commands f WHERE f.actor = $1 AND f.command = 'fire'
 ), named AS MATERIALIZED (
     SELECT unnest(ARRAY['user:' || $1, $1]) AS name

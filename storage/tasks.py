@@ -90,6 +90,8 @@ SELECT i.id FROM unnest($1::uuid[]) AS i(id)
                   AND (t.assignee = $2 OR t.on_behalf_of = $2 OR t.candidates && $3::text[]
                        OR EXISTS ({pools.STANDING_IN.format(task="t", request="r", person="$2")})))
     OR EXISTS (SELECT 1 FROM questions q WHERE q.request_id = i.id AND q.asked = $2)
+    OR EXISTS (SELECT 1 FROM watchers w
+                WHERE w.request_id = i.id AND w.person = $2 AND w.added_by <> w.person)
 """
 
 
@@ -97,7 +99,7 @@ async def involved(
     source: Source, request_ids: Collection[UUID], person: str, principals: list[str]
 ) -> set[UUID]:
     """About which of the requests somebody is or was asked: as assignee, candidate or delegator, or
-    because they decide now for a candidate; or what they know of it."""
+    because they decide now for a candidate; or what they know of it; or made a watcher."""
     rows = await source.fetch(INVOLVED, list(request_ids), person, principals)
     return {row["id"] for row in rows}
 

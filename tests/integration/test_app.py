@@ -49,6 +49,8 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/tasks/{task_id}"),
         ("POST", "/v1/tasks/{task_id}/decisions"),
         ("POST", "/v1/tasks/{task_id}/claim"),
+        ("POST", "/v1/requests/{request_id}/watchers"),
+        ("DELETE", "/v1/requests/{request_id}/watchers/{person_id}"),
         ("POST", "/v1/requests/{request_id}/attachments"),
         ("GET", "/v1/requests/{request_id}/attachments/{attachment_id}"),
         ("POST", "/v1/tasks/{task_id}/questions"),

@@ -500,3 +500,22 @@ def test_questions(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     api.answers["GET /v1/questions"] = _page()
     assert main.run(["questions"]) == Exit.OK
     assert main.run(["questions", "--state", "all"]) == Exit.OK
+
+
+def test_watch(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    path, bob = f"/v1/requests/{REQUEST}/watchers", {"person": "bob"}
+    api.answers[f"POST {path}"] = _json(200, {"items": [bob]})
+    api.answers[f"DELETE {path}/bob"] = _json(200, {"items": []})
+    api.answers[f"GET /v1/requests/{REQUEST}"] = _json(
+        200, _request("pending") | {"watchers": [bob]}
+    )
+    assert main.run(["watch", REQUEST, "--person", "bob"]) == Exit.OK
+    assert json.loads(api.asked[-1].content) == bob
+    assert main.run(["watch", REQUEST, "--json"]) == Exit.OK
+    assert main.run(["watch", REQUEST, "--stop"]) == Exit.USAGE
+    assert main.run(["watch", REQUEST, "--stop", "--person", "bob"]) == Exit.OK
+    assert main.run(["request", "show", REQUEST]) == Exit.OK
+    out, err = capsys.readouterr()
+    assert "watched by bob" in err
+    assert "watched by nobody" in err
+    assert "watched by   bob" in out
