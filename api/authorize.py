@@ -15,7 +15,7 @@ from contract.canonical import timestamp
 from recipes.state import Actor
 
 RequestAction = Literal["see", "cancel", "retry", "reassign", "watchers"]
-TaskAction = Literal["see", "decide", "release", "ask"]
+TaskAction = Literal["see", "decide", "release", "ask", "hand_on"]
 HouseAction = Literal["publish", "switch", "import"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
 Action: TypeAlias = RequestAction | TaskAction | HouseAction | DelegationAction
@@ -38,7 +38,7 @@ class TaskObject:
     caller's by delegations; `employed` is of the caller; `lapsed` says what the assignment rests
     on that is so no more, if something is: a delegation, a membership. `excluded` may not decide it, because of the steps `decided_before`
     says; nor may `seated`, who have another part of a step that needs several people. `claimant` claimed
-    it, whether or not that still binds."""
+    it, whether or not that still binds; `claimed_by` if it does."""
 
     request: RequestObject
     assignee: str | None
@@ -53,6 +53,7 @@ class TaskObject:
     decided_before: Mapping[str, str] = field(default_factory=dict)
     seated: frozenset[str] = frozenset()
     claimant: str | None = None
+    claimed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,8 @@ def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
         raise errors.forbidden("you are not, or no longer, in the directory")
     if task.lapsed is not None:
         raise errors.forbidden(task.lapsed)
+    if action == "hand_on" and caller.id not in (task.assignee, task.claimed_by):
+        raise errors.forbidden("claim this task first: only who has it alone hands it on")
     return mine
 
 
@@ -264,6 +267,7 @@ def task_object(row: Any, *, involved: bool = False) -> TaskObject:
         decided_before=row["decided_before"] or {},
         seated=_names(row["seated"]),
         claimant=row["claimant"],
+        claimed_by=row["claimed_by"],
     )
 
 

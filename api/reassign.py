@@ -7,15 +7,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, errors, schemas
+from api import bodies, deciding, errors, schemas
 from api.auth import Caller
+from api.authorize import capacity, task_object
 from api.http import Route, read, takes
 from api.requests import COMMAND_ANSWERS, allowed, check_open, record, tell
 from api.services import Services, caller_of, services
 from contract.canonical import timestamp
-from recipes.state import Commanded
+from recipes.state import Actor, Commanded
 from storage import commands, tasks
 from storage.commands import Reassigning
+from storage.pool import Source
 
 router = APIRouter(prefix="/v1", route_class=Route)
 
@@ -29,8 +31,8 @@ router = APIRouter(prefix="/v1", route_class=Route)
     openapi_extra=takes(bodies.ReassignTaskBody),
 )
 async def reassign_task(request: Request, task_id: UUID) -> Response:
-    """By an administrator or a member of the recipe's owner role, never by the requester. The task is
-    closed (`reassigned`) and `to`, or whoever decides for them now, gets a new one with the same due
+    """By an administrator, a member of the recipe's owner role, or whoever may decide the task and has it
+    alone: its assignee, or who claimed it. Never by the requester. The task is closed (`reassigned`) and `to`, or whoever decides for them now, gets a new one with the same due
     time. 200 with the request once it is done, 409 if that came too late or cannot be, 202 if it is
     not known within two seconds."""
     caller = await caller_of(request)
@@ -40,7 +42,7 @@ async def reassign_task(request: Request, task_id: UUID) -> Response:
     if row is None:
         raise errors.not_found("task")
     try:
-        await allowed(house.pool, caller, "reassign", row["request_id"])
+        await _entitled(house.pool, caller, row["request_id"], task_id)
     except errors.Problem as refusal:
         raise errors.not_found("task") if refusal.status == 404 else refusal from None
     if row["state"] != "open":
@@ -78,15 +80,45 @@ async def _reassign(
     task_id: UUID | None = None,
 ) -> Response:
     async with house.pool.acquire() as connection, connection.transaction():
-        row, actor = await allowed(connection, caller, "reassign", request_id, lock=True)
+        row, actor, own = await _entitled(connection, caller, request_id, task_id, lock=True)
         check_open(row)
         standing = await commands.reassigning(connection, request_id, body.to)
         seat = _seat(standing, seat, task_id)
+        if own:
+            await _check_still_own(connection, request_id, seat)
+            if body.to == caller.id:
+                raise errors.invalid_at("/to", "you have this task already")
         _check_person(row, standing, seat, body.to)
         at = await commands.now(connection)
         message = Commanded(str(uuid4()), "reassign", actor, at, body.comment, seat, body.to)
         outbox_id = await record(connection, row, message)
     return await tell(house, caller, request_id, message, outbox_id)
+
+
+async def _entitled(
+    source: Source, caller: Caller, request_id: UUID, task_id: UUID | None, *, lock: bool = False
+) -> tuple[asyncpg.Record, Actor, bool]:
+    """The request, in what capacity the caller reassigns, and whether it is their own task. Problem 403
+    or 404."""
+    try:
+        return *(await allowed(source, caller, "reassign", request_id, lock=lock)), False
+    except errors.Problem as refusal:
+        task = None if task_id is None else await tasks.load(source, task_id, caller.id)
+        if task is None or capacity(caller, task_object(task)) is None:
+            raise
+        if caller.id == task["requester"] or task["state"] != "open":
+            raise refusal from None
+    actor = (await deciding.capacities(source, caller, "hand_on", [task]))[task["id"]]
+    if isinstance(actor, errors.Problem):
+        raise actor
+    row, _ = await allowed(source, caller, "see", request_id, lock=lock)
+    return row, actor, True
+
+
+async def _check_still_own(source: Source, request_id: UUID, seat: str) -> None:
+    """Problem 409 if somebody reassigned it just now: what was theirs is not any more."""
+    if await commands.being_reassigned(source, request_id, seat):
+        raise errors.conflict("being_reassigned", "this task is being given to somebody right now")
 
 
 def _seat(standing: Reassigning, seat: str | None, task_id: UUID | None) -> str:

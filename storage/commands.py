@@ -109,6 +109,18 @@ async def reassigning(source: Source, request_id: UUID, to: str) -> Reassigning:
     return Reassigning(row["known"], row["here"], seats)
 
 
+BEING_REASSIGNED = """
+SELECT EXISTS (SELECT FROM commands WHERE request_id = $1 AND settled_at IS NULL
+                  AND command = 'reassign' AND details->>'seat' = $2)
+"""
+
+
+async def being_reassigned(source: Source, request_id: UUID, seat: str) -> bool:
+    """Whether a reassignment of a seat waits for its workflow. In the transaction that holds the row."""
+    found: bool = await source.fetchval(BEING_REASSIGNED, request_id, seat)
+    return found
+
+
 async def now(source: Source) -> datetime:
     """The time, by the clock that all share."""
     moment: datetime = await source.fetchval("SELECT clock_timestamp()")

@@ -98,7 +98,6 @@ async def test_who_may(house: House) -> None:
         ("alice", (), flow, 403),  # the requester
         ("alice", ("admin",), flow, 403),  # is so as an administrator, too
         ("frank", (), own, 403),  # and as an owner
-        ("bob", (), flow, 403),  # asked to decide, no more
         ("aud", ("auditor",), flow, 403),
         ("erin", (), flow, 404),
         ("frank", (), flow, 202),
@@ -242,3 +241,74 @@ async def test_nobody_gets_their_own_request_by_a_delegation(house: House) -> No
     response = await reassign(house, "frank", flow, "dave")
     assert response.status_code == 409
     assert flow.state.tasks[0].assignment.user == "bob"
+
+
+# --- whoever has a task hands it on -------------------------------------------------------------------
+
+
+async def test_an_assignee_hands_on(house: House) -> None:
+    flow = await house.begun()
+    old = flow.task
+    applied(house, flow)
+    answer = await reassign(house, "bob", flow, "dave")
+    assert answer.status_code == 200, answer.text
+    [command] = await house.pool.fetch(
+        "SELECT payload, actor FROM audit WHERE event_type = 'command.received'"
+    )
+    assert command["actor"]["user"] == "bob"
+    assert command["payload"]["comment"] == WHY
+    assert answer.json()["waiting_for"] == ["user:dave"]
+    assert (await house.decide("bob", old)).status_code == 409
+    again = await house.post(
+        f"/v1/tasks/{old}/reassign", "bob", json={"to": "erin", "comment": WHY}
+    )
+    assert again.status_code == 403
+    assert (await reassign(house, "dave", flow, "erin")).status_code == 200
+    assert (await house.decide("erin", flow.task)).status_code == 200
+
+
+async def test_a_delegate_hands_on_for_somebody(house: House) -> None:
+    await delegate(house, "bob", "erin")
+    flow = await house.begun()
+    applied(house, flow)
+    assert (await reassign(house, "erin", flow, "dave")).status_code == 200
+    actor = "SELECT actor FROM audit WHERE event_type = 'command.received'"
+    assert (await house.pool.fetchval(actor))["on_behalf_of"] == "bob"
+
+
+async def test_whoever_claimed_a_shared_task_hands_it_on(house: House) -> None:
+    flow = await house.begun("alice", "shared", {})
+    applied(house, flow)
+    refused = await reassign(house, "dave", flow, "carol")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "claim this task first: only who has it alone hands it on",
+    )
+    assert (await house.post(f"/v1/tasks/{flow.task}/claim", "dave")).status_code == 200
+    assert (await reassign(house, "bob", flow, "carol")).status_code == 403
+    assert (await reassign(house, "dave", flow, "dave")).status_code == 422
+    assert (await reassign(house, "dave", flow, "alice")).status_code == 422
+    assert (await reassign(house, "dave", flow, "carol", comment=" ")).status_code == 422
+    answer = await reassign(house, "dave", flow, "carol")
+    assert answer.json()["waiting_for"] == ["user:carol"]
+    assert (await house.decide("carol", flow.task)).status_code == 200
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_what_is_being_reassigned_is_not_handed_on(house: House) -> None:
+    flow = await house.begun()
+    assert (await reassign(house, "frank", flow, "dave")).status_code == 202
+    late = await reassign(house, "bob", flow, "erin")
+    assert (late.status_code, late.json()["type"]) == (
+        409,
+        "urn:countersign:problem:being_reassigned",
+    )
+
+
+async def test_who_cannot_hand_on(house: House) -> None:
+    flow = await house.begun()
+    assert (await reassign(house, "bob", flow, "bob")).status_code == 422
+    assert (await reassign(house, "bob", flow, "bob", seat="manager")).status_code == 403
+    await house.import_org((PersonRow("bob", "Bob Tanaka", manager="carol", left=True),), ())
+    left = await reassign(house, "bob", flow, "dave")
+    assert left.json()["detail"] == "you are not, or no longer, in the directory"
