@@ -20,6 +20,7 @@ from api import (
     delegations,
     docs,
     errors,
+    events,
     explain,
     health,
     incidents,
@@ -115,6 +116,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
     for part in (
         requests,
         actions,
+        events,
         reassign,
         tasks,
         claims,

@@ -18,7 +18,8 @@ RequestAction = Literal["see", "cancel", "retry", "reassign", "watchers"]
 TaskAction = Literal["see", "decide", "release", "ask", "hand_on"]
 HouseAction = Literal["publish", "switch", "import"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
-Action: TypeAlias = RequestAction | TaskAction | HouseAction | DelegationAction
+EventAction = Literal["send"]
+Action: TypeAlias = RequestAction | TaskAction | HouseAction | DelegationAction | EventAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class TaskObject:
 
 @dataclass(frozen=True, slots=True)
 class PersonalObject:
-    """What is one person's own: their delegations, and who decides their requests. `other` is the
+    """What is one person's own: their delegations, who decides their requests, what they start. `other` is the
     delegate, who sees a delegation but does not end it."""
 
     person: str
@@ -217,6 +218,8 @@ def capacity(caller: Caller, task: TaskObject) -> Actor | None:
 
 
 def _personal(caller: Caller, action: Action, subject: PersonalObject) -> Actor:
+    if action == "send":
+        return _sender(caller, subject.person)
     if caller.id == subject.person:
         return Actor(caller.id)
     if action in ("delegate", "end"):
@@ -230,6 +233,17 @@ def _personal(caller: Caller, action: Action, subject: PersonalObject) -> Actor:
             "only the person concerned, administrators and auditors may see this"
         )
     return Actor(caller.id)
+
+
+def _sender(caller: Caller, person: str) -> Actor:
+    """Who sends an event on that person's initiative: they, or a system, which has a role."""
+    role = next((name for name in ("events", "admin") if name in caller.roles), None)
+    behalf = None if person == caller.id else person
+    if behalf is not None and role is None:
+        raise errors.forbidden(
+            "only systems (roles claim: events) and administrators may send events for others"
+        )
+    return Actor(caller.id, role, behalf)
 
 
 def _house(caller: Caller) -> Actor:

@@ -17,6 +17,7 @@ from recipes import backtest
 from recipes import inputs as recipe_inputs
 from recipes.backtest import Comparison
 from recipes.model import Json, Recipe
+from recipes.starting import entity_problem
 from recipes.supposed import Supposed
 from storage import requests, simulation
 from storage.pool import Source
@@ -71,11 +72,14 @@ async def _compared(
         own = await house.catalogue.recipe(
             source, candidate.workflow, row["version"], row["sha256"]
         )
-        supposed = Supposed(row["requester"], row["inputs"], row["created_at"])
+        entity = requests.entity_of(row)
+        supposed = Supposed(row["requester"], row["inputs"], row["created_at"], entity=entity)
         before = backtest.route(await simulation.run(source, own, supposed))
         problems = recipe_inputs.validate(candidate, row["inputs"])
-        if problems:
+        about = entity_problem(candidate, entity)
+        if problems or about is not None:
             refused = tuple(f"{problem.pointer}: {problem.message}" for problem in problems)
+            refused += () if about is None else (f"/entity: {about}",)
             found.append(Comparison(before, None, refused))
             continue
         after = backtest.route(await simulation.run(source, candidate, supposed))

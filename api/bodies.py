@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -19,7 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from api.http import Moment
-from recipes import calendar
+from recipes import calendar, starting
 from recipes.model import Json
 
 
@@ -65,8 +66,45 @@ def _example(**values: Json) -> ConfigDict:
     return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("must be printable characters, without spaces around them")
+    return text
+
+
+def _number_as_text(value: Json) -> Json:
+    """Many systems count what they have: 4711 is taken for "4711"."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+EntityType = Annotated[str, Field(pattern=f"^{starting.ENTITY_TYPE}$")]
+EntityId = Annotated[
+    str,
+    Field(min_length=1, max_length=starting.LONGEST_ENTITY_ID),
+    BeforeValidator(_number_as_text),
+    AfterValidator(_printable),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": starting.LONGEST_ENTITY_ID},
+                {"type": "integer"},
+            ]
+        }
+    ),
+]
+
+
+class EntityBody(_Strict):
+    """What a request is about, in the system where it lives."""
+
+    model_config = _example(type="booking", id="4711")
+    type: EntityType
+    id: EntityId
+
+
 class Submission(_Strict):
-    """A request to be made. Without `version` the highest one that is not disabled is taken."""
+    """A request to be made. Without `version` the highest one that is not disabled is taken; `entity`
+    as the recipe wants it."""
 
     model_config = _example(
         workflow="leave_request", inputs={"days": 5, "from": "2026-07-01", "reason": "holiday"}
@@ -74,6 +112,7 @@ class Submission(_Strict):
     workflow: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     inputs: Inputs = Field(default_factory=dict)
     version: int | None = Field(None, ge=1, le=2**31 - 1)
+    entity: EntityBody | None = None
 
 
 Decision = Literal["approve", "reject"]
@@ -305,3 +344,24 @@ class ExplainBody(_Strict):
     employee: PersonId | None = None
     inputs: Inputs = Field(default_factory=dict)
     at: Moment | None = None
+
+
+class EventBody(_Strict):
+    """Something happened to an entity. `initiated_by` (default: the caller) becomes the requester;
+    `inputs` are what recipes may take from, each what it declares. Of one `event_id` (default: a new
+    one) the first counts."""
+
+    model_config = _example(
+        event="booking.cancellation_requested",
+        event_id="bookings-88121",
+        entity_type="booking",
+        entity_id="4711",
+        initiated_by="alice",
+        inputs={"guest": "R. Miles", "refund": 780.5},
+    )
+    event: str = Field(pattern=f"^{starting.EVENT_NAME}$")
+    event_id: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")] | None = None
+    entity_type: EntityType
+    entity_id: EntityId
+    initiated_by: PersonId | None = None
+    inputs: Inputs = Field(default_factory=dict)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.bodies import Inputs, PersonId, Text
+from api.bodies import EntityBody, Inputs, PersonId, Text
 from api.http import Moment
 from recipes.model import Json
 from recipes.supposed import Deed
@@ -57,6 +57,7 @@ class SimulationBody(_Strict):
     at: Moment | None = None
     decisions: Annotated[list[SupposedDecision], Field(max_length=100)] = []
     otherwise: Deed = "approve"
+    entity: EntityBody | None = None
 
 
 RecipeText = Annotated[str, Field(max_length=512 * 1024)]

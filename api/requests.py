@@ -88,12 +88,29 @@ async def list_requests(
         str | None, Query(max_length=63, description="The state that a state machine is in.")
     ] = None,
     q: Annotated[str | None, Query(max_length=200, description="Text to find in titles.")] = None,
+    entity_type: Annotated[
+        str | None, Query(max_length=63, description="Those about entities of this type.")
+    ] = None,
+    entity_id: Annotated[
+        str | None, Query(max_length=200, description="With `entity_type`: those about this one.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
     """Requests that concern me (all of them for administrators and auditors), newest first."""
     caller = await caller_of(request)
-    wanted = requests.Filter(state, workflow, requester, q, incident, status=status)
+    if entity_id is not None and entity_type is None:
+        raise errors.invalid_parameter("entity_id", "needs entity_type beside it")
+    wanted = requests.Filter(
+        state,
+        workflow,
+        requester,
+        q,
+        incident,
+        status=status,
+        entity_type=entity_type,
+        entity_id=entity_id,
+    )
     return await listed(services(request).pool, caller, wanted, limit, cursor)
 
 

@@ -151,6 +151,7 @@ _REQUEST: dict[str, Json] = {
     "deadline_at": None,
     "created_at": "2026-03-02T09:12:43.990000Z",
     "finalized_at": "2026-03-02T09:30:00.140000Z",
+    "entity": None,
 }
 
 
@@ -297,6 +298,14 @@ class Fired(_Strict):
     at: datetime
 
 
+class Entity(_Strict):
+    """What a request is about, in the system where it lives."""
+
+    model_config = _example(type="booking", id="4711")
+    type: str
+    id: str
+
+
 class RequestSummary(_Strict):
     """`status` is the state that a state machine is in."""
 
@@ -314,6 +323,7 @@ class RequestSummary(_Strict):
     deadline_at: datetime | None
     created_at: datetime
     finalized_at: datetime | None
+    entity: Entity | None
 
 
 class Request(RequestSummary):
@@ -509,12 +519,31 @@ class RecipePage(_Strict):
     next_cursor: str | None
 
 
+class EntityRule(_Strict):
+    """`one_open`: no two requests of the workflow about the same entity are open at once."""
+
+    model_config = _example(required=True, one_open=True)
+    required: bool
+    one_open: bool
+
+
+class Start(_Strict):
+    """Who may submit (references; none: anybody), and the events that start a request."""
+
+    model_config = _example(who=["role:guest-services"], events=["booking.cancellation_requested"])
+    who: list[str]
+    events: list[str]
+
+
 class RecipeShown(RecipeSummary):
-    """`inputs` is its JSON Schema; of an untyped recipe `implied` lists the inputs it needs. One of kind
-    `state_machine` has a `machine` of states and actions, and no steps."""
+    """`inputs` is its JSON Schema; of an untyped recipe `implied` lists the inputs it needs. `entity`:
+    whether its requests are about one; `start`: who may submit them, and which events start them. One of
+    kind `state_machine` has a `machine` of states and actions, and no steps."""
 
     inputs: dict[str, Any] | None
     implied: list[str]
+    entity: EntityRule | None
+    start: Start | None
     kind: Literal["approval", "state_machine"]
     steps: list[dict[str, Any]]
     machine: dict[str, Any] | None
@@ -860,3 +889,31 @@ class Synced(_Strict):
 
 class Syncing(_Strict):
     status: Literal["running"]
+
+
+# --- events -----------------------------------------------------------------------------------------
+
+
+class StartedRequest(_Strict):
+    """A request that an event started."""
+
+    id: UUID
+    workflow: str
+    version: int
+
+
+class EventReceived(_Strict):
+    """What an event started: a request of every workflow that listens to it. None: nobody listens."""
+
+    model_config = _example(
+        event_id="bookings-88121",
+        requests=[
+            {
+                "id": "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
+                "workflow": "booking_cancellation",
+                "version": 2,
+            }
+        ],
+    )
+    event_id: str
+    requests: list[StartedRequest]

@@ -18,6 +18,7 @@ from api.submission import check_inputs
 from api.wording import Words, words
 from recipes import calendar, parse
 from recipes.model import ApprovalStep, Json, Recipe
+from recipes.state import Entity
 from recipes.supposed import Simulated, StepPlayed, Supposed, Supposition, TaskPlayed
 from storage import commands, directory, jsonb, recipes, simulation
 from storage.pool import Pool, Source
@@ -80,7 +81,8 @@ async def draft(source: Source, text: str, file: str | None) -> Recipe:
 
 
 async def _simulated(pool: Pool, caller: Caller, recipe: Recipe, body: SimulationBody) -> Response:
-    check_inputs(recipe, body.inputs)
+    entity = None if body.entity is None else Entity(body.entity.type, body.entity.id)
+    check_inputs(recipe, body.inputs, entity)
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -91,6 +93,7 @@ async def _simulated(pool: Pool, caller: Caller, recipe: Recipe, body: Simulatio
             at=body.at or await commands.now(connection),
             decisions=_suppositions(recipe, body),
             otherwise=body.otherwise,
+            entity=entity,
         )
         await _check_people(connection, supposed)
         found = await simulation.run(connection, recipe, supposed)

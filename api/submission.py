@@ -1,6 +1,6 @@
-"""Submitting a request: everything that is checked before it exists, and the one commit."""
+"""Submitting a request, by a person or by an event: everything that is checked before it exists."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from unicodedata import category
@@ -19,8 +19,11 @@ from recipes import expressions, progress
 from recipes import inputs as recipe_inputs
 from recipes.expressions import ExpressionError
 from recipes.model import Json, Recipe
-from recipes.state import State
+from recipes.starting import entity_problem
+from recipes.state import Entity, State
 from storage import idempotency, jsonb, requests
+from storage.errors import AlreadyOpen
+from storage.pool import Source
 
 _LONGEST_TITLE = 200
 _log = structlog.get_logger(__name__)
@@ -40,40 +43,100 @@ async def submit(
 ) -> Made:
     """Make a request and have its workflow started behind the answer. Problem 403, 409 or 422."""
     fingerprint = idempotency.fingerprint("POST", "/v1/requests", raw)
+    entity = None if body.entity is None else Entity(body.entity.type, body.entity.id)
     async with house.pool.acquire() as connection:
-        found = await requests.prepare(connection, caller.id, body.workflow, body.version, key)
+        found = await requests.prepare(
+            connection, caller.id, body.workflow, body.version, key=key, entity=entity
+        )
         if found["fingerprint"] is not None:
             return _again(found["fingerprint"], found["request_id"], fingerprint)
         _check_requester(caller, found)
         _check_recipe(body, found)
-        sha256: str = found["sha256"]
-        recipe = await house.catalogue.recipe(connection, body.workflow, found["version"], sha256)
-        # As the relay will read them if it is to start the workflow: both must start the same one.
-        inputs: dict[str, Json] = jsonb.kept(body.inputs)
-        check_inputs(recipe, inputs)
-        state = _initial(recipe, caller, inputs, sha256, found["now"])
-        item = requests.Submission(
-            id=UUID(state.request_id),
-            workflow=recipe.workflow,
-            version=recipe.version,
-            requester=caller.id,
-            title=title(recipe, state, found),
-            inputs=inputs,
-            digest=state.digest,
-            at=state.submitted_at,
-            deadline_at=state.deadline_at,
-            recipe_sha256=sha256,
-            key=key,
-            fingerprint=fingerprint,
+        check_starter(caller.id, body.workflow, found)
+        ready = await draft(
+            house, connection, found, Wanted(caller.id, body.workflow, body.inputs, entity)
         )
-        outbox_id = await requests.submit(connection, item)
+        item = replace(ready.item, key=key, fingerprint=fingerprint)
+        try:
+            outbox_id = await requests.submit(connection, item)
+        except AlreadyOpen:
+            raise await one_open(connection, item) from None
         if outbox_id is None:
             # The key came in twice at once, and the other was first.
             known = await idempotency.known(connection, caller.id, key or "")
             assert known is not None
             return _again(*known, fingerprint)
-    house.delivery.soon_start(outbox_id, StartInput(ENGINE_VERSION, recipe, sha256, state))
+    house.delivery.soon_start(outbox_id, ready.start)
     return Made(item.id, _row(item))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who is to be the requester of which workflow, with which inputs, about what."""
+
+    requester: str
+    workflow: str
+    inputs: dict[str, Json]
+    entity: Entity | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A request that may be made: its row, and the start of its workflow."""
+
+    item: requests.Submission
+    start: StartInput
+
+
+async def draft(
+    house: Services, source: Source, found: asyncpg.Record, wanted: Wanted, *, limited: bool = False
+) -> Ready:
+    """The request that is wanted, with what `requests.prepare` found. With `limited` of its inputs those
+    alone that the recipe declares. Problem 409 or 422 where it may not be made."""
+    sha256: str = found["sha256"]
+    recipe = await house.catalogue.recipe(source, wanted.workflow, found["version"], sha256)
+    # As the relay will read them if it is to start the workflow: both must start the same one.
+    inputs: dict[str, Json] = jsonb.kept(wanted.inputs)
+    if limited:
+        inputs = recipe_inputs.declared(recipe, inputs)
+    check_inputs(recipe, inputs, wanted.entity)
+    alone = recipe.entity is not None and recipe.entity.one_open and wanted.entity is not None
+    if alone and found["open_id"] is not None:
+        raise _already_open(wanted, found["open_id"])
+    state = _initial(recipe, wanted, inputs, sha256, found["now"])
+    item = requests.Submission(
+        id=UUID(state.request_id),
+        workflow=recipe.workflow,
+        version=recipe.version,
+        requester=wanted.requester,
+        title=title(recipe, state, found),
+        inputs=inputs,
+        digest=state.digest,
+        at=state.submitted_at,
+        deadline_at=state.deadline_at,
+        recipe_sha256=sha256,
+        entity=wanted.entity,
+        one_open=alone,
+    )
+    return Ready(item, StartInput(ENGINE_VERSION, recipe, sha256, state))
+
+
+async def one_open(source: Source, item: requests.Submission) -> errors.Problem:
+    """What to say where another request about the same entity was made at the same instant."""
+    assert item.entity is not None
+    other = await requests.open_about(source, item.workflow, item.entity)
+    return _already_open(Wanted(item.requester, item.workflow, item.inputs, item.entity), other)
+
+
+def _already_open(wanted: Wanted, other: UUID | None) -> errors.Problem:
+    """409, naming the open request; None if it has ended meanwhile."""
+    assert wanted.entity is not None
+    about = f"{wanted.workflow} about {wanted.entity.type} {wanted.entity.id}"
+    if other is None:
+        return errors.conflict("already_open", f"a request of {about} ended just now: try again")
+    return errors.conflict(
+        "already_open", f"a request of {about} is open: {other}", request_id=other
+    )
 
 
 def _again(known: str, request_id: UUID, fingerprint: str) -> Made:
@@ -93,6 +156,15 @@ def _check_requester(caller: Caller, found: asyncpg.Record) -> None:
         raise errors.forbidden(f"{caller.id} has left according to the directory")
 
 
+def check_starter(person: str, workflow: str, found: asyncpg.Record) -> None:
+    """Problem 403 for whoever is none of those who may submit it."""
+    if not found["may_start"]:
+        listed = ", ".join(found["starters"])
+        raise errors.forbidden(
+            f"{person} may not submit {workflow}: its recipe leaves that to {listed}"
+        )
+
+
 def _check_recipe(body: bodies.Submission, found: asyncpg.Record) -> None:
     if found["version"] is None and body.version is None:
         raise errors.invalid_at("/workflow", f"there is no recipe named {body.workflow}")
@@ -106,11 +178,15 @@ def _check_recipe(body: bodies.Submission, found: asyncpg.Record) -> None:
         )
 
 
-def check_inputs(recipe: Recipe, inputs: dict[str, Json]) -> None:
+def check_inputs(recipe: Recipe, inputs: dict[str, Json], entity: Entity | None = None) -> None:
+    """Problem 422 with all that the recipe refuses of a submission."""
     problems = [
         {"pointer": "/inputs" + problem.pointer, "message": problem.message}
         for problem in recipe_inputs.validate(recipe, inputs)
     ]
+    about = entity_problem(recipe, entity)
+    if about is not None:
+        problems.append({"pointer": "/entity", "message": about})
     if problems:
         first = f"{problems[0]['pointer']}: {problems[0]['message']}"
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -118,15 +194,16 @@ def check_inputs(recipe: Recipe, inputs: dict[str, Json]) -> None:
 
 
 def _initial(
-    recipe: Recipe, caller: Caller, inputs: dict[str, Json], sha256: str, now: datetime
+    recipe: Recipe, wanted: Wanted, inputs: dict[str, Json], sha256: str, now: datetime
 ) -> State:
     return progress.initial(
         recipe,
         request_id=str(uuid4()),
-        requester=caller.id,
+        requester=wanted.requester,
         inputs=inputs,
         submitted_at=now,
         digest=canonical.digest(sha256, inputs),
+        entity=wanted.entity,
     )
 
 
@@ -168,6 +245,7 @@ def _scope(recipe: Recipe, state: State, person: Any) -> dict[str, Json]:
         "workflow": recipe.workflow,
         "version": recipe.version,
         "submitted_at": state.submitted_at,
+        "entity": state.entity and asdict(state.entity),
     }
     return {
         **state.inputs,
@@ -197,4 +275,6 @@ def _row(item: requests.Submission) -> dict[str, Json]:
         "finalized_at": None,
         "inputs": item.inputs,
         "digest": item.digest,
+        "entity_type": item.entity and item.entity.type,
+        "entity_id": item.entity and item.entity.id,
     }

@@ -58,7 +58,9 @@ def decision(row: Row) -> dict[str, Json] | None:
 
 
 def request_summary(row: Row) -> dict[str, Json]:
-    return {name: row[name] for name in _REQUEST}
+    about = row["entity_type"]
+    entity = None if about is None else {"type": about, "id": row["entity_id"]}
+    return {name: row[name] for name in _REQUEST} | {"entity": entity}
 
 
 def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[str, Json]:
@@ -221,6 +223,9 @@ def recipe(row: Row) -> dict[str, Json]:
         "inputs": parsed["inputs"],
         "implied": parsed["implied"],
         "kind": parsed.get("kind", "approval"),
+        # Versions published long ago do not say.
+        "entity": parsed.get("entity"),
+        "start": parsed.get("start"),
         "steps": parsed["steps"],
         "machine": parsed.get("machine"),
         "source": row["source"],

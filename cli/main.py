@@ -15,6 +15,7 @@ from cli import (
     delegations,
     dev,
     doctor,
+    events,
     explain,
     incidents,
     mirror,
@@ -66,6 +67,7 @@ app.command()(explain.explain)
 requests.app.command("attach")(attachments.attach)
 requests.app.command("download")(attachments.download)
 app.add_typer(requests.app, name="request")
+app.add_typer(events.app, name="event")
 app.add_typer(incidents.app, name="incident")
 recipes.app.command("simulate")(simulate.simulate)
 recipes.app.command("backtest")(backtest.backtest)

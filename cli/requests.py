@@ -38,6 +38,11 @@ RequestId = Annotated[
     str, typer.Argument(metavar="REQUEST", help="The request's id, or its beginning.")
 ]
 
+About = Annotated[
+    str | None,
+    typer.Option("--entity", metavar="TYPE:ID", help="What it is about, such as booking:4711."),
+]
+
 _SETTLE_SECONDS = 3.0
 _SHORTEST = 4  # digits of an id's beginning
 _LOOKED_AT = 1000
@@ -62,6 +67,7 @@ def submit(
         Path | None, typer.Option(help="Inputs from a JSON or YAML file; - is stdin.")
     ] = None,
     version: Annotated[int | None, typer.Option(help="A version other than the newest.")] = None,
+    entity: About = None,
     idempotency_key: Annotated[
         str | None, typer.Option(help="Submitting again with the same key makes no second request.")
     ] = None,
@@ -78,6 +84,8 @@ def submit(
     body: dict[str, object] = {"workflow": workflow, "inputs": given}
     if version is not None:
         body["version"] = version
+    if entity is not None:
+        body["entity"] = parse_entity(entity)
     api = connect(url, as_person, role)
     key = idempotency_key or str(uuid4())
     try:
@@ -120,6 +128,12 @@ def list_requests(
     incident: Annotated[
         bool, typer.Option("--incident", help="Those alone that need people.")
     ] = False,
+    entity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE[:ID]", help="Those about one entity, booking:4711, or one type of them."
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
     url: Url = None,
@@ -129,7 +143,15 @@ def list_requests(
 ) -> None:
     """List the requests that you may see, newest first."""
     api = connect(url, as_person, role)
-    wanted = {"state": state, "workflow": workflow, "requester": requester, "status": status}
+    kind, colon, number = (entity or "").partition(":")
+    wanted = {
+        "state": state,
+        "workflow": workflow,
+        "requester": requester,
+        "status": status,
+        "entity_type": kind or None,
+        "entity_id": number if colon else None,
+    }
     found = list(api.items("/v1/requests", limit, **wanted, incident="true" if incident else None))
     if as_json:
         write_json(found)
@@ -268,6 +290,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "title": request["title"],
             "workflow": f"{request['workflow']} v{request['version']}",
             "requester": request["requester"],
+            "about": request["entity"] and f"{request['entity']['type']}:{request['entity']['id']}",
             "inputs": _details(request["inputs"]),
             "state": _state(request),
             "step": request["step"],
@@ -409,6 +432,16 @@ def _pair(text: str, *, literal: bool) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+def parse_entity(text: str) -> dict[str, str]:
+    """`booking:4711` as the API takes it. Failure (usage) if it is none."""
+    kind, _, number = text.partition(":")
+    if not kind or not number:
+        raise Failure(
+            f"an entity is TYPE:ID, not {text!r}", code=Exit.USAGE, fix="as in booking:4711"
+        )
+    return {"type": kind, "id": number}
 
 
 def _as_texts(failure: Failure, values: list[str]) -> str | None:

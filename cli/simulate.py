@@ -10,7 +10,7 @@ from rich.text import Text
 from cli.client import As, Role, Url, connect
 from cli.output import AsJson, Exit, Failure, at, facts, say, table, when, write, write_json
 from cli.recipes import read
-from cli.requests import given_inputs
+from cli.requests import About, given_inputs, parse_entity
 
 _SUPPOSITION = re.compile(
     r"(?P<where>[^=]+)=(?P<decision>approve|reject|wait)(?:@(?P<after>[0-9A-Za-z]+))?"
@@ -37,6 +37,7 @@ def simulate(
         Path | None, typer.Option(help="Inputs from a JSON or YAML file; - is stdin.")
     ] = None,
     version: Annotated[int | None, typer.Option(min=1, help="Default: the one in use.")] = None,
+    entity: About = None,
     requester: Annotated[str | None, typer.Option(help="Whose request. Default: yours.")] = None,
     moment: Annotated[
         str | None,
@@ -70,6 +71,7 @@ def simulate(
     }
     body |= {"requester": requester} if requester else {}
     body |= {"at": moment} if moment else {}
+    body |= {"entity": parse_entity(entity)} if entity else {}
     api = connect(url, as_person, role)
     if is_file(recipe):
         if version is not None:

@@ -45,6 +45,7 @@ DIRECTORY_FAILING = "directory.failing"
 DIRECTORY_HEALED = "directory.healed"
 DELEGATION_SET = "delegation.set"
 DELEGATION_ENDED = "delegation.ended"
+EVENT_RECEIVED = "event.received"
 
 
 def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:

@@ -5,7 +5,7 @@
     cases:
       - name: the manager agrees
         requester: alice
-        inputs: {days: 5}
+        inputs: {days: 5}                           # and `entity: {type, id}` where there is one
         events:
           - {at: 2h, who: bob, decide: approve}     # times count from the submission
           - {at: 3h, who: alice, cancel: true}
@@ -23,7 +23,8 @@
 
 Other expectations: `step` (where it stands), `status` (of a state machine, whose `path` has the actions
 fired), `incidents` (kinds), `reminders` (how many), `after`
-(how long it took to end), `refused` (pointers of inputs that the submission is refused for). A task
+(how long it took to end), `refused` (what the submission is refused for:
+pointers of inputs, and `/entity`). A task
 is compared in the keys that are given: `step, branch, to, is, at, behalf` (on whose behalf).
 
 An organisation is the file that `countersign org import` takes, of which everything counts but time:
@@ -43,13 +44,14 @@ from recipes.fields import Fields
 from recipes.model import Json, Verdict
 from recipes.problems import RecipeInvalid
 from recipes.source import Entries, Scalar, below, plain, read
+from recipes.state import Entity
 
 Read = Callable[[str], bytes]
 """Gives the bytes of a file named in a cases file."""
 
 MONDAY_MORNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
-_CASE_KEYS = ("name", "requester", "inputs", "at", "delegations", "events", "expect")
+_CASE_KEYS = ("name", "requester", "inputs", "entity", "at", "delegations", "events", "expect")
 _DEEDS = ("decide", "cancel", "retry", "reassign", "fire", "delegate", "return", "leave")
 _EVENT_KEYS = ("at", "who", *_DEEDS, "comment", "scope", "step", "branch", "refused")
 _EXPECT_KEYS = (
@@ -103,6 +105,7 @@ class Case:
     expect: dict[str, Json]
     delegations: tuple[Delegation, ...] = ()
     line: int = 1
+    entity: Entity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,19 @@ def _case(fields: Fields, directory: Directory) -> Case:
         expect=_expect(fields),
         delegations=entries(fields, "delegations", lambda each: read_delegation(each, directory)),
         line=fields.line,
+        entity=_entity(fields),
     )
+
+
+def _entity(fields: Fields) -> Entity | None:
+    node = fields.node("entity")
+    if node is None:
+        return None
+    inner = mapping(node, below(fields.path, "entity"), fields.book)
+    inner.known(("type", "id"), "an entity")
+    for key, fix in (("type", "add `type: booking`"), ("id", 'add `id: "4711"`')):
+        inner.required(key, fix)
+    return Entity(inner.text("type") or "", inner.text("id") or "")
 
 
 def _moment(fields: Fields) -> datetime:

@@ -15,6 +15,7 @@ from recipes.case_file import Case, Event, Read, read_cases
 from recipes.expressions import ExpressionError
 from recipes.model import ApprovalStep, Json, MachineAction, Recipe, Verdict
 from recipes.parse import parse
+from recipes.starting import entity_problem
 from recipes.state import (
     Actor,
     AskEmployee,
@@ -123,10 +124,9 @@ def run(text: bytes, opened: Read, file: str | None = None) -> Report:
 
 def run_case(recipe: Recipe, directory: Directory, case: Case) -> Result:
     """Play one case; each begins with a directory in which no role has had a turn."""
-    refused = inputs.validate(recipe, case.inputs)
-    if refused or "refused" in case.expect:
+    got = _refused(recipe, case)
+    if got or "refused" in case.expect:
         expected = sorted(case.expect.get("refused", ()))
-        got = sorted(problem.pointer for problem in refused)
         differences = [] if expected == got else [Difference("refused", str(expected), str(got))]
         return Result(case.name, tuple(differences), case.line)
     play = Play(recipe, directory.fresh(*case.delegations), case)
@@ -136,6 +136,13 @@ def run_case(recipe: Recipe, directory: Directory, case: Case) -> Result:
         what = f"events[{play.played}]"
         return Result(case.name, (Difference(what, "what can be done", str(failure)),), case.line)
     return Result(case.name, tuple(play.differences()), case.line)
+
+
+def _refused(recipe: Recipe, case: Case) -> list[str]:
+    """Pointers of what the submission would be refused for."""
+    found = [problem.pointer for problem in inputs.validate(recipe, case.inputs)]
+    entity = ["/entity"] if entity_problem(recipe, case.entity) is not None else []
+    return sorted(found + entity)
 
 
 class Play:
@@ -157,6 +164,7 @@ class Play:
             inputs=case.inputs,
             submitted_at=case.at,
             digest="",
+            entity=case.entity,
         )
 
     def events(self) -> None:

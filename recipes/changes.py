@@ -4,7 +4,7 @@ What changes when, and why, is `progress`; here nothing is decided. A change tha
 of leaves its effect, so that the state and what is written can't come apart.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -202,6 +202,7 @@ class Changes:
             "workflow": self.recipe.workflow,
             "version": self.recipe.version,
             "submitted_at": self.state.submitted_at,
+            "entity": self.state.entity and asdict(self.state.entity),
         }
         return {
             **self.state.inputs,

@@ -16,6 +16,7 @@ from recipes.draft import Draft, Placed, Template, templates
 from recipes.model import ActionStep, ApprovalStep, Ballot, Level, Recipe, Step
 from recipes.parse_machine import check_machine, who
 from recipes.source import Book, below
+from recipes.starting import check_start
 from recipes.templates import literal_length
 
 _ENDINGS = {"approve", "reject", "expire"}
@@ -36,6 +37,7 @@ def check(draft: Draft, book: Book, principals: frozenset[str] | None) -> Recipe
         book.warning("", "nobody is told of incidents: `owner` is missing", fix)
     expressions = Expressions(draft, book, sound)
     complete = expressions.complete()
+    check_start(recipe, principals, book)
     _unique_steps(draft, book)
     _reachable(draft, expressions, book)
     before: list[Step] = []

@@ -199,6 +199,7 @@ class Expressions:
                     "write the whole path, as in `employee.manager.id`",
                     "warning",
                 )
+        self._entity(path, source, offset, want)
         if want != "text":
             for mention in self._unguarded(source):
                 name = ".".join((mention.root, *mention.path))
@@ -209,6 +210,21 @@ class Expressions:
                     f"ask `has(inputs.{name.removeprefix('inputs.')})` first, or make it required",
                     "warning",
                 )
+
+    def _entity(self, path: str, source: str, offset: int, want: Want) -> None:
+        """`request.entity` where requests have none, or may have none."""
+        rule = self.draft.recipe.entity
+        for mention in mentions(source):
+            if mention.root != "request" or mention.path[:1] != ("entity",):
+                continue
+            place = offset + mention.offsets[0]
+            if rule is None:
+                message = "`request.entity` is never there: requests are about no entity"
+                self.book.within(path, place, message, "add `entity: required` to the recipe")
+            elif not rule.required and "null" not in source and want != "text":
+                message = "`request.entity` may be absent, and then this fails"
+                fix = "ask `request.entity != null` first, or write `entity: required`"
+                self.book.within(path, place, message, fix, "warning")
 
     def _unguarded(self, source: str) -> Iterator[Mention]:
         """Optional inputs that are used as if they were always there."""

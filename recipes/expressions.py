@@ -164,6 +164,8 @@ _REQUEST_TYPES = {
     "request.workflow": cel.Type.STRING,
     "request.version": cel.Type.INT,
     "request.submitted_at": cel.Type.TIMESTAMP,
+    "request.entity.type": cel.Type.STRING,
+    "request.entity.id": cel.Type.STRING,
 }
 
 

@@ -14,7 +14,8 @@ from recipes.model import Json
 from recipes.schema import RESERVED, Schema, closed, properties, resolve
 
 EMPLOYEE_FIELDS = ("id", "name", "email", "department", "title", "manager", "attributes")
-REQUEST_FIELDS = ("id", "requester", "workflow", "version", "submitted_at")
+REQUEST_FIELDS = ("id", "requester", "workflow", "version", "submitted_at", "entity")
+ENTITY_FIELDS = ("type", "id")
 RESULT_FIELDS = ("outcome", "decided_by", "comment")
 """What `steps.<id>` has after its step; `decided_by` and `comment` only if somebody decided."""
 
@@ -209,6 +210,8 @@ def _members(
         case "request":
             if mention.path and mention.path[0] not in REQUEST_FIELDS:
                 yield _absent(source, mention, 0, REQUEST_FIELDS)
+            elif mention.path[:1] == ("entity",) and not {*mention.path[1:2]} <= {*ENTITY_FIELDS}:
+                yield _absent(source, mention, 1, ENTITY_FIELDS)
         case "steps":
             if mention.path and mention.path[0] not in steps:
                 yield _no_step(source, mention, steps)

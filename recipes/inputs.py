@@ -47,6 +47,23 @@ def validate(recipe: Recipe, inputs: Json) -> tuple[InputProblem, ...]:
     return tuple(_missing(recipe, inputs))
 
 
+_ELSEWHERE = frozenset(
+    ["$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "patternProperties"]
+)
+"""Where a schema may speak of inputs beside its `properties`."""
+
+
+def declared(recipe: Recipe, inputs: dict[str, Json]) -> dict[str, Json]:
+    """Those of `inputs` that the recipe names; all where its schema leaves open which it means."""
+    if recipe.inputs is None:
+        names = frozenset(recipe.implied)
+    elif "properties" not in recipe.inputs or _ELSEWHERE & recipe.inputs.keys():
+        return inputs
+    else:
+        names = frozenset(recipe.inputs["properties"])
+    return {name: value for name, value in inputs.items() if name in names}
+
+
 def schema_problems(schema: Json) -> tuple[tuple[tuple[str | int, ...], str], ...]:
     """What makes `schema` no usable JSON Schema: each with the path into it. References stay inside."""
     found = tuple(

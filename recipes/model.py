@@ -188,6 +188,24 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class EntityRule:
+    """Requests are about something that lives elsewhere: a booking, a unit. `required`: each of them
+    is; `one_open`: of this workflow no two about the same one are open at once."""
+
+    required: bool = False
+    one_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What starts a request: people who are one of `who` (references; none: anybody), and `events`
+    by their names."""
+
+    who: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One version of one workflow.
 
@@ -195,6 +213,7 @@ class Recipe:
     its expressions leave undeclared: they are required inputs of any type. `resolve: at_submit` fixes
     who holds its references at submission, so that later changes of roles don't touch the request.
     One of `kind: state_machine` has a `machine` and no steps.
+    Without `entity` requests are about no entity.
     """
 
     workflow: str
@@ -209,6 +228,8 @@ class Recipe:
     resolve: Resolve = "at_step"
     kind: Kind = "approval"
     machine: Machine | None = None
+    entity: EntityRule | None = None
+    start: Start | None = None
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)

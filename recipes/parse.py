@@ -29,6 +29,7 @@ from recipes.model import (
 from recipes.parse_machine import read_machine
 from recipes.problems import Problem, RecipeInvalid
 from recipes.source import Book, Entries, Items, Node, below, plain, read
+from recipes.starting import read_entity, read_start
 
 __all__ = ["Parsed", "Problem", "RecipeInvalid", "parse"]
 
@@ -39,6 +40,8 @@ RECIPE_KEYS = (
     "description",
     "owner",
     "inputs",
+    "start",
+    "entity",
     "deadline",
     "resolve",
     "kind",
@@ -107,6 +110,8 @@ def _draft(root: Entries, book: Book) -> Draft:
         deadline=fields.duration("deadline"),
         resolve=fields.choice("resolve", _RESOLVE) or "at_step",
         kind=kind,
+        entity=read_entity(fields),
+        start=read_start(fields),
     )
     if kind == "state_machine":
         return Draft(recipe, (), read_machine(fields))

@@ -61,6 +61,7 @@ from recipes.state import (
     Closing,
     Commanded,
     Decided,
+    Entity,
     FinalState,
     Happening,
     Rechecked,
@@ -84,6 +85,7 @@ def initial(
     inputs: dict[str, Json],
     submitted_at: datetime,
     digest: str,
+    entity: Entity | None = None,
 ) -> State:
     """The state of a request that was just submitted."""
     deadline = submitted_at + timedelta(seconds=recipe.deadline) if recipe.deadline else None
@@ -94,6 +96,7 @@ def initial(
         submitted_at=submitted_at,
         digest=digest,
         deadline_at=deadline,
+        entity=entity,
     )
 
 

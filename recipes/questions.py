@@ -178,6 +178,7 @@ def at_step(recipe: Recipe, state: State, step_id: str) -> tuple[Recipe, State]:
         results=state.results,
         deciders=state.deciders,
         fixed=state.fixed,
+        entity=state.entity,
     )
     return replace(recipe, steps=(replace(step, when=None),), resolve="at_step"), before
 

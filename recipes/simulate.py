@@ -62,6 +62,7 @@ def initial(recipe: Recipe, supposed: Supposed) -> State:
         inputs=supposed.inputs,
         submitted_at=supposed.at,
         digest="",
+        entity=supposed.entity,
     )
 
 

@@ -353,6 +353,14 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Entity:
+    """What a request is about, in the system where it lives: `booking`, `4711`."""
+
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Everything that is so of a request, as far as its recipe is concerned.
 
@@ -395,6 +403,7 @@ class State:
     timers: tuple[Timer, ...] = ()
     moves: int = 0
     moved: Move | None = None
+    entity: Entity | None = None
 
     @property
     def final(self) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from recipes.model import Json, Verdict
-from recipes.state import Ask, Hop, Incident, RequestState
+from recipes.state import Ask, Entity, Hop, Incident, RequestState
 
 Deed = Literal["approve", "reject", "wait"]
 """`wait`: nobody decides, and time passes."""
@@ -33,6 +33,7 @@ class Supposed:
     at: datetime
     decisions: tuple[Supposition, ...] = ()
     otherwise: Deed = "approve"
+    entity: Entity | None = None
 
 
 @dataclass(frozen=True, slots=True)

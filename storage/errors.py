@@ -12,6 +12,11 @@ class OutOfSequence(StorageError):
     """A transition came for a request that is not at the transition before it."""
 
 
+class AlreadyOpen(StorageError):
+    """A request about an entity was to be made while another of its workflow is open, which its recipe
+    does not want."""
+
+
 class TaskClosedOtherwise(StorageError):
     """A transition meant to close a task that is closed, and nobody decided it."""
 

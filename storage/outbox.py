@@ -13,7 +13,7 @@ from contract.names import ENGINE_VERSION
 from recipes import model, progress
 from recipes.model import Json
 from recipes.state import SettleCommand
-from storage import audit
+from storage import audit, requests
 from storage.pool import Source
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
@@ -70,7 +70,8 @@ async def postpone(source: Source, row_id: int, seconds: float, error: str) -> N
 
 
 START = """
-SELECT r.id, r.requester, r.inputs, r.created_at, r.digest, p.sha256, p.recipe
+SELECT r.id, r.requester, r.inputs, r.created_at, r.digest, r.entity_type, r.entity_id,
+       p.sha256, p.recipe
   FROM requests r JOIN recipes p USING (workflow, version) WHERE r.id = $1
 """
 
@@ -88,6 +89,7 @@ async def start_input(source: Source, request_id: UUID) -> StartInput:
         inputs=row["inputs"],
         submitted_at=row["created_at"],
         digest=row["digest"],
+        entity=requests.entity_of(row),
     )
     return StartInput(ENGINE_VERSION, recipe, row["sha256"], state)
 

@@ -1,7 +1,7 @@
 """Requests: submit, show, list. Only a request's workflow changes its row afterwards."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -9,46 +9,68 @@ import asyncpg
 
 from contract.events import REQUEST_CREATED
 from recipes.model import Json
-from recipes.state import Actor
+from recipes.state import Actor, Entity
 from storage import audit, pools
+from storage.errors import AlreadyOpen
 from storage.pool import Source
 
 _COLUMNS = """
 r.id, r.workflow, r.version, r.title, r.requester, r.state, r.status, r.step, r.incidents, r.reason,
-r.deadline_at, r.created_at, r.finalized_at"""
+r.deadline_at, r.created_at, r.finalized_at, r.entity_type, r.entity_id"""
 
 # All that a submission depends on: who submits, the recipe (the highest version that is not
-# disabled, or the one named, whatever its switch says), the time, and the key's earlier use.
+# disabled, or the one named, whatever its switch says), the time, the key's earlier use, whether the
+# requester is one of those who may start it, and who of its workflow is open about the same entity.
 PREPARE = """
 SELECT clock_timestamp() AS now,
        e.id AS person, e.name, e.email, e.attributes, e.employed @> now() AS employed,
        (SELECT d.department FROM department_members d
          WHERE d.person = e.id AND d.valid @> now()) AS department,
-       c.version, c.sha256, c.disabled_reason, c.disabled_at,
-       k.fingerprint, k.request_id
+       c.version, c.sha256, c.disabled_reason, c.disabled_at, c.starters,
+       k.fingerprint, k.request_id, o.id AS open_id,
+       coalesce((SELECT bool_or(CASE
+              WHEN s.who LIKE 'user:%' THEN s.who = 'user:' || e.id
+              WHEN s.who LIKE 'role:%' OR EXISTS (SELECT 1 FROM roles r WHERE r.name = s.who)
+              THEN EXISTS (SELECT 1 FROM role_members m WHERE m.person = e.id AND m.valid @> now()
+                              AND m.role = CASE WHEN s.who LIKE 'role:%' THEN substr(s.who, 6) ELSE s.who END)
+              ELSE s.who = e.id END)
+          FROM jsonb_array_elements_text(c.starters) s(who)), true) AS may_start
   FROM (SELECT) one
   LEFT JOIN people e ON e.id = $1
   LEFT JOIN LATERAL (
-       SELECT p.version, p.sha256, s.reason AS disabled_reason, s.disabled_at
+       SELECT p.version, p.sha256, s.reason AS disabled_reason, s.disabled_at,
+              p.recipe #> '{start,who}' AS starters
          FROM recipes p LEFT JOIN recipe_switches s USING (workflow, version)
         WHERE p.workflow = $2 AND ($3::int IS NULL OR p.version = $3)
         ORDER BY (s.disabled_at IS NULL) DESC, p.version DESC LIMIT 1) c ON true
   LEFT JOIN idempotency_keys k ON k.actor = $1 AND k.key = $4
+  LEFT JOIN LATERAL (
+       SELECT r.id FROM requests r
+        WHERE r.entity_type = $5 AND r.entity_id = $6 AND r.workflow = $2 AND r.finalized_at IS NULL
+        ORDER BY r.created_at, r.id LIMIT 1) o ON true
 """
 
 
 async def prepare(
-    source: Source, person: str, workflow: str, version: int | None, key: str | None
+    source: Source,
+    person: str,
+    workflow: str,
+    version: int | None,
+    *,
+    key: str | None = None,
+    entity: Entity | None = None,
 ) -> asyncpg.Record:
     """What a submission depends on, in one row; what is not there is null."""
-    row = await source.fetchrow(PREPARE, person, workflow, version, key)
+    about = (None, None) if entity is None else (entity.type, entity.id)
+    row = await source.fetchrow(PREPARE, person, workflow, version, key, *about)
     assert row is not None
     return row
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A request to be made. `key` is the caller's idempotency key with its fingerprint, if any."""
+    """A request to be made. `key` is the caller's idempotency key with its fingerprint, if any;
+    `event` the id and name of what started it, which `sender` sent for the requester."""
 
     id: UUID
     workflow: str
@@ -60,8 +82,12 @@ class Submission:
     at: datetime
     deadline_at: datetime | None
     recipe_sha256: str
-    key: str | None
-    fingerprint: str
+    key: str | None = None
+    fingerprint: str = ""
+    entity: Entity | None = None
+    one_open: bool = False
+    event: tuple[str, str] | None = None
+    sender: Actor | None = None
 
 
 # The key's row is what serialises: a second submission under it waits here for the first to end.
@@ -72,8 +98,8 @@ WITH claimed AS (
     ON CONFLICT DO NOTHING RETURNING request_id
 ), made AS (
     INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, created_at,
-                          deadline_at)
-    SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9
+                          deadline_at, entity_type, entity_id, one_open)
+    SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9, $16, $17, $18
      WHERE $10::text IS NULL OR EXISTS (SELECT 1 FROM claimed)
     RETURNING id
 ), told AS (
@@ -85,7 +111,8 @@ SELECT told.id, audit_append($12, $2, $1, $3, $4, 'request.created', $13, $14, $
 
 
 async def submit(source: Source, item: Submission) -> int | None:
-    """Make a request: the id of its outbox row, or None if its key was used before."""
+    """Make a request: the id of its outbox row, or None if its key was used before. AlreadyOpen if one
+    may be open about its entity, and another is; in a transaction, which has then failed."""
     payload: dict[str, Json] = {
         "title": item.title,
         "inputs": item.inputs,
@@ -93,28 +120,60 @@ async def submit(source: Source, item: Submission) -> int | None:
         "recipe_sha256": item.recipe_sha256,
         "deadline_at": item.deadline_at,
     }
+    if item.entity is not None:
+        payload["entity"] = asdict(item.entity)
+    if item.event is not None:
+        event_id, name = item.event
+        payload |= {"requester": item.requester, "event": {"id": event_id, "name": name}}
     snapshot: dict[str, Json] = {"state": "created", "seq": 0, "step": None}
-    event = audit.event(REQUEST_CREATED, item.at, payload, snapshot, Actor(item.requester))
-    [event_id], _, _, [actor], [payload_text], [snapshot_text] = audit.columns([event])
-    row = await source.fetchrow(
-        SUBMIT,
-        item.id,
-        item.at,
-        item.workflow,
-        item.version,
-        item.requester,
-        item.title,
-        item.inputs,
-        item.digest,
-        item.deadline_at,
-        item.key,
-        item.fingerprint,
-        event_id,
-        actor,
-        payload_text,
-        snapshot_text,
-    )
+    actor = item.sender or Actor(item.requester)
+    event = audit.event(REQUEST_CREATED, item.at, payload, snapshot, actor)
+    [audit_id], _, _, [actor_text], [payload_text], [snapshot_text] = audit.columns([event])
+    try:
+        row = await source.fetchrow(
+            SUBMIT,
+            item.id,
+            item.at,
+            item.workflow,
+            item.version,
+            item.requester,
+            item.title,
+            item.inputs,
+            item.digest,
+            item.deadline_at,
+            item.key,
+            item.fingerprint,
+            audit_id,
+            actor_text,
+            payload_text,
+            snapshot_text,
+            item.entity and item.entity.type,
+            item.entity and item.entity.id,
+            item.one_open and item.entity is not None,
+        )
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "requests_one_open_per_entity":
+            raise
+        raise AlreadyOpen(str(item.entity)) from error
     return None if row is None else int(row["id"])
+
+
+def entity_of(row: asyncpg.Record) -> Entity | None:
+    """What a request is about, from a row that has `entity_type` and `entity_id`."""
+    return None if row["entity_type"] is None else Entity(row["entity_type"], row["entity_id"])
+
+
+OPEN_ABOUT = """
+SELECT id FROM requests
+ WHERE entity_type = $2 AND entity_id = $3 AND workflow = $1 AND finalized_at IS NULL
+ ORDER BY created_at, id LIMIT 1
+"""
+
+
+async def open_about(source: Source, workflow: str, entity: Entity) -> UUID | None:
+    """The first request of a workflow that is open about an entity."""
+    found: UUID | None = await source.fetchval(OPEN_ABOUT, workflow, entity.type, entity.id)
+    return found
 
 
 LOAD = f"""
@@ -142,7 +201,7 @@ async def lock(source: Source, request_id: UUID, person: str) -> asyncpg.Record 
 class Filter:
     """Which requests a list holds; None is any. `text` is looked for in titles, in any case;
     `incident` is whether people are needed; `version` leaves those alone that are in flight on it;
-    `status` is of a state machine."""
+    `status` is of a state machine; `entity_id` counts beside `entity_type` alone."""
 
     state: str | None = None
     workflow: str | None = None
@@ -151,11 +210,14 @@ class Filter:
     incident: bool | None = None
     version: int | None = None
     status: str | None = None
+    entity_type: str | None = None
+    entity_id: str | None = None
 
 
-# {need} is written into the text: as a parameter the planner would not see the partial index.
+# {need} and {about} are written into the text: the planner would not see the partial indexes by
+# parameters that may be null.
 _MATCHES = """
-{need}($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
+{need}{about}($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
 AND ($4::text IS NULL OR r.requester = $4)
 AND ($5::text IS NULL OR r.title ILIKE $5)
 AND ($9::int IS NULL OR (r.version = $9 AND r.finalized_at IS NULL))
@@ -215,10 +277,16 @@ SELECT {_COLUMNS} FROM found f JOIN requests r ON r.id = f.id {_NEWEST}
 """
 
 _NEED = {None: "", True: "r.incidents <> '[]' AND ", False: "r.incidents = '[]' AND "}
+_ABOUT = {
+    (False, False): "($11::text IS NULL AND $12::text IS NULL) AND ",
+    (True, False): "(r.entity_type = $11 AND $12::text IS NULL) AND ",
+    (True, True): "(r.entity_type = $11 AND r.entity_id = $12) AND ",
+}
 _LISTS = {
-    (everything, incident): query.replace("{need}", need)
+    (everything, incident, *asked): query.replace("{need}", need).replace("{about}", about)
     for everything, query in ((True, EVERYTHING), (False, VISIBLE))
     for incident, need in _NEED.items()
+    for asked, about in _ABOUT.items()
 }
 
 
@@ -232,8 +300,9 @@ async def newest(
     everything: bool,
 ) -> list[asyncpg.Record]:
     """Requests that `person` may see, newest first, older than `before` (created_at, id)."""
+    asked = (wanted.entity_type is not None, wanted.entity_id is not None)
     return await source.fetch(
-        _LISTS[everything, wanted.incident],
+        _LISTS[everything, wanted.incident, *asked],
         person,
         wanted.state,
         wanted.workflow,
@@ -243,6 +312,8 @@ async def newest(
         limit,
         wanted.version,
         wanted.status,
+        wanted.entity_type,
+        wanted.entity_id,
     )
 
 
@@ -266,7 +337,8 @@ def _literal(text: str) -> str:
 
 
 PAST = """
-SELECT r.id, r.version, r.requester, r.title, r.inputs, r.state, r.created_at, p.sha256
+SELECT r.id, r.version, r.requester, r.title, r.inputs, r.state, r.created_at, r.entity_type, r.entity_id,
+       p.sha256
   FROM requests r JOIN recipes p USING (workflow, version)
  WHERE r.workflow = $1 AND ($2::timestamptz IS NULL OR r.created_at >= $2)
  ORDER BY r.created_at DESC, r.id DESC LIMIT $3

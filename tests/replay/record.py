@@ -32,6 +32,7 @@ from recipes.state import (
 )
 from tests.workflow.ledger import Ledger, answer
 from tests.workflow.running import (
+    ABOUT,
     AT_SUBMIT,
     LEAVE,
     REVIEW,
@@ -230,6 +231,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("two_people", TWO_PEOPLE, _with_limits, two_people),
     ("fixed_at_submission", AT_SUBMIT, answer, fixed_at_submission),
     ("reviewed", REVIEW, answer, reviewed),
+    ("about_an_entity", ABOUT, answer, approved),
 )
 
 

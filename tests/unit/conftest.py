@@ -21,6 +21,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "backtest",
         "decisions",
         "delegations",
+        "events",
         "explain",
         "incidents",
         "mirror",

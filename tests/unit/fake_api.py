@@ -55,6 +55,7 @@ def request(state: str) -> dict[str, Any]:
         "tasks": [],
         "waiting_for": ["user:bob"],
         "temporal_url": None,
+        "entity": None,
     }
 
 

@@ -14,7 +14,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, SEARCH_ATTRIBUTES, SIGNAL_TELL
 from recipes import parse, progress
-from recipes.state import Actor, Commanded, Decided, OpenTask, Rechecked, Together
+from recipes.state import Actor, Commanded, Decided, Entity, OpenTask, Rechecked, Together
 from tests.workflow.ledger import Ledger
 from worker.workflow import ApprovalWorkflow
 
@@ -84,6 +84,17 @@ actions:
   - {id: submit, from: draft, to: in_review}
   - {id: return, from: in_review, to: draft}
   - {id: publish, from: in_review, to: published, who: role:board}
+"""
+
+ABOUT = """
+workflow: cancellation
+version: 1
+inputs: {type: object}
+owner: role:hr
+entity: required
+steps:
+  - {id: units, when: "request.entity.type == 'unit'", action: reject}
+  - {id: manager, when: "request.entity.id == '4711'", approver: "{{ employee.manager }}"}
 """
 
 
@@ -185,6 +196,7 @@ async def running(
         inputs={"days": 5},
         submitted_at=await env.get_current_time(),
         digest="d",
+        entity=Entity("booking", "4711") if parsed.recipe.entity else None,
     )
     await client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(
