@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +131,16 @@ async def test_kill_9_in_mid_flight_loses_nothing(
         return request, "approved" if decision == "approve" else "rejected"
 
     async def kill() -> None:
+        async def blow() -> bool | None:
+            try:
+                product.kill(part)
+            except ProcessLookupError:
+                return None  # not up again since the blow before
+            return True
+
         for _ in range(2):
             await asyncio.sleep(0.4)
-            # The second blow may meet a part that is not up again yet.
-            with suppress(ProcessLookupError):
-                product.kill(part)
+            await until(blow, f"{part} to be up, and killed")
 
     work = asyncio.gather(*(one(number) for number in range(30)))
     made, _ = await asyncio.gather(work, kill())
