@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from api.wording import Words, words
-from recipes import supposing
+from recipes import supposing, tally
 from recipes.expressions import ExpressionError
 from recipes.model import ApprovalStep, Json, Recipe
 from recipes.state import (
@@ -25,6 +25,7 @@ from recipes.state import (
     Assignment,
     Hop,
     Refusal,
+    Seat,
     SeatAsk,
     State,
 )
@@ -134,7 +135,8 @@ def _one_seat_each(step: ApprovalStep, state: State, found: Sequence[Found]) -> 
     """Where several people are needed, nobody has two seats: the later one is refused, as live; a task
     that stands has its seat first."""
     decided = [seat.by.user for seat in state.seats if seat.by is not None]
-    if step.quorum.needed(len(found) + len(decided)) == 1:
+    undecided = [Seat(item.seat, item.branch or step.id) for item in found]
+    if not tally.several(step, [*(seat for seat in state.seats if seat.vote), *undecided]):
         return tuple(found)
     taken, kept = set(decided), list[Found]()
     standing = {

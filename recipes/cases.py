@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import NAMESPACE_OID, uuid5
 
-from recipes import calendar, inputs, machine, progress
+from recipes import calendar, inputs, machine, progress, tally
 from recipes.case_directory import Delegation, Directory
 from recipes.case_file import Case, Event, Read, read_cases
 from recipes.expressions import ExpressionError
@@ -346,7 +346,7 @@ class Play:
         """Who has another part of a step that needs several people. They may have been asked for two
         in person; a shared task is not for them, nor for those for whom they decide."""
         step = progress.step_of(self.recipe, self.state)
-        if isinstance(step, ApprovalStep) and step.quorum.needed(len(self.state.seats)) == 1:
+        if isinstance(step, ApprovalStep) and not tally.several(step, self.state.seats):
             return set()
         people: set[str | None] = set()
         for other in self.tasks.values():

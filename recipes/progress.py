@@ -8,10 +8,9 @@ The rules
 ---------
 * Steps run in order. A step whose `when` is false is skipped; an `action` ends the request; when
   the steps run out, the request is approved.
-* An approval step has *seats*: one, one per branch, or one per person of its `approvers`. A seat
-  casts one vote: `approve`, `reject` or `expired`. With n seats and a quorum of k the step is
-  approved at k approvals; it fails as soon as fewer than k are still possible: with `rejected` if
-  anybody rejected, else `expired`. Either way the tasks still open are superseded.
+* An approval step has *seats*: one, one per branch, or one per person of its `approvers`. Each casts
+  one vote, and they are counted by `tally`. As soon as the result can't change any more the step ends,
+  and the tasks still open are superseded.
 * Who decides is asked of the directory: `state.asks` holds the questions, and until an `Answered`
   brings the answers nothing else is applied. A refusal raises an incident on the seat; the request
   waits, other seats go on, and the command `retry` asks again. A seat has one incident at most.
@@ -46,7 +45,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from recipes import machine
+from recipes import machine, tally
 from recipes.changes import level_of, numbered
 from recipes.expressions import ExpressionError
 from recipes.model import ActionStep, ApprovalStep, Json, Recipe, Step, TimeoutAction
@@ -350,22 +349,16 @@ class _Run(Seating):
 
     def complete(self, step: ApprovalStep) -> bool:
         """Close the step if its result can no longer change."""
-        votes = [seat.vote for seat in self.state.seats]
-        needed = step.quorum.needed(len(votes))
-        approvals = votes.count("approve")
-        if approvals < needed and approvals + votes.count(None) >= needed:
+        found = tally.result(step, self.state.seats)
+        if found is None:
             return False
-        if approvals >= needed:
-            outcome = "approved"
-        else:
-            outcome = "rejected" if "reject" in votes else "expired"
+        outcome = found.outcome
         for task in self.state.tasks:
             self.close_task(task, "superseded", f"step {step.id} is {outcome}")
         for seat in self.state.seats:
             self.clear_incident(seat.key)
-        tally: dict[str, Json] = {"approvals": approvals, "needed": needed, "seats": len(votes)}
         self.effects.append(
-            Record("step.completed", {"step": step.id, "outcome": outcome, **tally})
+            Record("step.completed", {"step": step.id, "outcome": outcome, **found.count})
         )
         if outcome == "approved":
             self.leave(step, outcome)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from recipes import authority, expressions
+from recipes import authority, expressions, tally
 from recipes.changes import Changes, level_of
 from recipes.expressions import ExpressionError
 from recipes.findings import short
@@ -131,7 +131,7 @@ class Questions(Changes):
         for whom: none of them decides a shared task of it."""
         step = self.step()
         assert isinstance(step, ApprovalStep)
-        if step.quorum.needed(len(self.state.seats)) == 1:
+        if not tally.several(step, self.state.seats):
             return ()
         having = [(task.seat, task.assignment) for task in self.state.tasks]
         cast = [(seat.key, seat.by) for seat in self.state.seats if seat.by is not None]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+from recipes import tally
 from recipes.expressions import ExpressionError
 from recipes.fixing import Fixing
 from recipes.model import ApprovalStep
@@ -152,7 +153,7 @@ class Seating(Fixing):
         `going` says who is to have a seat in place of who has it."""
         step = self.step()
         assert isinstance(step, ApprovalStep)
-        if step.quorum.needed(len(self.state.seats)) == 1:
+        if not tally.several(step, self.state.seats):
             return False
         holders = {task.seat: task.assignment.user for task in self.state.tasks}
         holders |= {other.key: other.by.user for other in self.state.seats if other.by}

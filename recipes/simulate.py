@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import NAMESPACE_OID, uuid5
 
-from recipes import progress
+from recipes import progress, tally
 from recipes.changes import level_of
 from recipes.model import ApprovalStep, Ballot, Recipe, Step, Verdict
 from recipes.state import (
@@ -215,7 +215,7 @@ class _Play:
     def taken(self, task: Task) -> set[str | None]:
         """Who has another part of a step that needs several people: a shared task is not for them."""
         step = self.step()
-        if step.quorum.needed(len(self.state.seats)) == 1:
+        if not tally.several(step, self.state.seats):
             return set()
         people: set[str | None] = set()
         for other in self.state.tasks:

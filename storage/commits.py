@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from contract.events import INCIDENT_RAISED, INCIDENT_RESOLVED, assigned, describe
 from contract.messages import Committed
-from recipes import progress
+from recipes import progress, tally
 from recipes.model import ApprovalStep, Json, Recipe, Step
 from recipes.state import (
     ENGINE,
@@ -186,7 +186,7 @@ def _arguments(
 def _several(step: Step | None, state: State) -> bool:
     """Whether the step that the request is at needs several approvals. Tasks opened for a step that
     was left in the same transition are closed again."""
-    return isinstance(step, ApprovalStep) and step.quorum.needed(len(state.seats)) > 1
+    return isinstance(step, ApprovalStep) and tally.several(step, state.seats)
 
 
 def _row(opened: OpenTask, several: bool) -> dict[str, Json]:
