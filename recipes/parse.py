@@ -161,8 +161,9 @@ def _steps(fields: Fields, book: Book) -> tuple[Placed, ...]:
 
 
 def _size(step: Node) -> int:
+    """A step counts as one, one with branches as these."""
     branches = step.entries.get("branches") if isinstance(step, Entries) else None
-    return 1 + (len(branches[1].items) if branches and isinstance(branches[1], Items) else 0)
+    return max(1, len(branches[1].items) if branches and isinstance(branches[1], Items) else 0)
 
 
 def _step(fields: Fields) -> list[Placed]:

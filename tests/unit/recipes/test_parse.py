@@ -102,9 +102,13 @@ def test_a_problem_reads_like_a_compiler_s() -> None:
 
 
 def test_too_many_steps_and_branches() -> None:
-    branch = "{approver: bob}"
-    many = f"- {{id: p, branches: [{', '.join([branch] * STEP_LIMIT)}]}}"
-    assert "201 steps and branches" in problems_of(steps(many))[0].message
+    branches = [f"{{approver: person-{n}}}" for n in range(STEP_LIMIT)]
+    many = f"- {{id: p, branches: [{', '.join(branches)}]}}"
+    [step] = parse(steps(many)).recipe.steps
+    assert isinstance(step, ApprovalStep)
+    assert len(step.ballots) == STEP_LIMIT
+    one_more = f"{many}\n- {{id: q, approver: bob}}"
+    assert "201 steps and branches" in problems_of(steps(one_more))[0].message
 
 
 @pytest.mark.parametrize(
