@@ -18,6 +18,7 @@ from recipes.parse_machine import check_machine, who
 from recipes.source import Book, below
 from recipes.starting import check_start
 from recipes.templates import literal_length
+from recipes.voting import check_voting
 
 _ENDINGS = {"approve", "reject", "expire"}
 _PLAIN = re.compile(r"(?:(?:role|user):)?[A-Za-z0-9][A-Za-z0-9_.@+-]*", re.ASCII)
@@ -47,6 +48,7 @@ def check(draft: Draft, book: Book, principals: frozenset[str] | None) -> Recipe
             _not_the_same(ballot, path, before, draft, book)
             _times(ballot, path, recipe.deadline, book)
         _quorum(placed, book)
+        check_voting(placed, book)
         if isinstance(placed.step, ApprovalStep) and placed.step.type == "parallel":
             _branches(placed, book)
         if principals is not None:
@@ -166,10 +168,6 @@ def _quorum(placed: Placed, book: Book) -> None:
     if most is not None and step.quorum.value > most:
         message = f"{step.quorum.value} of {most} approvers can never approve"
         fix = f"write a number up to {most}, any, or all" if most else "list approvers"
-        book.error(below(placed.path, "quorum"), message, fix)
-    if step.type == "parallel" and step.quorum.value > len(step.ballots):
-        message = f"{step.quorum.value} of {len(step.ballots)} branches can never approve"
-        fix = f"write a number up to {len(step.ballots)}, any, or all"
         book.error(below(placed.path, "quorum"), message, fix)
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from recipes import calendar
+from recipes import calendar, tally
 from recipes.difference import on_timeout, quorum, spelled
 from recipes.model import ActionStep, ApprovalStep, Ballot, Json, Recipe, Step
+from recipes.state import Seat
 
 End = Literal["Approved", "Rejected", "Expired"]
 _ACTIONS: dict[str, End] = {"approve": "Approved", "reject": "Rejected"}
@@ -126,12 +127,32 @@ def _node(step: Step) -> Node:
     actions = {level.action for ballot in step.ballots for level in ballot.levels}
     out: tuple[End, ...] = ("Rejected", "Expired") if "expire" in actions else ("Rejected",)
     if step.type == "parallel":
-        boxes = tuple(Box(each.name or each.id, _ballot(each)) for each in step.ballots)
-        needed = (f"needs {quorum(step.quorum)} of {len(boxes)}",)
-        return Node(step.id, Box(title, needed), step.when, boxes, out)
+        boxes = tuple(_branch(step, each) for each in step.ballots)
+        return Node(step.id, Box(title, _needed(step)), step.when, boxes, out)
     [ballot] = step.ballots
     needed = () if ballot.approvers is None else (f"needs {quorum(step.quorum)} of them",)
     return Node(step.id, Box(title, (*_ballot(ballot), *needed)), step.when, out=out)
+
+
+def _branch(step: ApprovalStep, ballot: Ballot) -> Box:
+    lines = list(_ballot(ballot))
+    weight = step.weights.get(ballot.id)
+    lines += [] if weight is None else [f"counts {weight}"]
+    lines += ["may veto"] if ballot.id in step.veto else []
+    lines += [f"in group {group.id}" for group in step.groups if ballot.id in group.branches]
+    return Box(ballot.name or ballot.id, tuple(lines))
+
+
+def _needed(step: ApprovalStep) -> tuple[str, ...]:
+    """What each of its quorums needs."""
+    seats = [Seat(ballot.id, ballot.id) for ballot in step.ballots]
+    lines: list[str] = []
+    for part in tally.blocs(step, seats):
+        weighed = part.total != len(part.seats)
+        what = f"a weight of {part.total}" if weighed else f"{part.total}"
+        whose = "" if part.group is None else f"group {part.group} "
+        lines.append(f"{whose}needs {quorum(part.quorum)} of {what}")
+    return tuple(lines)
 
 
 def _ballot(ballot: Ballot) -> tuple[str, ...]:

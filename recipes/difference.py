@@ -17,6 +17,7 @@ from recipes import calendar
 from recipes.model import (
     ApprovalStep,
     Ballot,
+    Group,
     Json,
     Level,
     Quorum,
@@ -69,6 +70,8 @@ def spelled(step: Step) -> dict[str, Json]:
         if step.ballots[0].approvers is None:
             del own["quorum"]  # one seat
         return own | ballot(step.ballots[0])
+    if step.groups:
+        own["groups"] = {group.id: _keys(group, "id") for group in step.groups}
     return own | {"branches": {each.id: ballot(each) for each in step.ballots}}
 
 
@@ -143,7 +146,7 @@ def _position(steps: Sequence[Step], step_id: str) -> str:
 # --- how a recipe spells it ----------------------------------------------------------------------
 
 
-def _keys(node: Recipe | Step | Ballot, *without: str) -> dict[str, Json]:
+def _keys(node: Recipe | Step | Ballot | Group, *without: str) -> dict[str, Json]:
     """The fields of a node that say something, spelled."""
     found: dict[str, Json] = {}
     for field in fields(node):

@@ -5,7 +5,7 @@ Durations are whole seconds. Expressions are CEL source text; templates are text
 its recipe in its start input and never looks it up again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter
@@ -106,10 +106,20 @@ class ActionStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Branches of a step that have a quorum of their own."""
+
+    id: str
+    branches: tuple[str, ...]
+    quorum: Quorum = Quorum("all")
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalStep:
     """`type: approval` has one ballot (its id is the step's) and, with `approvers`, a quorum.
 
-    `type: parallel` has one ballot per branch. `employee_paths` are the dotted paths the step's
+    `type: parallel` has one ballot per branch; `weights`, `veto` and `groups` name these, and `quorum`
+    is of those in no group (see `tally`). `employee_paths` are the dotted paths the step's
     expressions read from `employee` (`manager.manager`, `department`), so that the directory is
     asked for just these; empty where the step doesn't mention `employee`.
     """
@@ -121,6 +131,9 @@ class ApprovalStep:
     when: str | None = None
     employee_paths: tuple[str, ...] = ()
     type: Literal["approval", "parallel"] = "approval"
+    weights: dict[str, int] = field(default_factory=dict)
+    veto: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
 
 
 Step: TypeAlias = ActionStep | ApprovalStep

@@ -30,6 +30,7 @@ from recipes.parse_machine import read_machine
 from recipes.problems import Problem, RecipeInvalid
 from recipes.source import Book, Entries, Items, Node, below, plain, read
 from recipes.starting import read_entity, read_start
+from recipes.voting import VOTING_KEYS, read_groups, read_weights
 
 __all__ = ["Parsed", "Problem", "RecipeInvalid", "parse"]
 
@@ -56,7 +57,7 @@ _COMMON = ("id", "name", "when", "type")
 _STEP_KEYS: Mapping[str, tuple[str, ...]] = {
     "action": (*_COMMON, "action", "reason"),
     "approval": (*_COMMON, *APPROVAL_KEYS),
-    "parallel": (*_COMMON, "branches", "quorum"),
+    "parallel": (*_COMMON, "branches", *VOTING_KEYS),
 }
 _VERSIONS = range(1, 2**31)
 _KINDS: Mapping[str, Kind] = {"approval": "approval", "state_machine": "state_machine"}
@@ -242,5 +243,15 @@ def _parallel(fields: Fields, step_id: str, name: str | None, when: str | None) 
         else:
             fields.book.error(path, "must be a branch", "write `approver: ...`")
     quorum = read_quorum(fields) or Quorum("all")
-    step = ApprovalStep(step_id, tuple(ballots), quorum, name, when, type="parallel")
+    step = ApprovalStep(
+        step_id,
+        tuple(ballots),
+        quorum,
+        name,
+        when,
+        type="parallel",
+        weights=read_weights(fields),
+        veto=tuple(dict.fromkeys(fields.texts("veto"))),
+        groups=read_groups(fields),
+    )
     return Placed(fields.path, step, tuple(paths))

@@ -1,8 +1,13 @@
 """How the votes of a step are counted: what has come of them, once nothing can change it any more.
 
 * A seat casts one vote: `approve`, `reject` or `expired`; those of None are still to come.
-* With n seats and a quorum of k the step is approved at k approvals. It fails as soon as fewer than k
-  are still possible: `rejected` if anybody rejected, else `expired`.
+* A branch has a weight, 1 unless `weights` says more. A quorum counts weight: of n altogether, k are
+  needed; with weights of 1, k seats.
+* The branches of a group have the group's quorum, all others the step's. The step is approved once each
+  of these is reached, and fails as soon as one of them can't be any more: `rejected` if anybody
+  rejected, else `expired`.
+* A reject at a branch of `veto` rejects the step at once; so it is not approved before each of them
+  has voted, whatever the quorums say. Where a veto has run out of time it was not used.
 * What has come of it does not depend on the order in which the votes came.
 """
 
@@ -10,10 +15,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from recipes.model import ApprovalStep, Json
-from recipes.state import Seat
+from recipes.model import ApprovalStep, Json, Quorum
+from recipes.state import Seat, Vote
 
 Outcome = Literal["approved", "rejected", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bloc:
+    """Seats that have a quorum together, each with its weight: a `group`, or what is in none."""
+
+    group: str | None
+    quorum: Quorum
+    seats: tuple[tuple[Seat, int], ...]
+
+    @property
+    def total(self) -> int:
+        return sum(weight for _, weight in self.seats)
+
+    @property
+    def needed(self) -> int:
+        return self.quorum.needed(self.total)
+
+    @property
+    def approvals(self) -> int:
+        return self._cast("approve")
+
+    @property
+    def reached(self) -> bool:
+        return self.approvals >= self.needed
+
+    @property
+    def lost(self) -> bool:
+        return self.approvals + self._cast(None) < self.needed
+
+    def _cast(self, vote: Vote | None) -> int:
+        return sum(weight for seat, weight in self.seats if seat.vote == vote)
+
+    def count(self) -> dict[str, Json]:
+        """As an audit row tells it. The first two are weights; `weight` is that of all, if not 1 each."""
+        weighed = {} if self.total == len(self.seats) else {"weight": self.total}
+        return {
+            "approvals": self.approvals,
+            "needed": self.needed,
+            "seats": len(self.seats),
+            **weighed,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +71,44 @@ class Result:
     count: dict[str, Json]
 
 
+def blocs(step: ApprovalStep, seats: Sequence[Seat]) -> tuple[Bloc, ...]:
+    """The seats by whose quorum they count in."""
+    weighed = [(seat, step.weights.get(seat.ballot, 1)) for seat in seats]
+    found = [
+        Bloc(group.id, group.quorum, tuple(it for it in weighed if it[0].ballot in group.branches))
+        for group in step.groups
+    ]
+    grouped = {branch for group in step.groups for branch in group.branches}
+    rest = tuple(it for it in weighed if it[0].ballot not in grouped)
+    return (*found, Bloc(None, step.quorum, rest)) if rest or not found else tuple(found)
+
+
 def result(step: ApprovalStep, seats: Sequence[Seat]) -> Result | None:
     """None while the votes to come could still make it one or the other."""
-    votes = [seat.vote for seat in seats]
-    needed = step.quorum.needed(len(votes))
-    approvals = votes.count("approve")
-    if approvals < needed and approvals + votes.count(None) >= needed:
-        return None
-    count: dict[str, Json] = {"approvals": approvals, "needed": needed, "seats": len(votes)}
-    if approvals >= needed:
-        return Result("approved", count)
-    return Result("rejected" if "reject" in votes else "expired", count)
+    parts = blocs(step, seats)
+    with_veto = [seat for seat in seats if seat.ballot in step.veto]
+    vetoed = next((seat.ballot for seat in with_veto if seat.vote == "reject"), None)
+    if vetoed is not None or any(part.lost for part in parts):
+        rejected = any(seat.vote == "reject" for seat in seats)
+        return Result("rejected" if rejected else "expired", _count(parts, vetoed))
+    heard = all(seat.vote is not None for seat in with_veto)
+    return Result("approved", _count(parts)) if heard and all(p.reached for p in parts) else None
 
 
 def several(step: ApprovalStep, seats: Sequence[Seat]) -> bool:
-    """Whether the step needs several people: there is a seat whose approval alone is not enough."""
-    return step.quorum.needed(len(seats)) > 1
+    """Whether the step needs several people: there is a seat whose approval alone is not enough, be it
+    that others have to be heard."""
+    parts = blocs(step, seats)
+    heard = len(seats) > 1 and any(seat.ballot in step.veto for seat in seats)
+    enough = all(weight >= part.needed for part in parts for _, weight in part.seats)
+    return len(parts) > 1 or heard or not enough
+
+
+def _count(parts: Sequence[Bloc], vetoed: str | None = None) -> dict[str, Json]:
+    count: dict[str, Json] = {}
+    groups = {part.group: part.count() for part in parts if part.group is not None}
+    for part in parts:
+        if part.group is None:
+            count |= part.count()
+    count |= {"groups": groups} if groups else {}
+    return count if vetoed is None else count | {"vetoed_by": vetoed}

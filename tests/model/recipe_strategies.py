@@ -6,6 +6,8 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
+from recipes.parse import RecipeInvalid, parse
+
 HOURS = (1, 4, 24, 96)
 PEOPLE = ("bob", "carol", "dave")
 
@@ -91,7 +93,33 @@ def _step(draw: st.DrawFn, number: int, earlier: list[str]) -> dict[str, Any]:
         rest = {**draw(_clock(shared=False)), **draw(_fit(False, earlier))}
         return {**step, "approvers": draw(_people), **quorum, **rest}
     branches = draw(st.lists(_ballot(earlier), min_size=2, max_size=4))
-    return {**step, "branches": branches, "quorum": draw(_quorum)}
+    step |= {"branches": branches, "quorum": draw(_quorum)}
+    return {**step, **draw(_voting(len(branches)))} if draw(st.booleans()) else step
+
+
+@st.composite
+def _voting(draw: st.DrawFn, branches: int) -> dict[str, Any]:
+    """`quorum`, and some of `weights`, `veto` and `groups`, as far as `parse` finds that they matter."""
+    ids = [str(number) for number in range(1, branches + 1)]
+    some = st.lists(st.sampled_from(ids), min_size=1, unique=True)
+    keys: dict[str, Any] = {"quorum": draw(_quorum)}
+    if draw(st.booleans()):
+        keys["weights"] = draw(st.dictionaries(st.sampled_from(ids), st.integers(1, 4), min_size=1))
+    if draw(st.booleans()):
+        keys["veto"] = draw(some)
+    if draw(st.booleans()):
+        keys["groups"] = [{"id": "g", "branches": draw(some), "quorum": draw(_quorum)}]
+    asked = [{"approver": f"user:person-{branch}"} for branch in ids]
+    return keys if _accepted({"id": "a", "branches": asked, **keys}) else {}
+
+
+def _accepted(step: dict[str, Any]) -> bool:
+    alone = {"workflow": "random", "version": 1, "owner": "admins", "steps": [step]}
+    try:
+        parse(yaml.safe_dump(json.loads(json.dumps(alone))))
+    except RecipeInvalid:
+        return False
+    return True
 
 
 @st.composite

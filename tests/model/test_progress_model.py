@@ -46,8 +46,10 @@ from recipes.state import (
     Ticked,
     Together,
     Transition,
+    Vote,
 )
 from tests.model.recipe_strategies import recipes
+from tests.model.voting import approves
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _STATE: TypeAdapter[State] = TypeAdapter(State)
@@ -304,7 +306,7 @@ class Requests(RuleBasedStateMachine):
                     self.settled[command_id] = applied
                 case RemindTask(task_id):
                     assert task_id in self.open
-                case Record("step.completed", payload) if "needed" in payload:
+                case Record("step.completed"):
                     self.count_again(transition)
                 case Record():
                     pass
@@ -320,11 +322,15 @@ class Requests(RuleBasedStateMachine):
         for effect in transition.effects:
             if isinstance(effect, Record) and effect.type == "step.completed":
                 payload = effect.payload
-                if "needed" not in payload:
+                counts = [*payload.get("groups", {}).values()]
+                counts += [payload] if "needed" in payload else []
+                if not counts:
                     continue
-                enough = payload["approvals"] >= payload["needed"]
-                assert (payload["outcome"] == "approved") == enough
-                assert 1 <= payload["needed"] <= payload["seats"]
+                enough = all(count["approvals"] >= count["needed"] for count in counts)
+                vetoed = "vetoed_by" in payload
+                assert (payload["outcome"] == "approved") == (enough and not vetoed)
+                for count in counts:
+                    assert 1 <= count["needed"] <= count.get("weight", count["seats"])
 
     # --- what is always so ---
 
@@ -409,20 +415,17 @@ class Requests(RuleBasedStateMachine):
     @invariant()
     def the_vote_is_open(self) -> None:
         """Of all ways the undecided could vote, one approves the step and one does not."""
+        approve: tuple[Vote, Vote] = ("approve", "reject")
         if not hasattr(self, "state") or self.state.final or not self.state.entered:
             return
         step = progress.step_of(self.recipe, self.state)
         assert isinstance(step, ApprovalStep)
-        votes = [seat.vote for seat in self.state.seats]
-        undecided = votes.count(None)
-        passed = set()
-        for rest in itertools.product((True, False), repeat=undecided):
-            approvals = votes.count("approve") + sum(rest)
-            kind, value = step.quorum.kind, step.quorum.value
-            needed = {"any": 1.0, "all": float(len(votes)), "count": float(value)}.get(
-                kind, value * len(votes) / 100
-            )
-            passed.add(approvals >= needed)
+        seats = self.state.seats
+        choices = [approve if seat.vote is None else (seat.vote,) for seat in seats]
+        passed = {
+            approves(step, seats, {seat.key: vote for seat, vote in zip(seats, whole, strict=True)})
+            for whole in itertools.product(*choices)
+        }
         assert passed == {True, False}
 
     @invariant()

@@ -37,6 +37,16 @@ steps:
       - {approver: "{{ employee.manager.manager }}", timeout: 5d, on_timeout: escalate}
       - {approver: "hr-leave-admin"}
       - {id: x, name: 法務部の承認, candidates: [role:hr, user:bob]}
+  - id: board
+    quorum: 60%
+    weights: {cfo: 2}
+    veto: [law]
+    groups: [{id: house, branches: [law, works], quorum: any}]
+    branches:
+      - {id: cfo, approver: ann}
+      - {id: coo, approver: ben}
+      - {id: law, approver: cy}
+      - {id: works, approver: dan}
 """
 
 
@@ -61,8 +71,12 @@ def test_mermaid() -> None:
         'step3["list<br>asks each of #91;employee.manager#93;<br>not who decided boss<br>needs any of them"]',
         'subgraph step4["many<br>needs 2 of 3"]',
         'step4_2["法務部の承認<br>asks any of role:hr, user:bob"]',
-        "when4 -- no --> approved",
-        "step4 --> approved",
+        "when4 -- no --> step5",
+        "step4 --> step5",
+        'subgraph step5["board<br>group house needs any of 2<br>needs 60% of a weight of 3"]',
+        'step5_0["cfo<br>asks ann<br>counts 2"]',
+        'step5_2["law<br>asks cy<br>may veto<br>in group house"]',
+        "step5 --> approved",
         'submitted -. "after 30d" .-> expired',
         'rejected(["Rejected"])',
     ):
@@ -95,7 +109,7 @@ def test_svg() -> None:
         "after 30d",
     ):
         assert any(text in each for each in texts), text
-    assert texts.count("Rejected") == 4
+    assert texts.count("Rejected") == 5
     assert texts.count("Expired") == 2
     assert texts.count("Approved") == 2
     assert "prefers-color-scheme:dark" in picture

@@ -32,6 +32,16 @@ steps:
   - id: many
     quorum: 2
     branches: [{id: a, approver: bob}, {id: b, approver: dave}, {id: c, candidates: [role:hr]}]
+  - id: board
+    quorum: 2
+    weights: {a: 2}
+    veto: [b]
+    groups: [{id: g, branches: [c, d], quorum: any}]
+    branches:
+      - {id: a, approver: ann}
+      - {id: b, approver: ben}
+      - {id: c, approver: cy}
+      - {id: d, approver: dan}
 """
 
 
@@ -76,6 +86,13 @@ def test_the_same_in_other_words() -> None:
         ("quorum: 60%", "quorum: any", "steps.list.quorum changed: 60% becomes any"),
         ("quorum: 2", "quorum: 1", "steps.many.quorum changed: 2 becomes 1"),
         ("approver: dave", "approver: erin", "steps.many.branches.b.approver changed: dave becomes erin"),
+        ("weights: {a: 2}", "weights: {a: 2, b: 2}", "steps.board.weights.b added: is new: 2"),
+        ("veto: [b]", "veto: [c]", 'steps.board.veto changed: ["b"] becomes ["c"]'),
+        (
+            "[{id: g, branches: [c, d], quorum: any}]",
+            "[{id: g, branches: [c, d], quorum: 2}]",
+            "steps.board.groups.g.quorum changed: any becomes 2",
+        ),
         (
             "{id: c, candidates: [role:hr]}",
             "{id: d, candidates: [role:hr]}",
