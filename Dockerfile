@@ -19,7 +19,9 @@ RUN .venv/bin/uv pip install --python .venv/bin/python --no-cache --no-deps --no
     && .venv/bin/python -m compileall -q .
 
 FROM python:3.11-slim
-RUN useradd --system --no-create-home --uid 10001 countersign
+RUN useradd --system --no-create-home --uid 10001 countersign \
+    && install --directory --owner countersign --mode 700 /sealing /witness \
+    && install --directory --owner countersign /keys
 WORKDIR /app
 COPY --from=build /app /app
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 COUNTERSIGN_ENVIRONMENT=production

@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     directory_patience_seconds: int = Field(86_400, ge=60)
     directory_timeout_seconds: float = Field(30, gt=0, le=600)
 
+    seal_key_file: Path | None = None
+    seal_public_key_file: Path | None = None
+    seal_seconds: float = Field(1, gt=0, le=3600)
+    seal_witnesses: str = ""
+    seal_witness_seconds: float = Field(10, gt=0, le=86_400)
+
     worker_workflow_slots: int = Field(100, ge=2, le=10_000)
     worker_activity_slots: int = Field(50, ge=1, le=10_000)
     worker_cached_workflows: int = Field(5000, ge=0, le=1_000_000)
@@ -115,6 +121,16 @@ class Settings(BaseSettings):
     def dev_issuer_allowed(self) -> bool:
         """Tokens of the development issuer count only on one's own machine."""
         return not self.production and is_loopback(self.api_host)
+
+    @property
+    def seal_key(self) -> Path:
+        """The secret keys that sign checkpoints of the audit tree, a line each."""
+        return self.seal_key_file or self.data_dir / "seal.key"
+
+    @property
+    def seal_public_key(self) -> Path:
+        """The public keys that checkpoints are, and were, signed with, a line each."""
+        return self.seal_public_key_file or self.seal_key.with_suffix(".pub")
 
 
 def is_loopback(host: str) -> bool:

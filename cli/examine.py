@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 
 import settings
 import temporal_client
-from cli import datadir, examine_chores
+from cli import datadir, examine_chores, examine_sealing
 from cli.finding import Finding
 from contract import names
 from settings import Settings
@@ -72,6 +72,7 @@ async def _postgres(loaded: Settings) -> list[Finding]:
     try:
         seen = await inspect(pool)
         mirrored = await examine_chores.mirrored(pool, loaded)
+        sealed = await examine_sealing.sealed(pool, loaded)
     finally:
         await pool.close()
     return [
@@ -82,6 +83,7 @@ async def _postgres(loaded: Settings) -> list[Finding]:
         _relay(seen),
         _requests(seen),
         *mirrored,
+        *sealed,
     ]
 
 

@@ -10,6 +10,8 @@ import typer
 from cli import (
     actions,
     attachments,
+    audit,
+    audit_keys,
     backtest,
     decisions,
     delegations,
@@ -76,6 +78,8 @@ recipes.app.command("requests")(versions.in_flight)
 recipes.app.command("diagram")(versions.diagram)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(delegations.app, name="delegation")
+audit.app.add_typer(audit_keys.app, name="key")
+app.add_typer(audit.app, name="audit")
 org.app.add_typer(mirror.app, name="mirror")
 app.add_typer(org.app, name="org")
 

@@ -48,13 +48,23 @@ def worker() -> None:
 
 
 def relay() -> None:
-    """Run a relay: it tells Temporal what the API could not, until SIGTERM or Ctrl-C."""
+    """Run a relay: it tells Temporal what the API could not, and seals the audit, until SIGTERM or
+    Ctrl-C."""
     import relay.main
     from cli import logs
+    from contract.notes import KeyInvalid
+    from relay.witnesses import WitnessInvalid
 
     loaded = settings.load()
     logs.set_up(loaded, "relay")
-    _run(relay.main.run, loaded)
+    try:
+        _run(relay.main.run, loaded)
+    except KeyInvalid as error:
+        fix = "set COUNTERSIGN_SEAL_KEY_FILE to a file that countersign audit key new made"
+        raise Failure(f"the key that seals: {error}", code=Exit.USAGE, fix=fix) from None
+    except WitnessInvalid as error:
+        fix = "set COUNTERSIGN_SEAL_WITNESSES"
+        raise Failure(f"a witness: {error}", code=Exit.USAGE, fix=fix) from None
 
 
 def migrate() -> None:

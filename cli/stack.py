@@ -19,7 +19,7 @@ import asyncpg
 import httpx
 
 import settings
-from cli import postgres, temporal, token
+from cli import audit_keys, postgres, temporal, token
 from cli.client import Api
 from cli.datadir import DataDir, write_json
 from cli.output import Exit, Failure, say
@@ -106,6 +106,7 @@ class Stack:
         await self.migrate(database.migrations)
         loaded = self.child_settings(database)
         token.ensure_issuer(loaded)
+        audit_keys.ensure(loaded)
         await self.start_parts(loaded)
         if plan.samples:
             await self.publish_samples(loaded)

@@ -1,19 +1,23 @@
-"""The relay: tells Temporal whatever the API's first try did not, until it is told.
+"""The relay: tells Temporal whatever the API's first try did not, until it is told; and seals the audit.
 
-Any number of relays may run. Rows are leased, so the death of one only delays what it had taken.
+Any number of relays may run. Rows are leased, so the death of one only delays what it had taken; one
+at a time seals (`relay.sealing`).
 """
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import structlog
 from prometheus_client import Gauge, start_http_server
 from temporalio.client import Client
 
 import temporal_client
-from relay import delivery
+from contract.notes import PrivateKey
+from relay import delivery, sealing
 from relay.delivery import Told
+from relay.sealing import Sealer, Signing
+from relay.witnesses import Witness, witnesses
 from settings import Settings
 from storage import audit, commits, idempotency, outbox
 from storage.errors import FAILED, UNAVAILABLE
@@ -35,7 +39,9 @@ oldest = Gauge("countersign_outbox_oldest_seconds", "Age of the oldest of them."
 
 
 async def run(settings: Settings) -> None:
-    """Relay until SIGTERM or SIGINT."""
+    """Relay until SIGTERM or SIGINT. KeyInvalid, WitnessInvalid if it cannot seal as its settings say."""
+    keep = witnesses(settings.seal_witnesses)
+    keys = sealing.read_keys(settings.seal_key) if settings.seal_key.exists() else []
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -49,12 +55,37 @@ async def run(settings: Settings) -> None:
     )
     _log.info("relay runs")
     await asyncio.gather(
+        *_sealing(stopping, pool, keys, keep, settings),
         _repeat(stopping, lambda: relay_once(client, pool), IDLE_SECONDS),
         _repeat(stopping, lambda: _measure(pool), 1.0),
+        _repeat(stopping, lambda: _measure_sealing(pool), 1.0),
         _repeat(stopping, lambda: _prepare_months(pool), HOUSEKEEPING_SECONDS),
         _repeat(stopping, lambda: _forget(pool), HOUSEKEEPING_SECONDS),
     )
     await pool.close()
+
+
+def _sealing(
+    stopping: asyncio.Event,
+    pool: Pool,
+    keys: list[PrivateKey],
+    keep: list[Witness],
+    settings: Settings,
+) -> list[Coroutine[None, None, None]]:
+    """What seals and what publishes; nothing without a key."""
+    if not keys:
+        _log.warning("the audit is not sealed: no key", wanted=str(settings.seal_key))
+        return []
+    sealer = Sealer(pool, Signing(tuple(keys)), keep)
+
+    async def publish() -> bool:
+        await sealer.publish()
+        return False
+
+    return [
+        _repeat(stopping, publish, settings.seal_witness_seconds),
+        _repeat(stopping, sealer.seal, settings.seal_seconds),
+    ]
 
 
 async def relay_once(client: Client, pool: Pool) -> bool:
@@ -88,6 +119,11 @@ async def _measure(pool: Pool) -> bool:
     rows, seconds = await outbox.lag(pool)
     waiting.set(rows)
     oldest.set(seconds)
+    return False
+
+
+async def _measure_sealing(pool: Pool) -> bool:
+    await sealing.measure(pool)
     return False
 
 

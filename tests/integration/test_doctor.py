@@ -1,7 +1,7 @@
 """`countersign doctor` against real parts, whole and broken."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,10 +10,14 @@ from temporalio.client import Client, ScheduleActionExecutionStartWorkflow
 
 from cli.examine import Places, examine
 from cli.finding import Finding
+from contract import notes
 from contract.names import WORKFLOW_SWEEP
+from contract.notes import Checkpoint
+from relay.witnesses import Folder
 from settings import Settings
 from storage import mirror, org
 from storage.pool import Pool
+from tests.integration.sealed import KEY, happen, seal
 from tests.stack import Database, TemporalServer
 from worker.schedules import arrange, chores
 
@@ -49,6 +53,7 @@ async def test_what_is_well_is_ok_and_what_is_missing_is_named(parts: Settings) 
     assert found["worker"].seen == "nobody polls the task queue countersign"
     assert found["worker"].verdict == found["API"].verdict == "problem"
     assert found["Temporal's store"].verdict == found["tokens"].verdict == "warning"
+    assert found["sealing"].verdict == "warning"
     assert all(finding.fix for finding in found.values() if finding.verdict != "ok")
 
 
@@ -157,3 +162,39 @@ async def test_the_hr_system(parts: Settings, pool: Pool, admin_pool: Pool, tmp_
     assert "map.yaml:1:17" in (await found()).seen
     file.unlink()
     assert "No such file" in (await found()).seen
+
+
+async def test_sealing_is_looked_at(parts: Settings, pool: Pool, tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    here = Folder(tmp_path / "here")
+    here.path.mkdir()
+    urls = f"{here.url},{Folder(away).url}"
+    loaded = parts.model_copy(update={"seal_witnesses": urls})
+    loaded.seal_key.write_text(KEY.written())
+    loaded.seal_public_key.write_text(str(KEY.public))
+    await happen(pool, rows=2)
+    await seal(pool, here)
+    found = await _found(loaded)
+    assert found["sealing key"].verdict == "problem"
+    assert "chmod 600" in found["sealing key"].seen
+    loaded.seal_key.chmod(0o600)
+    found = await _found(loaded)
+    for part in ("sealing", "sealing key", f"witness {here.url}"):
+        assert found[part].verdict == "ok", found[part]
+    assert found["sealing"].seen.startswith("2 rows")
+    assert found["sealing key"].seen == str(KEY.public)
+    assert "mount it" in found[f"witness {Folder(away).url}"].seen
+    assert (await _found(parts))["witnesses"].verdict == "warning"
+
+
+async def test_a_database_that_was_put_back_is_a_problem(
+    parts: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    loaded = parts.model_copy(update={"seal_witnesses": Folder(tmp_path).url})
+    loaded.seal_public_key.write_text(str(KEY.public))
+    ahead = Checkpoint(KEY.name, 9, bytes(32), datetime.now(UTC))
+    Folder(tmp_path).keep(ahead, notes.signed(ahead, [KEY]))
+    await seal(pool)
+    finding = (await _found(loaded))[f"witness {Folder(tmp_path).url}"]
+    assert finding.verdict == "problem"
+    assert "not the database's" in finding.seen

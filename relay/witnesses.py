@@ -1,0 +1,139 @@
+"""Where checkpoints are kept besides the database: whoever can change that must not reach these.
+
+A witness is named by a URL: `file:///folder`. It keeps every checkpoint it is given, by the name of the
+tree, and never puts another one in its place. All of it blocks: call it from a thread.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote, unquote, urlsplit
+from uuid import uuid4
+
+from contract import notes
+from contract.notes import Checkpoint, NoteInvalid
+
+_LATEST = "latest.note"
+
+
+class WitnessFailed(Exception):
+    """A witness could not be read or written; the text says why."""
+
+
+class WitnessInvalid(Exception):
+    """This names no witness; the text says why."""
+
+
+class Witness(Protocol):
+    """A place for checkpoints; `url` names it. All raise WitnessFailed."""
+
+    @property
+    def url(self) -> str: ...
+
+    def latest(self, origin: str) -> str | None:
+        """The note that was kept last of this tree."""
+        ...
+
+    def keep(self, checkpoint: Checkpoint, note: str) -> None:
+        """Keep a note, which says `checkpoint`; the same again changes nothing."""
+        ...
+
+    def kept(self) -> Iterator[str]:
+        """Every note there, of whichever tree, oldest first of each."""
+        ...
+
+
+def witness(url: str) -> Witness:
+    """The witness of this URL. WitnessInvalid if it names none."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and len(parts.path) > 1:
+        return Folder(Path(unquote(parts.path)))
+    raise WitnessInvalid(f"{url!r} names no witness; one is file:///folder")
+
+
+def witnesses(urls: str) -> list[Witness]:
+    """Those of a list with commas. WitnessInvalid if one of them is none."""
+    return [witness(url.strip()) for url in urls.split(",") if url.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder, best of another machine, or one that nobody here may delete from. Each tree has one
+    below it, with a file for each checkpoint, by day, size and time; `latest.note` is the newest."""
+
+    path: Path
+
+    @property
+    def url(self) -> str:
+        return self.path.as_uri()
+
+    def latest(self, origin: str) -> str | None:
+        try:
+            self._there()
+            return (self._tree(origin) / _LATEST).read_text()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise WitnessFailed(f"{self.path}: {error}") from None
+
+    def keep(self, checkpoint: Checkpoint, note: str) -> None:
+        day = self._tree(checkpoint.origin) / f"{checkpoint.time:%Y-%m-%d}"
+        place = day / f"{checkpoint.size:015d}-{checkpoint.time:%H%M%S.%f}.note"
+        try:
+            self._there()
+            day.mkdir(parents=True, exist_ok=True)
+            if not _made(place, note) and place.read_text() != note:
+                raise WitnessFailed(f"{place} says something else: it is left as it is")
+            latest = day.parent / _LATEST
+            if not _newer(latest, checkpoint):
+                _draft(latest, note).replace(latest)
+        except (OSError, UnicodeDecodeError) as error:
+            raise WitnessFailed(f"{self.path}: {error}") from None
+
+    def kept(self) -> Iterator[str]:
+        try:
+            self._there()
+            for place in sorted(self.path.glob("*/*/*.note")):
+                yield place.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise WitnessFailed(f"{self.path}: {error}") from None
+
+    def _tree(self, origin: str) -> Path:
+        return self.path / quote(origin, safe="")
+
+    def _there(self) -> None:
+        """A folder that is not mounted must not look like one that is empty."""
+        if not self.path.is_dir():
+            raise WitnessFailed(f"{self.path} is not there: make it, or mount it")
+
+
+def _made(place: Path, text: str) -> bool:
+    """Write a file that is not there, whole or not at all; False if it is there."""
+    draft = _draft(place, text)
+    try:
+        os.link(draft, place)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def _draft(place: Path, text: str) -> Path:
+    """The text in a file beside `place`, safe on disk."""
+    draft = place.with_name(f".{place.name}.{uuid4().hex}")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _newer(latest: Path, than: Checkpoint) -> bool:
+    """Whether another sealer has kept a later checkpoint meanwhile."""
+    try:
+        return notes.parsed(notes.text_of(latest.read_text())).time > than.time
+    except (FileNotFoundError, NoteInvalid):
+        return False
