@@ -57,7 +57,8 @@ class Activities:
                 rounds.append(answers)
                 transition = progress.then(recipe, transition, answers, asked.now)
             committed = Committed(asked.happening, asked.now, tuple(rounds))
-            outcome = await commit(connection, recipe, committed, transition)
+            after = progress.recipe_after(recipe, transition)
+            outcome = await commit(connection, after, committed, transition)
         match outcome:
             case Earlier(stands):
                 return CommitResult(earlier=stands)

@@ -16,7 +16,7 @@ from recipes.state import Actor
 
 RequestAction = Literal["see", "cancel", "retry", "reassign", "watchers"]
 TaskAction = Literal["see", "decide", "release", "ask", "hand_on"]
-HouseAction = Literal["publish", "switch", "import"]
+HouseAction = Literal["publish", "switch", "import", "migrate"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
 EventAction = Literal["send"]
 Action: TypeAlias = RequestAction | TaskAction | HouseAction | DelegationAction | EventAction

@@ -268,6 +268,13 @@ class DisableBody(_Strict):
     reason: Annotated[Text, Field(min_length=1)]
 
 
+class MigrateBody(_Strict):
+    model_config = _example(to=4, comment="Version 3 asked the wrong role.")
+    to: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    comment: Annotated[Text, AfterValidator(_says_something)]
+    requests: Annotated[list[UUID] | None, Field(min_length=1, max_length=200)] = None
+
+
 _SCOPE = r"^(all|workflow:[a-z][a-z0-9_]{0,62}|role:[A-Za-z0-9][A-Za-z0-9._-]{0,127})$"
 
 

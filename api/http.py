@@ -3,7 +3,7 @@
 import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -19,6 +19,7 @@ from api import errors
 from recipes.model import Json
 
 Model = TypeVar("Model", bound=BaseModel)
+Item = TypeVar("Item")
 
 BODIES: dict[str, type[BaseModel]] = {}
 """Every model that `takes` documented: the OpenAPI page needs their schemas."""
@@ -89,9 +90,12 @@ def page(
     items: list[dict[str, Json]], limit: int, key: Callable[[dict[str, Json]], list[Json]]
 ) -> Response:
     """A page of a list, from one item more than fits: `key` says where the next page begins."""
-    more = len(items) > limit
-    items = items[:limit]
-    return answer({"items": items, "next_cursor": cursor(key(items[-1])) if more else None})
+    return answer({"items": items[:limit], "next_cursor": next_cursor(items, limit, key)})
+
+
+def next_cursor(items: Sequence[Item], limit: int, key: Callable[[Item], list[Json]]) -> str | None:
+    """Where the page after the first `limit` begins, from one item more than fits; None if there is none."""
+    return cursor(key(items[limit - 1])) if len(items) > limit else None
 
 
 def cursor(values: list[Json]) -> str:

@@ -1,7 +1,7 @@
 """The shapes of what is told of recipes without a live request: see `schemas`."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -183,6 +183,49 @@ class RecipeDiff(_Strict):
     before: int = Field(alias="from")
     after: int = Field(alias="to")
     changes: list[RecipeChange]
+
+
+class MigratedRequest(_Strict):
+    """One request's verdict. `outcome`: `possible` (a dry run), `moved`, `refused` with the `reasons`, or
+    `recorded` while its workflow has not said. `step` is where it is, `notes` what becomes of it there."""
+
+    request_id: UUID
+    title: str | None
+    requester: str | None
+    step: str | None
+    outcome: Literal["possible", "moved", "refused", "recorded"]
+    reasons: list[str]
+    notes: list[str]
+    command_id: UUID | None
+
+
+class Migrated(_Strict):
+    """What becomes, or became, of each request that was to move to another version."""
+
+    model_config = _example(
+        **{"workflow": "leave_request", "from": 3, "to": 4, "dry_run": True},
+        counts={"possible": 1},
+        items=[
+            {
+                "request_id": "3a2f6a2e-5f0b-4f57-9f5c-3d2a7f6a1b00",
+                "title": "leave_request",
+                "requester": "alice",
+                "step": "manager_approval",
+                "outcome": "possible",
+                "reasons": [],
+                "notes": ["bob at manager_approval: asked anew"],
+                "command_id": None,
+            }
+        ],
+        next_cursor=None,
+    )
+    workflow: str
+    before: int = Field(alias="from")
+    after: int = Field(alias="to")
+    dry_run: bool
+    counts: dict[str, int]
+    items: list[MigratedRequest]
+    next_cursor: str | None
 
 
 _ROUTE: dict[str, Json] = {

@@ -118,19 +118,21 @@ async def listed(
     source: Source, caller: Caller, wanted: requests.Filter, limit: int, cursor: str | None
 ) -> Response:
     """A page of the requests that the caller may see, newest first."""
-    before = _LAST if cursor is None else tuple(read_cursor(cursor, "time", "uuid"))
-    if before[0] is None:
-        raise errors.invalid_parameter("cursor", "is not one that this list gave")
     found = await requests.newest(
-        source,
-        caller.id,
-        wanted,
-        limit + 1,
-        (before[0], before[1]),
-        everything=caller.sees_all,
+        source, caller.id, wanted, limit + 1, before(cursor), everything=caller.sees_all
     )
     items = [views.request_summary(row) for row in found]
     return page(items, limit, lambda item: [item["created_at"], item["id"]])
+
+
+def before(cursor: str | None) -> tuple[datetime, UUID]:
+    """Where a page of requests begins: (created_at, id) of the last one seen."""
+    if cursor is None:
+        return _LAST
+    at, request_id = read_cursor(cursor, "time", "uuid")
+    if at is None:
+        raise errors.invalid_parameter("cursor", "is not one that this list gave")
+    return at, request_id
 
 
 @router.get("/{request_id}", response_model=schemas.Request, summary="One request")

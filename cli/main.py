@@ -20,6 +20,7 @@ from cli import (
     events,
     explain,
     incidents,
+    migrate,
     mirror,
     org,
     questions,
@@ -76,6 +77,7 @@ recipes.app.command("backtest")(backtest.backtest)
 recipes.app.command("diff")(versions.diff)
 recipes.app.command("requests")(versions.in_flight)
 recipes.app.command("diagram")(versions.diagram)
+recipes.app.command("migrate")(migrate.migrate)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(delegations.app, name="delegation")
 audit.app.add_typer(audit_keys.app, name="key")

@@ -11,6 +11,7 @@ from recipes.state import (
     CloseTask,
     Effect,
     OpenTask,
+    RebindTask,
     Record,
     RemindTask,
     SettleCommand,
@@ -18,8 +19,10 @@ from recipes.state import (
 
 REQUEST_CREATED = "request.created"
 REQUEST_FINALIZED = "request.finalized"
+REQUEST_MIGRATED = "request.migrated"
 TASK_ASSIGNED = "task.assigned"
 TASK_REMINDED = "task.reminded"
+TASK_REBOUND = "task.rebound"
 TASK_CLAIMED = "task.claimed"
 TASK_RELEASED = "task.released"
 DECISION_RECORDED = "decision.recorded"
@@ -67,6 +70,8 @@ def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
             return f"task.{to}", {"task_id": task_id, "step": step, "why": why}, ENGINE
         case RemindTask(task_id, step):
             return TASK_REMINDED, {"task_id": task_id, "step": step}, ENGINE
+        case RebindTask(task_id, step, digest):
+            return TASK_REBOUND, {"task_id": task_id, "step": step, "digest": digest}, ENGINE
         case SettleCommand(command_id, command, applied, detail):
             payload = {
                 "command_id": command_id,

@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from recipes import migration as versions
 from recipes.expressions import ExpressionError
 from recipes.model import Json, Machine, MachineAction, MachineState, Recipe
 from recipes.questions import Questions
@@ -41,6 +42,7 @@ from recipes.state import (
     Effect,
     FinalState,
     Happening,
+    Migration,
     Move,
     Record,
     SettleCommand,
@@ -64,7 +66,7 @@ def apply(
     run.befall(happening)
     if run.state != state:
         run.state = replace(run.state, seq=state.seq + 1)
-    return Transition(run.state, tuple(run.effects))
+    return Transition(run.state, tuple(run.effects), run.migration)
 
 
 def refusal(machine: Machine, status: str | None, name: str) -> str | None:
@@ -134,6 +136,7 @@ class _Run:
         self.state = state
         self.now = now
         self.effects: list[Effect] = []
+        self.migration: Migration | None = None
 
     def befall(self, happening: Happening) -> None:
         """There are no tasks: what is about one changes nothing."""
@@ -162,10 +165,25 @@ class _Run:
             self.finalize("cancelled", "cancelled", command.comment, command.actor)
         elif command.command == "fire":
             self.asked_to_fire(command)
+        elif command.command == "migrate":
+            self.migrate(command)
         elif command.command == "retry":
             self.settle(command, "the request has no incident to retry")
         else:
             self.settle(command, f"a state machine has nothing to {command.command}")
+
+    def migrate(self, command: Commanded) -> None:
+        """Go on with another version in the state where the request is: `migration` says when."""
+        wanted = command.migration
+        refused = versions.why_not(self.recipe, self.state, wanted, self.now)
+        if refused is not None or wanted is None or wanted.recipe.machine is None:
+            self.settle(command, refused)
+            return
+        self.settle(command, done=f"moved to version {wanted.recipe.version}")
+        self.effects.append(versions.migrated(self.recipe, wanted, command))
+        timers = versions.timers_of(self.machine, wanted.recipe.machine, self.state, self.now)
+        self.state = replace(versions.moved(self.recipe, self.state, wanted), timers=timers)
+        self.migration = wanted
 
     def asked_to_fire(self, command: Commanded) -> None:
         name = command.action or ""

@@ -2,7 +2,8 @@
 
 ALL state changes of a request begin here; nothing here knows a clock, a database or a network. Its
 layers: `changes` are the ways a state may change, `questions` whom a seat is asked for, `fixing` what
-is asked once at submission, `seating` what answers do; here is what happens when, and what follows.
+is asked once at submission, `seating` what answers do, `migration` how another version takes over;
+here is what happens when, and what follows.
 
 The rules
 ---------
@@ -33,6 +34,7 @@ The rules
   refused here: if its task is not open any more, it was told twice. Decisions told `Together` are
   counted before anything follows from one of them: none closes the task of another.
 * A final state is final. A command that comes later is refused with the reason.
+* The command `migrate` goes on with another version of the recipe, by the rules of `migration`.
 * A recipe of `kind: state_machine` has other rules: those of `machine`.
 
       created --tasks--> pending --quorum / action--> approved | rejected
@@ -48,8 +50,8 @@ from typing import assert_never
 from recipes import machine, tally
 from recipes.changes import level_of, numbered
 from recipes.expressions import ExpressionError
+from recipes.migration import Migrating
 from recipes.model import ActionStep, ApprovalStep, Json, Recipe, Step, TimeoutAction
-from recipes.seating import Seating
 from recipes.state import (
     ENGINE,
     Actor,
@@ -138,8 +140,13 @@ def then(
     recipe: Recipe, before: Transition, answers: tuple[Answer, ...], now: datetime
 ) -> Transition:
     """The transition `before`, carried on with the answers to its asks."""
-    after = apply(recipe, before.state, Answered(answers), now)
-    return Transition(after.state, before.effects + after.effects)
+    after = apply(recipe_after(recipe, before), before.state, Answered(answers), now)
+    return Transition(after.state, before.effects + after.effects, before.migration)
+
+
+def recipe_after(recipe: Recipe, transition: Transition) -> Recipe:
+    """The recipe that a request on `recipe` goes on with."""
+    return recipe if transition.migration is None else transition.migration.recipe
 
 
 def next_wakeup(state: State) -> datetime | None:
@@ -190,14 +197,14 @@ def snapshot(recipe: Recipe, state: State) -> dict[str, Json]:
     }
 
 
-class _Run(Seating):
+class _Run(Migrating):
     """One application in progress: what happens to the request, step by step, by the rules above."""
 
     def transition(self) -> Transition:
         # Facts of the directory are true now; a later transition asks again.
         if not self.state.asks:
             self.state = replace(self.state, employee=None)
-        return Transition(self.state, tuple(self.effects))
+        return Transition(self.state, tuple(self.effects), self.migration)
 
     # --- happenings ---
 
@@ -252,6 +259,9 @@ class _Run(Seating):
             self.finalize("cancelled", "cancelled", command.comment, command.actor)
         elif command.command == "reassign":
             self.reassign(command)
+        elif command.command == "migrate":
+            if self.migrate(command):
+                self.advance()
         elif command.command == "fire":
             self.settle_command(command, "the recipe is no state machine: it has no actions")
         elif not self.state.incidents:

@@ -43,6 +43,11 @@ class Questions(Changes):
         super().__init__(recipe, state, now)
         self.environment = expressions.environment(recipe)
 
+    def take_recipe(self, recipe: Recipe) -> None:
+        """Go on with another version."""
+        self.recipe = recipe
+        self.environment = expressions.environment(recipe)
+
     # --- seats ---
 
     def seats_of(self, step: ApprovalStep) -> tuple[Seat, ...]:

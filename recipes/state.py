@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from recipes.model import Json, Verdict
+from recipes.model import Json, Recipe, Verdict
 
 RequestState = Literal[
     "created", "pending", "rewound", "approved", "rejected", "cancelled", "expired"
@@ -241,13 +241,25 @@ class Together:
 
 
 @dataclass(frozen=True, slots=True)
+class Migration:
+    """Another version of a request's workflow, for it to go on with: its recipe, the hash of that,
+    and the digest that the inputs have there. `seen` is the digest of what was judged."""
+
+    recipe: Recipe
+    sha256: str
+    digest: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
 class Commanded:
     """Somebody entitled to it asked for a change. `cancel` ends it; `retry` tries incidents again;
     `reassign` gives the undecided `seat` to the person `to`. Only `reassign` has these two. `fire`
-    is for the `action` of a state machine, as whoever asked saw it: after so many `moves`."""
+    is for the `action` of a state machine, as whoever asked saw it: after so many `moves`. `migrate`
+    goes on with the `migration`."""
 
     command_id: str
-    command: Literal["cancel", "retry", "reassign", "fire"]
+    command: Literal["cancel", "retry", "reassign", "fire", "migrate"]
     actor: Actor
     at: datetime
     comment: str | None = None
@@ -256,6 +268,7 @@ class Commanded:
     kind: Literal["commanded"] = "commanded"
     action: str | None = None
     moves: int | None = None
+    migration: Migration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +453,15 @@ class RemindTask:
 
 
 @dataclass(frozen=True, slots=True)
+class RebindTask:
+    """The task stays as it is, but a decision on it is bound to `digest` from now on."""
+
+    task_id: str
+    step: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettleCommand:
     """The outcome of a command: applied, or refused with the reason in `detail`."""
 
@@ -458,12 +480,14 @@ class Record:
     actor: Actor = ENGINE
 
 
-Effect: TypeAlias = OpenTask | CloseTask | RemindTask | SettleCommand | Record
+Effect: TypeAlias = OpenTask | CloseTask | RemindTask | RebindTask | SettleCommand | Record
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A new state, and what must be written for it to be true."""
+    """A new state, and what must be written for it to be true. With a `migration` it is a state of
+    that one's recipe, with which the request goes on."""
 
     state: State
     effects: tuple[Effect, ...] = ()
+    migration: Migration | None = None

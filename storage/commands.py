@@ -1,5 +1,6 @@
 """Commands: what somebody asked a request's workflow to do, and what came of it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -34,6 +35,7 @@ async def insert(
         "to": command.to,
         "action": command.action,
         "moves": command.moves,
+        "version": command.migration and command.migration.recipe.version,
     }
     details = {name: value for name, value in details.items() if value is not None}
     payload: dict[str, Json] = {
@@ -134,3 +136,14 @@ async def outcome(source: Source, command_id: UUID) -> tuple[bool, str] | None:
     """Whether a command was applied, and the detail; None while the workflow has not said."""
     row = await source.fetchrow(OUTCOME, command_id)
     return None if row is None else (row["applied"], row["detail"])
+
+
+OUTCOMES = """
+SELECT id, applied, detail FROM commands WHERE id = ANY($1::uuid[]) AND settled_at IS NOT NULL
+"""
+
+
+async def outcomes(source: Source, command_ids: Collection[UUID]) -> dict[UUID, tuple[bool, str]]:
+    """`outcome` of many: those that are settled."""
+    rows = await source.fetch(OUTCOMES, list(command_ids))
+    return {row["id"]: (row["applied"], row["detail"]) for row in rows}

@@ -23,6 +23,7 @@ from recipes.state import (
     CloseTask,
     Decided,
     OpenTask,
+    RebindTask,
     RemindTask,
     SettleCommand,
     State,
@@ -57,7 +58,8 @@ class Lost:
 # $1 request, $2 seq before, $3 moment, $4 state, $5 step, $6 incidents, $7 final, $8 reason,
 # $9 committed, $10 $11 closings, $12 opened tasks, $13 reminded, $14 $15 $16 settled commands,
 # $17..$22 audit events, of which the first is written only if an earlier try had failed and said so,
-# $23 $24 where a state machine is, and after how many moves.
+# $23 $24 where a state machine is, and after how many moves, $25 the recipe's version from now on,
+# $26 the digest of that and the inputs, $27 tasks that are bound to it.
 # Locks in the order every writer keeps: request, tasks by id, audit head.
 COMMIT = """
 WITH before AS (
@@ -66,14 +68,16 @@ WITH before AS (
 ), moved AS (
     UPDATE requests r
        SET seq = seq + 1, state = $4, step = $5, incidents = $6, reason = $8,
-           status = $23, moves = $24,
+           status = $23, moves = $24, version = $25, digest = $26,
+           first_version = CASE WHEN version = $25 THEN first_version
+                                ELSE coalesce(first_version, version) END,
            finalized_at = CASE WHEN $7 THEN coalesce(finalized_at, $3) END
       FROM before
      WHERE r.id = before.id AND seq = $2
     RETURNING r.id, workflow, version, failing
 ), held AS (
     SELECT t.id FROM moved, tasks t
-     WHERE t.id = ANY($10::uuid[] || $13::uuid[]) AND t.state = 'open'
+     WHERE t.id = ANY($10::uuid[] || $13::uuid[] || $27::uuid[]) AND t.state = 'open'
      ORDER BY t.id FOR NO KEY UPDATE OF t
 ), closed AS (
     UPDATE tasks t SET state = c.closing, closed_at = $3
@@ -106,13 +110,17 @@ WITH before AS (
 ), reminded AS (
     UPDATE tasks SET reminded_at = $3 FROM whole WHERE id = ANY($13::uuid[]) AND state = 'open'
     RETURNING id
+), rebound AS (
+    UPDATE tasks SET digest = $26 FROM whole WHERE id = ANY($27::uuid[]) AND state = 'open'
+    RETURNING id
 ), settled AS (
     UPDATE commands c SET applied = s.applied, detail = s.detail, settled_at = $3
       FROM unnest($14::uuid[], $15::boolean[], $16::text[]) AS s(id, applied, detail)
      WHERE c.id = s.id AND c.settled_at IS NULL
 ), appended AS (
     SELECT audit_append(e.id, e.at, m.id, m.workflow, m.version, e.type, e.actor, e.payload, e.snapshot)
-      FROM whole, moved m, (SELECT count(*) FROM reminded) AS every_task_is_locked,
+      FROM whole, moved m,
+           (SELECT count(*) FROM (SELECT FROM reminded UNION ALL SELECT FROM rebound) t) AS every_task_is_locked,
            unnest($17::uuid[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[])
            WITH ORDINALITY AS e(id, at, type, actor, payload, snapshot, n)
      WHERE e.n > 1 OR m.failing
@@ -129,7 +137,7 @@ _DECIDED_FIRST = "CS002"
 async def commit(
     source: Source, recipe: Recipe, committed: Committed, transition: Transition
 ) -> Written | Earlier | Lost:
-    """Write `transition`, which `committed` led to.
+    """Write `transition`, which `committed` led to; `recipe` is the one that it goes on with.
 
     OutOfSequence if it is not the next one, TaskClosedOtherwise if a task it closes is closed without
     a decision: neither happens while requests have one writer.
@@ -180,6 +188,9 @@ def _arguments(
         *audit.columns(_events(recipe, transition, moment)),
         state.status,
         state.moves,
+        recipe.version,
+        state.digest,
+        [UUID(effect.task_id) for effect in effects if isinstance(effect, RebindTask)],
     ]
 
 

@@ -57,7 +57,7 @@ async def state_at(source: Source, request_id: UUID, at: datetime) -> Past:
         transition = progress.apply(recipe, state, committed.happening, committed.now)
         for answers in committed.answers:
             transition = progress.then(recipe, transition, answers, committed.now)
-        state = transition.state
+        state, recipe = transition.state, progress.recipe_after(recipe, transition)
     return Past(recipe, state)
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from contract import canonical
 from contract.events import describe
 from contract.messages import Message, StartInput
 from contract.names import ENGINE_VERSION
@@ -71,24 +72,28 @@ async def postpone(source: Source, row_id: int, seconds: float, error: str) -> N
 
 START = """
 SELECT r.id, r.requester, r.inputs, r.created_at, r.digest, r.entity_type, r.entity_id,
-       p.sha256, p.recipe
-  FROM requests r JOIN recipes p USING (workflow, version) WHERE r.id = $1
+       r.first_version, p.sha256, p.recipe
+  FROM requests r
+  JOIN recipes p ON p.workflow = r.workflow AND p.version = coalesce(r.first_version, r.version)
+ WHERE r.id = $1
 """
 
 
 async def start_input(source: Source, request_id: UUID) -> StartInput:
-    """The start of a request's workflow, made anew from what was committed."""
+    """The start of a request's workflow, made anew from what was committed: on the version that it was
+    submitted on, from where its commits lead to the one it has now."""
     row = await source.fetchrow(START, request_id)
     if row is None:
         raise LookupError(f"request {request_id} is not there")
     recipe = model.load(row["recipe"])
+    moved = row["first_version"] is not None
     state = progress.initial(
         recipe,
         request_id=str(row["id"]),
         requester=row["requester"],
         inputs=row["inputs"],
         submitted_at=row["created_at"],
-        digest=row["digest"],
+        digest=canonical.digest(row["sha256"], row["inputs"]) if moved else row["digest"],
         entity=requests.entity_of(row),
     )
     return StartInput(ENGINE_VERSION, recipe, row["sha256"], state)

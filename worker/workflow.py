@@ -17,6 +17,7 @@ from contract.messages import CommitInput, CommitResult, Message, Outcome, Start
 from contract.names import (
     ACTIVITY_COMMIT,
     SEARCH_INCIDENT,
+    SEARCH_RECIPE,
     SEARCH_STATE,
     SEARCH_STEP,
     SIGNAL_TELL,
@@ -27,6 +28,7 @@ from recipes.state import (
     Commanded,
     Decided,
     Happening,
+    Migration,
     Rechecked,
     Started,
     State,
@@ -41,6 +43,7 @@ _RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30)
 )
 _TOGETHER = "decisions that stand are taken up together"
+_RECIPE = SearchAttributeKey.for_keyword(SEARCH_RECIPE)
 _STATE = SearchAttributeKey.for_keyword(SEARCH_STATE)
 _STEP = SearchAttributeKey.for_keyword(SEARCH_STEP)
 _INCIDENT = SearchAttributeKey.for_keyword(SEARCH_INCIDENT)
@@ -90,6 +93,7 @@ class ApprovalWorkflow:
     def __init__(self, start: StartInput) -> None:
         self.start = start
         self.recipe = start.recipe
+        self.recipe_sha256 = start.recipe_sha256
         self.state = start.state
         self.inbox: deque[Message] = deque(start.inbox)
         self.alarm = Alarm()
@@ -189,6 +193,8 @@ class ApprovalWorkflow:
 
     def believe(self, transition: Transition) -> None:
         self.state = transition.state
+        if transition.migration is not None:
+            self.go_on_with(transition.migration)
         step = None if self.state.final else progress.step_of(self.recipe, self.state)
         incident = self.state.incidents[0].kind if self.state.incidents else None
         show = self.state.state, step.id if step else self.status(), incident
@@ -202,6 +208,12 @@ class ApprovalWorkflow:
                 ]
             )
 
+    def go_on_with(self, migration: Migration) -> None:
+        """Another version of the recipe is what is pinned from now on."""
+        self.recipe, self.recipe_sha256 = migration.recipe, migration.sha256
+        pinned = f"{self.recipe.workflow}.v{self.recipe.version}"
+        workflow.upsert_search_attributes([_RECIPE.value_set(pinned)])
+
     def status(self) -> str | None:
         """Where a state machine is; like a step, it is shown until the request is final."""
         return None if self.state.final else self.state.status
@@ -213,7 +225,7 @@ class ApprovalWorkflow:
                 StartInput(
                     engine=self.start.engine,
                     recipe=self.recipe,
-                    recipe_sha256=self.start.recipe_sha256,
+                    recipe_sha256=self.recipe_sha256,
                     state=self.state,
                     inbox=tuple(self.inbox),
                 )

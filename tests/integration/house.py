@@ -139,12 +139,12 @@ class Workflow:
 
     def __init__(self, pool: Pool, start: StartInput) -> None:
         self._commit: Callable[[CommitInput], Awaitable[CommitResult]] = Activities(pool).commit
-        self._start = start
+        self.recipe = start.recipe
         self.state: State = start.state
 
     async def befall(self, happening: Happening, now: datetime | None = None) -> CommitResult:
         """Commit what follows from `happening`; on a lost race the state stays as it was."""
-        recipe, moment = self._start.recipe, now or datetime.now(UTC)
+        recipe, moment = self.recipe, now or datetime.now(UTC)
         asked = CommitInput(
             workflow=recipe.workflow,
             version=recipe.version,
@@ -158,7 +158,7 @@ class Workflow:
             rounds: tuple[tuple[Answer, ...], ...] = result.answers
             for answers in rounds:
                 whole = progress.then(recipe, whole, answers, moment)
-            self.state = whole.state
+            self.state, self.recipe = whole.state, progress.recipe_after(recipe, whole)
         return result
 
     async def begin(self) -> None:

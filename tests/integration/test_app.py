@@ -67,6 +67,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("POST", "/v1/recipes/simulate"),
         ("POST", "/v1/recipes/backtest"),
         ("GET", "/v1/recipes/{name}/diff"),
+        ("POST", "/v1/recipes/{name}/versions/{version}/migrate"),
         ("GET", "/v1/recipes/{name}/versions/{version}/diagram.svg"),
         ("GET", "/v1/recipes/{name}/versions/{version}/diagram.mmd"),
         ("GET", "/v1/recipes/{name}/versions/{version}/requests"),

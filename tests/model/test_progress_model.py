@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pydantic import TypeAdapter
 
 from recipes import progress, tally
-from recipes.model import ApprovalStep, Recipe, dump, load
+from recipes.migration import judge
+from recipes.model import ApprovalStep, Quorum, Recipe, Step, dump, load
 from recipes.parse import parse
 from recipes.state import (
     FINAL_STATES,
@@ -35,7 +36,9 @@ from recipes.state import (
     FixedSeat,
     Happening,
     Hop,
+    Migration,
     OpenTask,
+    RebindTask,
     Rechecked,
     Record,
     Refusal,
@@ -61,6 +64,17 @@ MANAGERS = {
     "name": "Bob",
     "manager": {"id": "erin", "name": "Erin", "manager": {"id": "frank", "name": "Frank"}},
 }
+
+
+CHANGES = (
+    "as it is",
+    "one more",
+    "one less",
+    "others asked",
+    "quorum",
+    "branch gone",
+    "branch more",
+)
 
 
 def through_json(state: State) -> State:
@@ -218,6 +232,31 @@ class Requests(RuleBasedStateMachine):
         if again:
             self.nothing_from(told)
 
+    @rule(how=st.sampled_from(CHANGES), again=st.booleans())
+    def migrate(self, how: str, again: bool) -> None:
+        """The request is moved to another version, if that can be."""
+        wanted = changed(self.recipe, how, self.random)
+        number, before = str(next(self.commands)), self.state
+        migration = Migration(wanted, "sha", f"digest of {wanted.version}", before.digest)
+        told = Commanded(number, "migrate", Actor("root"), self.now, "because", migration=migration)
+        judged = judge(self.recipe, wanted, before, self.now)
+        self.befall(told)
+        assert self.settled[number] == (not judged.refusals)
+        if judged.refusals:
+            assert (before.tasks, before.incidents) == (self.state.tasks, self.state.incidents)
+        else:
+            assert self.recipe == wanted
+            assert self.state.digest == migration.digest
+            assert self.state.fixed.items() <= self.fixed.items()
+            assert self.state.results.keys() >= before.results.keys()
+            self.fixed = self.state.fixed
+            if how == "as it is" and not self.state.final:
+                troubled = {incident.seat for incident in before.incidents}
+                kept = {task.id for task in before.tasks if task.seat not in troubled}
+                assert kept <= {task.id for task in self.state.tasks}
+        if again:
+            self.nothing_from(told)
+
     # --- the world around ---
 
     def befall(self, happening: Happening) -> None:
@@ -229,6 +268,7 @@ class Requests(RuleBasedStateMachine):
         assert again == after, "the same happening and answers gave something else"
         assert _TRANSITION.validate_json(_TRANSITION.dump_json(after)) == after
         self.carry_out(after)
+        self.recipe = progress.recipe_after(self.recipe, after)
         assert after.state.seq == self.state.seq + (after.state != self.state)
         if self.state.final:
             assert after.state.state == self.state.state, "a final state is final"
@@ -304,7 +344,7 @@ class Requests(RuleBasedStateMachine):
                 case SettleCommand(command_id, _, applied):
                     assert command_id not in self.settled
                     self.settled[command_id] = applied
-                case RemindTask(task_id):
+                case RemindTask(task_id) | RebindTask(task_id):
                     assert task_id in self.open
                 case Record("step.completed"):
                     self.count_again(transition)
@@ -442,6 +482,40 @@ class Requests(RuleBasedStateMachine):
 def replaying(answers: list[tuple[Answer, ...]]) -> Callable[[tuple[Ask, ...]], tuple[Answer, ...]]:
     given = iter(answers)
     return lambda _: next(given)
+
+
+def changed(recipe: Recipe, how: str, random: Random) -> Recipe:
+    """The next version of a recipe, which differs in one thing."""
+    steps = list(recipe.steps)
+    place = random.randrange(len(steps))
+    step = steps[place]
+    match how:
+        case "one more":
+            steps.insert(place, replace(step, id=f"more_{recipe.version}"))
+        case "one less" if len(steps) > 1:
+            del steps[place]
+        case "others asked" | "quorum" | "branch gone" | "branch more":
+            steps[place] = _changed_step(step, how, recipe.version)
+        case _:
+            pass
+    return replace(recipe, version=recipe.version + 1, steps=tuple(steps))
+
+
+def _changed_step(step: Step, how: str, version: int) -> Step:
+    if not isinstance(step, ApprovalStep):
+        return step
+    first, *rest = step.ballots
+    if how == "others asked" and first.approver is not None:
+        return replace(step, ballots=(replace(first, approver="user:zoe"), *rest))
+    if how == "quorum" and step.type == "parallel":
+        return replace(step, quorum=Quorum("any"))
+    plain = not (step.groups or step.veto or step.weights or step.quorum.kind == "count")
+    if how == "branch gone" and rest and plain:
+        return replace(step, ballots=tuple(rest))
+    if how == "branch more" and step.type == "parallel":
+        new = replace(first, id=f"more_{version}")
+        return replace(step, ballots=(*step.ballots, new))
+    return step
 
 
 TestRequests = Requests.TestCase

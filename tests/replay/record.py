@@ -174,6 +174,15 @@ async def reviewed(run: Running) -> None:
     await run.fire("publish")
 
 
+async def moved_to_another_version(run: Running) -> None:
+    text = LEAVE.replace("version: 1", "version: 2")
+    await run.migrate(text.replace("{{ employee.manager }}", "user:carol"))
+    await run.written(2)
+    await run.migrate(text.replace("manager_approval", "another"))
+    await run.written(3)
+    await run.decide("carol")
+
+
 def _moved(ask: Ask) -> Answer:
     """As `answer`, but by now carol is the manager of alice."""
     match ask:
@@ -232,6 +241,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("fixed_at_submission", AT_SUBMIT, answer, fixed_at_submission),
     ("reviewed", REVIEW, answer, reviewed),
     ("about_an_entity", ABOUT, answer, approved),
+    ("moved_to_another_version", LEAVE, answer, moved_to_another_version),
 )
 
 

@@ -24,6 +24,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "events",
         "explain",
         "incidents",
+        "migrate",
         "mirror",
         "org",
         "questions",

@@ -88,6 +88,7 @@ class Ledger:
             return CommitResult(lost=lost)
         self.closed.update(closing)
         written.append((Committed(asked.happening, asked.now, tuple(rounds)), transition))
+        self.recipe = progress.recipe_after(self.recipe, transition)
         self.after(asked)
         return CommitResult(answers=tuple(rounds))
 

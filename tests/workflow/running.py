@@ -14,7 +14,16 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, SEARCH_ATTRIBUTES, SIGNAL_TELL
 from recipes import parse, progress
-from recipes.state import Actor, Commanded, Decided, Entity, OpenTask, Rechecked, Together
+from recipes.state import (
+    Actor,
+    Commanded,
+    Decided,
+    Entity,
+    Migration,
+    OpenTask,
+    Rechecked,
+    Together,
+)
 from tests.workflow.ledger import Ledger
 from worker.workflow import ApprovalWorkflow
 
@@ -156,6 +165,16 @@ class Running:
     async def reassign(self, seat: str, to: str) -> Commanded:
         now = await self.env.get_current_time()
         asked = Commanded(str(uuid4()), "reassign", Actor("root"), now, "on leave", seat, to)
+        await self.handle.signal(SIGNAL_TELL, asked)
+        return asked
+
+    async def migrate(self, text: str) -> Commanded:
+        """Move it to the version that `text` spells."""
+        now, parsed = await self.env.get_current_time(), parse.parse(text)
+        seen = self.ledger.state(self.id).digest
+        digest = f"d{parsed.recipe.version}"
+        wanted = Migration(parsed.recipe, parsed.sha256, digest, seen)
+        asked = Commanded(str(uuid4()), "migrate", Actor("root"), now, "better", migration=wanted)
         await self.handle.signal(SIGNAL_TELL, asked)
         return asked
 
