@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from api import (
     actions,
+    adding,
     attachments,
     backtest,
     claims,
@@ -119,6 +120,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         actions,
         events,
         reassign,
+        adding,
         tasks,
         claims,
         comments,

@@ -15,7 +15,7 @@ from contract.canonical import timestamp
 from recipes.state import Actor
 
 RequestAction = Literal["see", "cancel", "retry", "reassign", "watchers"]
-TaskAction = Literal["see", "decide", "release", "ask", "hand_on"]
+TaskAction = Literal["see", "decide", "release", "ask", "hand_on", "add"]
 HouseAction = Literal["publish", "switch", "import", "migrate"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
 EventAction = Literal["send"]
@@ -153,8 +153,9 @@ def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
         return _release(caller, task, mine)
     if caller.id == request.requester:
         raise errors.forbidden("nobody decides their own request")
-    if action == "ask" and mine is None and _owns(request):
-        return Actor(caller.id, _bare(request.owner or ""))
+    overseeing = _oversees(caller, action, task, mine)
+    if overseeing is not None:
+        return overseeing
     if asked or caller.id in task.excluded:
         _refuse_barred(caller.id, None if mine is None else mine.on_behalf_of, task)
     if mine is None:
@@ -166,6 +167,16 @@ def _task(caller: Caller, action: Action, task: TaskObject) -> Actor:
     if action == "hand_on" and caller.id not in (task.assignee, task.claimed_by):
         raise errors.forbidden("claim this task first: only who has it alone hands it on")
     return mine
+
+
+def _oversees(caller: Caller, action: Action, task: TaskObject, mine: Actor | None) -> Actor | None:
+    """As whom the caller asks about a task, or adds an approver, that they may not decide themselves."""
+    taken = mine is not None and action == "add" and task.claimed_by not in (None, caller.id)
+    if action not in ("ask", "add") or not (mine is None or taken):
+        return None
+    if _owns(task.request):
+        return Actor(caller.id, _bare(task.request.owner or ""))
+    return Actor(caller.id, "admin") if action == "add" and caller.admin else None
 
 
 def _release(caller: Caller, task: TaskObject, mine: Actor | None) -> Actor:

@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema
 from api.http import Moment
 from recipes import calendar, starting
 from recipes.model import Json
+from recipes.state import Where
 
 
 def _no_nul(value: Json) -> Json:
@@ -249,6 +250,18 @@ class ReassignTaskBody(_Strict):
 
     model_config = _example(to="carol", comment="Bob is on a ship without a telephone.")
     to: PersonId
+    comment: Reason
+
+
+class AddApproverBody(_Strict):
+    """`add` has to approve, too: `before`, `beside` or `after` the step's own approvers; `comment` says
+    why, on the record."""
+
+    model_config = _example(
+        add="grace", where="before", comment="Grace negotiated with this supplier."
+    )
+    add: PersonId
+    where: Where
     comment: Reason
 
 

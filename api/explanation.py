@@ -132,11 +132,13 @@ def _given(turn: int) -> TakeTurn:
 
 
 def _one_seat_each(step: ApprovalStep, state: State, found: Sequence[Found]) -> tuple[Found, ...]:
-    """Where several people are needed, nobody has two seats: the later one is refused, as live; a task
-    that stands has its seat first."""
+    """Where several people are needed, or were added, nobody has two seats: the later one is refused, as
+    live; a task that stands has its seat first."""
     decided = [seat.by.user for seat in state.seats if seat.by is not None]
     undecided = [Seat(item.seat, item.branch or step.id) for item in found]
-    if not tally.several(step, [*(seat for seat in state.seats if seat.vote), *undecided]):
+    added = any(seat.added for seat in state.seats)
+    voted = (seat for seat in state.seats if seat.vote)
+    if not added and not tally.several(step, [*voted, *undecided]):
         return tuple(found)
     taken, kept = set(decided), list[Found]()
     standing = {
@@ -213,6 +215,15 @@ def people(answer: Answer, said: Words) -> dict[str, Json]:
     }
 
 
+async def _chosen(source: Source, request_id: UUID, task: Any) -> Any:
+    """The command by which somebody chose who has the task, if one did."""
+    at = task["opened_at"]
+    if any(hop.rule == "added" for hop in chain_of(task)):
+        people = [person for person in (task["assignee"], task["on_behalf_of"]) if person]
+        return await explanations.added(source, request_id, people, at)
+    return await explanations.reassigned(source, request_id, task["seat"], at)
+
+
 async def wording(
     source: Source, found: Sequence[Answer | Assignment], request_id: UUID | None, task: Any = None
 ) -> Words:
@@ -224,6 +235,6 @@ async def wording(
     ]
     reason = None
     if task is not None and request_id is not None:
-        row = await explanations.reassigned(source, request_id, task["seat"], task["opened_at"])
+        row = await _chosen(source, request_id, task)
         reason = None if row is None else row["comment"]
     return await words(source, chains, reason)

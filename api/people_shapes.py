@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from recipes.model import Json
+from recipes.state import Where
 
 _REQUEST_ID = "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34"
 
@@ -33,6 +34,25 @@ class Comment(_Strict):
     user: str
     text: str
     made_at: datetime
+
+
+class AddedApprover(_Strict):
+    """Who has to approve a step beside those of its recipe: who added them, where, and why."""
+
+    model_config = _example(
+        person="grace",
+        step="manager_approval",
+        where="before",
+        added_by="bob",
+        comment="Grace negotiated with this supplier.",
+        added_at="2026-03-02T09:20:00.123456Z",
+    )
+    person: str
+    step: str
+    where: Where
+    added_by: str
+    comment: str | None
+    added_at: datetime
 
 
 class CommentPage(_Strict):

@@ -274,7 +274,9 @@ async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[st
     asked = await questions.of_request(source, row["id"])
     watching = await watchers.of_request(source, row["id"])
     files = await attachments.of_request(source, row["id"])
+    added = await commands.added_approvers(source, row["id"])
     more: dict[str, Json] = {
+        "added_approvers": [views.added_approver(item) for item in added],
         "comments": [views.comment(item) for item in said],
         "questions": [views.question(item) for item in asked],
         "attachments": [views.attachment(item) for item in files],

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.people_shapes import Attachment, Comment, Question, Watcher
+from api.people_shapes import AddedApprover, Attachment, Comment, Question, Watcher
 from recipes.model import Json
-from recipes.state import RequestState
+from recipes.state import RequestState, Where
 
 TaskState = Literal["open", "decided", "expired", "superseded", "cancelled", "reassigned"]
 
@@ -132,6 +132,8 @@ _TASK: dict[str, Json] = {
     "closed_at": "2026-03-02T09:30:00.123456Z",
     "digest": "b1946ac92492d2347c6235b4d2611184",
     "require_comment": ["reject"],
+    "added_by": None,
+    "where": None,
     "claimed_by": None,
     "claimed_at": None,
     "decision": _DECISION,
@@ -173,7 +175,7 @@ class Decision(_Strict):
 
 class Task(_Strict):
     """Either one `assignee`, or `candidates` (`user:x`, `role:y`) of whom any may decide: `claimed_by`
-    alone, if there is one."""
+    alone, if there is one. Of an approver whom somebody added: by whom, and `where`."""
 
     model_config = _example(**_TASK)
     id: UUID
@@ -195,6 +197,8 @@ class Task(_Strict):
     closed_at: datetime | None
     digest: str
     require_comment: list[str]
+    added_by: str | None
+    where: Where | None
     claimed_by: str | None
     claimed_at: datetime | None
     decision: Decision | None
@@ -328,7 +332,7 @@ class RequestSummary(_Strict):
 
 class Request(RequestSummary):
     """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks, or of what can
-    be fired of a state machine. That one's `moves` counts the actions fired; the last 100 are in
+    be fired of a state machine; `added_approvers` those added by hand, asked yet or not. A machine's `moves` counts the actions fired; the last 100 are in
     `history`, oldest first, all of them among its events. `comments` are the last 50."""
 
     model_config = _example(
@@ -340,6 +344,7 @@ class Request(RequestSummary):
         tasks=[_TASK | {"state": "open", "closed_at": None, "decision": None}],
         decisions=[_DECISION],
         waiting_for=[],
+        added_approvers=[],
         comments=[],
         questions=[],
         attachments=[],
@@ -354,6 +359,7 @@ class Request(RequestSummary):
     tasks: list[Task]
     decisions: list[Decision]
     waiting_for: list[str]
+    added_approvers: list[AddedApprover]
     comments: list[Comment]
     questions: list[Question]
     attachments: list[Attachment]

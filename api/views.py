@@ -11,7 +11,7 @@ Row: TypeAlias = Mapping[str, Any] | Any
 _TASK = (
     "id", "request_id", "workflow", "version", "title", "requester", "step", "branch", "assignee",
     "candidates", "role", "on_behalf_of", "via", "state", "opened_at", "due_at", "closed_at",
-    "digest", "require_comment", "claimed_by", "claimed_at",
+    "digest", "require_comment", "added_by", "claimed_by", "claimed_at",
 )  # fmt: skip
 _REQUEST = (
     "id", "workflow", "version", "title", "requester", "state", "status", "step", "incidents", "reason",
@@ -24,6 +24,7 @@ def task(row: Row, decision: dict[str, Json] | None = None) -> dict[str, Json]:
     shown: dict[str, Json] = {name: row[name] for name in _TASK}
     if row["claimed_by"] is None:
         shown["claimed_at"] = None
+    shown["where"] = row["added_where"]
     shown["decision"] = decision
     return shown
 
@@ -76,6 +77,7 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         "tasks": shown,
         "decisions": sorted(decisions, key=lambda item: item["decided_at"]),
         "waiting_for": _waiting_for(shown),
+        "added_approvers": [],
         "comments": [],
         "questions": [],
         "attachments": [],
@@ -114,6 +116,18 @@ def attachment(row: Row) -> dict[str, Json]:
         "sha256": row["sha256"].hex(),
         "added_by": row["added_by"],
         "added_at": row["added_at"],
+    }
+
+
+def added_approver(row: Row) -> dict[str, Json]:
+    """Whom somebody added to a step by hand."""
+    return {
+        "person": row["person"],
+        "step": row["step"],
+        "where": row["where"],
+        "added_by": row["actor"],
+        "comment": row["comment"],
+        "added_at": row["settled_at"],
     }
 
 

@@ -24,6 +24,7 @@ TEXTS = {
     "decided_before": "{user} decided an earlier step, and this one needs somebody else: up the line",
     "below_limit": "{user} may not approve that much alone: up the line",
     "reassigned": "{user} gave it to somebody by hand{why}",
+    "added": "{user} added this approver by hand{why}",
 }
 """The rules of `storage.resolution` and `recipes.progress`; {user} is called by name."""
 

@@ -9,6 +9,7 @@ import typer
 
 from cli import (
     actions,
+    adding,
     attachments,
     audit,
     audit_keys,
@@ -64,6 +65,7 @@ app.command()(questions.questions)
 app.command()(questions.answer)
 app.command("decide-all")(decisions.decide_all)
 app.command()(reassign.reassign)
+app.command("add-approver")(adding.add_approver)
 app.command()(actions.actions)
 app.command()(actions.fire)
 app.command()(explain.explain)

@@ -334,9 +334,30 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             least=("due",) if request["finalized_at"] else (),
             wraps=("who", "decision", "comment"),
         )
+    _show_added(request)
     _show_comments(request)
     _show_questions(request)
     _show_files(request)
+
+
+def _show_added(request: dict[str, Any]) -> None:
+    if request.get("added_approvers"):
+        write("")
+        table(
+            ("added (UTC)", "who", "step", "where", "by", "why"),
+            (
+                (
+                    at(it["added_at"]),
+                    it["person"],
+                    it["step"],
+                    it["where"],
+                    it["added_by"],
+                    it["comment"],
+                )
+                for it in request["added_approvers"]
+            ),
+            wraps=("why",),
+        )
 
 
 def _show_comments(request: dict[str, Any]) -> None:
@@ -396,6 +417,8 @@ def _task_rows(request: dict[str, Any], closings: dict[str, str]) -> list[tuple[
         step = f"{task['step']}/{task['branch']}" if task["branch"] else task["step"]
         remaining = due(task["due_at"]) if task["state"] == "open" else None
         who = task["assignee"] or task["candidates"]
+        if task.get("where"):
+            who = f"{who} (added {task['where']} by {task['added_by']})"
         if task.get("claimed_by"):
             who = f"{', '.join(task['candidates'])} (claimed by {task['claimed_by']})"
         rows.append((task["id"], step, who, task["state"], remaining, by, decision.get("comment")))

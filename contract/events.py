@@ -25,6 +25,7 @@ TASK_REMINDED = "task.reminded"
 TASK_REBOUND = "task.rebound"
 TASK_CLAIMED = "task.claimed"
 TASK_RELEASED = "task.released"
+APPROVER_ADDED = "approver.added"
 DECISION_RECORDED = "decision.recorded"
 STEP_SKIPPED = "step.skipped"
 STEP_COMPLETED = "step.completed"
@@ -65,6 +66,8 @@ def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
                 "due_at": task.due_at,
                 "digest": digest,
             }
+            if effect.added is not None:
+                payload |= {"added_by": effect.added.by, "where": effect.added.where}
             return TASK_ASSIGNED, payload, ENGINE
         case CloseTask(task_id, step, to, why):
             return f"task.{to}", {"task_id": task_id, "step": step, "why": why}, ENGINE

@@ -13,6 +13,7 @@
           - {at: 30h, who: bob, return: true}       # is back: delegations, or departure, end
           - {at: 40h, who: dave, leave: true}       # has left
           - {at: 41h, who: oscar, reassign: bob}    # gives a task to somebody; `step`, `branch`
+          - {at: 41h, who: bob, add: dave, where: before}   # an approver; or `beside`, `after`
           - {at: 42h, who: alice, fire: submit}     # an action of a state machine
           - {at: 43h, who: bob, fire: submit, refused: leads out of}   # with these words in the reason
           - {at: 50h}                               # time passes, whatever is due happens
@@ -44,7 +45,7 @@ from recipes.fields import Fields
 from recipes.model import Json, Verdict
 from recipes.problems import RecipeInvalid
 from recipes.source import Entries, Scalar, below, plain, read
-from recipes.state import Entity
+from recipes.state import Entity, Where
 
 Read = Callable[[str], bytes]
 """Gives the bytes of a file named in a cases file."""
@@ -52,8 +53,8 @@ Read = Callable[[str], bytes]
 MONDAY_MORNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 _CASE_KEYS = ("name", "requester", "inputs", "entity", "at", "delegations", "events", "expect")
-_DEEDS = ("decide", "cancel", "retry", "reassign", "fire", "delegate", "return", "leave")
-_EVENT_KEYS = ("at", "who", *_DEEDS, "comment", "scope", "step", "branch", "refused")
+_DEEDS = ("decide", "cancel", "retry", "reassign", "add", "fire", "delegate", "return", "leave")
+_EVENT_KEYS = ("at", "who", *_DEEDS, "where", "comment", "scope", "step", "branch", "refused")
 _EXPECT_KEYS = (
     "state",
     "status",
@@ -67,6 +68,7 @@ _EXPECT_KEYS = (
 )
 _TASK_KEYS = ("step", "branch", "to", "is", "at", "behalf")
 _VERDICTS: dict[str, Verdict] = {"approve": "approve", "reject": "reject"}
+_WHERE: dict[str, Where] = {"before": "before", "beside": "beside", "after": "after"}
 _STATES = {
     name: name for name in ("created", "pending", "approved", "rejected", "cancelled", "expired")
 }
@@ -78,8 +80,8 @@ _TASK_STATES = {
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something at `at` seconds after the submission: `what` is approve, reject, cancel, retry,
-    reassign, delegate (these two `to` somebody), fire (`action`), return, leave, or None for time alone.
-    `refused` is a part of why an action is."""
+    reassign, delegate, add (these three `to` somebody, the last `where`), fire (`action`), return, leave,
+    or None for time alone. `refused` is a part of why an action is."""
 
     at: int
     what: str | None = None
@@ -91,6 +93,7 @@ class Event:
     scope: str = "all"
     action: str = ""
     refused: str | None = None
+    where: Where | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +225,10 @@ def _event(fields: Fields, directory: Directory) -> Event:
         fix = "add `decide: approve`" if who is not None else "add `who: bob`"
         fields.error("", "needs somebody and what they do, or neither", fix)
     what = next(iter(deeds), None)
-    to = fields.text(what) if what in {"reassign", "delegate"} else None
+    to = fields.text(what) if what in {"reassign", "add", "delegate"} else None
     known(fields, what or "", to, directory)
+    if what != "add" and fields.node("where") is not None:
+        fields.error("where", "has no effect: nobody is added", "add `add: dave`")
     if what != "fire" and fields.node("refused") is not None:
         fields.error(
             "refused", "has no effect: only an action is refused", "add `fire: its_action`"
@@ -239,6 +244,7 @@ def _event(fields: Fields, directory: Directory) -> Event:
         read_scope(fields, directory),
         fields.text("fire") or "",
         fields.text("refused"),
+        fields.choice("where", _WHERE, required=True) if what == "add" else None,
     )
 
 

@@ -91,6 +91,7 @@ class TaskSeen:
     at: float
     seat: str
     without: tuple[str, ...] = ()
+    added: bool = False
     closing: str = "open"
     by: Actor | None = None
 
@@ -183,6 +184,8 @@ class Play:
                 self.decide(event, event.what, moment)
             case "cancel" | "retry" | "reassign":
                 self.command(event, event.what, moment)
+            case "add":
+                self.command(event, "add_approver", moment)
             case "fire":
                 self.fire(event, moment)
             case "delegate":
@@ -203,13 +206,15 @@ class Play:
         self.befall(Rechecked(open_tasks, moment), moment)
 
     def command(
-        self, event: Event, what: Literal["cancel", "retry", "reassign"], moment: datetime
+        self,
+        event: Event,
+        what: Literal["cancel", "retry", "reassign", "add_approver"],
+        moment: datetime,
     ) -> None:
-        seat = self.seat_of(event) if what == "reassign" else None
-        actor, number = Actor(event.who), str(self.played)
-        self.befall(
-            Commanded(number, what, actor, moment, event.comment, seat, event.to or None), moment
-        )
+        seat = self.seat_of(event) if what in ("reassign", "add_approver") else None
+        actor, number, to = Actor(event.who), str(self.played), event.to or None
+        told = Commanded(number, what, actor, moment, event.comment, seat, to, where=event.where)
+        self.befall(told, moment)
 
     def fire(self, event: Event, moment: datetime) -> None:
         """Fire an action; or find that it is refused, as the event says."""
@@ -259,19 +264,24 @@ class Play:
         return tuple(":".join(self.directory.principal(one)) for one in named)
 
     def seat_of(self, event: Event) -> str:
-        """The seat that `reassign` is about: the one undecided seat of its step and branch."""
+        """The seat that `reassign` or `add` is about: the one of its step and branch that waits; of
+        several, the one that the event's person has."""
         step = progress.step_of(self.recipe, self.state)
+        waiting = {it.seat for it in (*self.state.tasks, *self.state.incidents)}
         seats = [
             seat.key
             for seat in self.state.seats
-            if seat.vote is None
+            if seat.key in waiting
             and event.branch in {None, seat.ballot}
             and event.step in {None, step.id if step else None}
         ]
-        if len(seats) != 1:
-            at = calendar.text(event.at)
-            raise CaseFailed(f"{len(seats)} tasks could be reassigned at {at}; name the one branch")
-        return seats[0]
+        own = {task.seat for task in self.state.tasks if task.assignment.user == event.who}
+        found = [key for key in seats if key in own] if len(seats) > 1 else seats
+        if len(found) == 1:
+            return found[0]
+        what = "reassigned" if event.what == "reassign" else "added to"
+        at = calendar.text(event.at)
+        raise CaseFailed(f"{len(seats)} tasks could be {what} at {at}; name the one branch")
 
     def befall(self, happening: Happening, now: datetime) -> None:
         requester = self.case.requester
@@ -301,6 +311,7 @@ class Play:
                     since,
                     task.seat,
                     task.ask.without if task.ask is not None else (),
+                    effect.added is not None,
                 )
             case CloseTask(task_id, _, to):
                 self.tasks[task_id] = replace(self.tasks[task_id], closing=to)
@@ -343,14 +354,15 @@ class Play:
         return self.directory.decider(event.who, task.assignment, requester, workflow, barred)
 
     def seated(self, task: TaskSeen) -> set[str]:
-        """Who has another part of a step that needs several people. They may have been asked for two
+        """Who has another part of a step that needs several people, or one that was added. They may have been asked for two
         in person; a shared task is not for them, nor for those for whom they decide."""
         step = progress.step_of(self.recipe, self.state)
-        if isinstance(step, ApprovalStep) and not tally.several(step, self.state.seats):
-            return set()
+        several = not isinstance(step, ApprovalStep) or tally.several(step, self.state.seats)
         people: set[str | None] = set()
         for other in self.tasks.values():
-            if other.step == task.step and other.seat != task.seat and other.closing in _COUNTING:
+            apart = several or task.added or other.added
+            here = other.step == task.step and other.seat != task.seat
+            if apart and here and other.closing in _COUNTING:
                 by, asked = other.by or Actor(""), other.assignment
                 people.add(by.user)
                 if task.assignment.candidates:

@@ -116,7 +116,15 @@ class Changes:
         branch = ballot.id if isinstance(step, ApprovalStep) and step.type == "parallel" else None
         fixed = self.fixed_seat(task.seat) is not None and not (task.level or task.by_hand)
         self.effects.append(
-            OpenTask(task, step.id, branch, ballot.require_comment, state.digest, fixed)
+            OpenTask(
+                task,
+                step.id,
+                branch,
+                ballot.require_comment,
+                state.digest,
+                fixed,
+                self.seat(task.seat).added,
+            )
         )
 
     def reminders(self, ballot: Ballot, due: datetime | None) -> tuple[datetime, ...]:
@@ -179,8 +187,9 @@ class Changes:
     def ballot(self, seat_key: str) -> Ballot:
         step = self.step()
         assert isinstance(step, ApprovalStep)
-        name = self.seat(seat_key).ballot
-        return next(ballot for ballot in step.ballots if ballot.id == name)
+        seat = self.seat(seat_key)
+        ballot = next(ballot for ballot in step.ballots if ballot.id == seat.ballot)
+        return ballot if seat.added is None else _for_added(ballot, seat)
 
     def seat(self, key: str) -> Seat:
         return next(seat for seat in self.state.seats if seat.key == key)
@@ -211,6 +220,19 @@ class Changes:
             "request": request,
             "steps": self.state.results,
         }
+
+
+def _for_added(ballot: Ballot, seat: Seat) -> Ballot:
+    """What of a ballot holds for somebody who was added at one of its tasks."""
+    return replace(
+        ballot,
+        approver=seat.reference,
+        candidates=(),
+        approvers=None,
+        levels=(),
+        remind=(),
+        authority=None,
+    )
 
 
 def numbered(state: State, number: int) -> str:

@@ -9,7 +9,7 @@ The rules
 * A task whose part of the step is the same in both versions stays with whoever has it, with its time;
   only its digest is the new version's, so that nobody decides by what they saw of the old one. What
   differs is asked anew, and its time begins anew.
-* A branch that was decided cannot go; one that was not is closed.
+* A branch that was decided, or that somebody was added at by hand, cannot go; another one is closed.
 * What cannot go on is refused with every reason there is, and stays where it is.
 
 `judge` says it to those who only want to know, and to `Migrating`, which does it. Whether the inputs
@@ -23,10 +23,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from recipes import tally
+from recipes.adding import Adding
 from recipes.inputs import sources
 from recipes.mentions import mentions
 from recipes.model import ApprovalStep, Ballot, Machine, Recipe, Step
-from recipes.seating import Seating
 from recipes.state import (
     Commanded,
     Migration,
@@ -148,13 +148,18 @@ def _named_by(step: Step) -> Iterator[str]:
 
 def _seats_kept(old: Step, new: Step, state: State, version: int) -> Iterator[str]:
     """Why a step that has been entered cannot go on as the other version has it."""
-    decided = {seat.ballot for seat in state.seats if seat.vote is not None}
+    decided = {seat.ballot for seat in state.seats if seat.vote is not None and not seat.added}
+    added = {seat.ballot for seat in state.seats if seat.added}
     if not isinstance(new, ApprovalStep) or not isinstance(old, ApprovalStep):
         yield f"step {old.id} is another type of step in version {version}"
     elif afresh(old, new):
         if decided:
             yield f"step {old.id} asks in another way in version {version}, and has been voted on"
+        if added:
+            yield f"step {old.id} asks in another way in version {version}, and people were added to it"
     else:
+        for name in sorted(added - _ballots(new).keys()):
+            yield f"somebody was added at branch {name} of step {old.id}, which is gone"
         for name in sorted(decided - _ballots(new).keys()):
             yield f"branch {name} of step {old.id} has been decided, and is gone"
         kept = [seat for seat in state.seats if seat.ballot in _ballots(new)]
@@ -278,7 +283,7 @@ def timers_of(old: Machine, new: Machine, state: State, now: datetime) -> tuple[
     return tuple(sorted(timers, key=lambda timer: timer.at))
 
 
-class Migrating(Seating):
+class Migrating(Adding):
     """Seats and their questions, carried over to another version of the recipe."""
 
     def __init__(self, recipe: Recipe, state: State, now: datetime) -> None:
@@ -317,8 +322,8 @@ class Migrating(Seating):
         self.state = replace(self.state, position=position, entered=entered, seats=(*kept, *added))
         self.effects += [RebindTask(task.id, here.id, wanted.digest) for task in self.state.tasks]
         waiting = dict.fromkeys((*anew, *troubled, *(seat.key for seat in added)))
-        undecided = {seat.key for seat in self.state.seats if seat.vote is None}
-        self.ask_for([key for key in waiting if key in undecided])
+        turn = self.turn() if entered else []
+        self.ask_for([key for key in waiting if key in turn])
 
     def _take_over(self, wanted: Migration) -> None:
         """What `resolve: at_submit` fixed stays for steps that are the same in both versions."""

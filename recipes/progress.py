@@ -2,8 +2,8 @@
 
 ALL state changes of a request begin here; nothing here knows a clock, a database or a network. Its
 layers: `changes` are the ways a state may change, `questions` whom a seat is asked for, `fixing` what
-is asked once at submission, `seating` what answers do, `migration` how another version takes over;
-here is what happens when, and what follows.
+is asked once at submission, `seating` what answers do, `adding` whose turn it is where people added
+approvers, `migration` how another version takes over; here is what happens when, and what follows.
 
 The rules
 ---------
@@ -28,6 +28,8 @@ The rules
   one are passed over, but for those of a directory that could not be asked.
 * The command `reassign` replaces a task, or an incident, by a task of somebody chosen, or of who
   decides for them. It is refused where that person may not decide; then nothing changes.
+* The command `add_approver` adds a seat to a step, before, beside or after those of its recipe, whose
+  tasks may be withdrawn for that: see `adding`.
 * A task that is due does what its level says. An escalation replaces the task by one for the
   manager; where there is none the old task stays, and an incident says so.
 * The first decision on a task counts. Storage arbitrates who was first, so a `Decided` is never
@@ -186,12 +188,14 @@ def snapshot(recipe: Recipe, state: State) -> dict[str, Json]:
     """The state as audit rows carry it: enough to see where a request stood, no inputs."""
     step = None if state.final else step_of(recipe, state)
     status: dict[str, Json] = {} if state.status is None else {"status": state.status}
+    added = {seat.key: seat.where for seat in state.seats if seat.where is not None}
     return {
         "state": state.state,
         **status,
         "seq": state.seq,
         "step": step.id if step else None,
         "seats": {seat.key: seat.vote for seat in state.seats},
+        **({"added": added} if added else {}),
         "open_tasks": [task.id for task in state.tasks],
         "incidents": [incident.kind for incident in state.incidents],
     }
@@ -232,7 +236,10 @@ class _Run(Migrating):
                 assert_never(happening)
 
     def answered(self, answers: tuple[Answer, ...]) -> None:
-        self.take_answers(answers)
+        if self.state.adding is not None:
+            self.added(self.state.adding, answers)
+        else:
+            self.take_answers(answers)
         self.advance()
 
     def decided(self, decisions: tuple[Decided, ...]) -> None:
@@ -262,6 +269,8 @@ class _Run(Migrating):
         elif command.command == "migrate":
             if self.migrate(command):
                 self.advance()
+        elif command.command == "add_approver":
+            self.add(command)
         elif command.command == "fire":
             self.settle_command(command, "the recipe is no state machine: it has no actions")
         elif not self.state.incidents:
@@ -361,6 +370,7 @@ class _Run(Migrating):
         """Close the step if its result can no longer change."""
         found = tally.result(step, self.state.seats)
         if found is None:
+            self.take_turns()
             return False
         outcome = found.outcome
         for task in self.state.tasks:

@@ -134,14 +134,20 @@ class Questions(Changes):
     def seated(self, key: str) -> tuple[str, ...]:
         """Who decided another seat of a step that needs several people, or is asked for it, and those
         for whom: none of them decides a shared task of it."""
-        step = self.step()
-        assert isinstance(step, ApprovalStep)
-        if not tally.several(step, self.state.seats):
-            return ()
+        others = self.other_peoples(key)
         having = [(task.seat, task.assignment) for task in self.state.tasks]
         cast = [(seat.key, seat.by) for seat in self.state.seats if seat.by is not None]
-        people = [(it.user, it.on_behalf_of) for seat, it in (*having, *cast) if seat != key]
+        people = [(it.user, it.on_behalf_of) for seat, it in (*having, *cast) if seat in others]
         return _once(name for pair in people for name in pair if name is not None)
+
+    def other_peoples(self, key: str) -> frozenset[str]:
+        """The seats of the step that nobody has beside this one: all others where it needs several
+        people, or this one was added (or is to be); else those that were added."""
+        step, seats = self.step(), self.state.seats
+        assert isinstance(step, ApprovalStep)
+        recipes_own = any(seat.key == key and seat.added is None for seat in seats)
+        everybody = not recipes_own or tally.several(step, seats)
+        return frozenset(s.key for s in seats if s.key != key and (everybody or s.added))
 
     def limit(self, ballot: Ballot) -> Limit | None:
         """What the approver's own limit must cover. ExpressionError if that cannot be told."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from recipes import tally
 from recipes.expressions import ExpressionError
 from recipes.fixing import Fixing
 from recipes.model import ApprovalStep
@@ -105,7 +104,7 @@ class Seating(Fixing):
         self.clear_incident(seat)
         replaced = self.task_of(seat)
         if replaced is None:
-            self.open_task(ask, assignment)
+            self.open_task(ask, self.as_added(seat, assignment))
         else:
             self.close_task(replaced, "expired", "timeout: handed on")
             self.open_task(ask, assignment, replaced.level + 1)
@@ -118,8 +117,16 @@ class Seating(Fixing):
                 continue
             task = self.task_of(ask.seat)
             if task is not None and not self.overdue(task):
-                found[ask.seat] = ask, _as_chosen(task, answer.assignment)
+                given = self.as_added(task.seat, answer.assignment)
+                found[ask.seat] = ask, _as_chosen(task, given) if task.by_hand else given
         return found
+
+    def as_added(self, seat: str, given: Assignment) -> Assignment:
+        """With a chain that begins with who added the seat, if somebody did."""
+        added = self.seat(seat).added
+        if added is None:
+            return given
+        return replace(given, chain=(Hop("added", added.by), *given.chain))
 
     def move(self, rechecked: _Given) -> None:
         """Give tasks to those whose they are by now. All at once: what one leaves, another may take."""
@@ -149,16 +156,13 @@ class Seating(Fixing):
     def has_another_seat(
         self, user: str, seat: str, going: Mapping[str, str | None] | None = None
     ) -> bool:
-        """Whether `user` would count twice among several people needed. With one needed, nobody does.
-        `going` says who is to have a seat in place of who has it."""
-        step = self.step()
-        assert isinstance(step, ApprovalStep)
-        if not tally.several(step, self.state.seats):
-            return False
+        """Whether `user` has a seat that nobody has beside this one. `going` says who is to have a seat in
+        place of who has it."""
+        others = self.other_peoples(seat)
         holders = {task.seat: task.assignment.user for task in self.state.tasks}
         holders |= {other.key: other.by.user for other in self.state.seats if other.by}
         holders |= going or {}
-        return any(holder == user and other != seat for other, holder in holders.items())
+        return any(holder == user and other in others for other, holder in holders.items())
 
     def crowded(self, user: str | None) -> str:
         return f"{user} already has a seat in step {self.step().id}"
@@ -177,21 +181,26 @@ class Seating(Fixing):
 
     def why_not(self, command: Commanded) -> str | None:
         """What speaks against giving that seat to that person, before anybody is asked."""
-        undecided = {seat.key for seat in self.state.seats if seat.vote is None}
-        if not self.state.entered or command.seat not in undecided:
+        waiting = {it.seat for it in (*self.state.tasks, *self.state.incidents)}
+        if command.seat is None or command.seat not in waiting:
             return f"nothing is waiting to be decided at {command.seat}"
         if command.to is None:
             return "it does not say to whom"
         task = self.task_of(command.seat)
         if task is not None and task.assignment.user == command.to:
             return f"it is {command.to}'s already"
-        if command.to == self.state.requester:
-            return f"{command.to} is the requester: nobody decides their own request"
-        for step in self.ballot(command.seat).not_same_as:
-            if command.to in self.state.deciders.get(step, ()):
-                return f"{command.to} decided step {step}, and another person has to decide here"
-        if self.has_another_seat(command.to, command.seat):
+        refusal = self.why_not_person(command.seat, command.to)
+        if refusal is None and self.has_another_seat(command.to, command.seat):
             return self.crowded(command.to)
+        return refusal
+
+    def why_not_person(self, seat: str, person: str) -> str | None:
+        """Why somebody may decide nothing of the seat's ballot."""
+        if person == self.state.requester:
+            return f"{person} is the requester: nobody decides their own request"
+        for step in self.ballot(seat).not_same_as:
+            if person in self.state.deciders.get(step, ()):
+                return f"{person} decided step {step}, and another person has to decide here"
         return None
 
     def reassigned(self, command: Commanded, ask: AskApprover, answer: Answer) -> None:
@@ -224,7 +233,5 @@ class Seating(Fixing):
 
 
 def _as_chosen(task: Task, given: Assignment) -> Assignment:
-    """A chain that begins with who chose, if somebody did."""
-    if not task.by_hand:
-        return given
+    """With a chain that begins with who chose."""
     return replace(given, chain=(*task.assignment.chain[:1], *given.chain))

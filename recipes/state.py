@@ -19,6 +19,8 @@ Closing = Literal["expired", "superseded", "cancelled", "reassigned"]
 """How a task is closed by its workflow. (`decided` is written by the decide path alone.)"""
 Vote = Literal["approve", "reject", "expired"]
 """What a seat contributed to its step's quorum."""
+Where = Literal["before", "beside", "after"]
+"""When an approver whom somebody added is asked, as against those of the recipe."""
 IncidentKind = Literal[
     "NoApproverFound",
     "DelegationCycle",
@@ -254,12 +256,13 @@ class Migration:
 @dataclass(frozen=True, slots=True)
 class Commanded:
     """Somebody entitled to it asked for a change. `cancel` ends it; `retry` tries incidents again;
-    `reassign` gives the undecided `seat` to the person `to`. Only `reassign` has these two. `fire`
+    `reassign` gives the undecided `seat` to the person `to`; `add_approver` adds `to` to the step of
+    the `seat`'s task, `where` says when they are asked. Only these two have a seat and a person. `fire`
     is for the `action` of a state machine, as whoever asked saw it: after so many `moves`. `migrate`
     goes on with the `migration`."""
 
     command_id: str
-    command: Literal["cancel", "retry", "reassign", "fire", "migrate"]
+    command: Literal["cancel", "retry", "reassign", "fire", "migrate", "add_approver"]
     actor: Actor
     at: datetime
     comment: str | None = None
@@ -269,6 +272,7 @@ class Commanded:
     action: str | None = None
     moves: int | None = None
     migration: Migration | None = None
+    where: Where | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,11 +335,21 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """Who added a seat by hand, `where`, and why."""
+
+    where: Where
+    by: str
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Seat:
-    """One place in a step's quorum: a branch, or one person of an `approvers` list.
+    """One place in a step's quorum: a branch, or one person of an `approvers` list; or beside the
+    quorum, a place that was `added` for somebody.
 
     `key` is unique within the request; `ballot` names the recipe's ballot it belongs to;
-    `reference` is set for a place of an `approvers` list.
+    `reference` is set for a place of an `approvers` list, and for one that was added.
     """
 
     key: str
@@ -343,6 +357,17 @@ class Seat:
     reference: str | None = None
     vote: Vote | None = None
     by: Actor | None = None
+    added: Added | None = None
+
+    @property
+    def where(self) -> Where | None:
+        """When an added seat is asked; None of the recipe's own."""
+        return None if self.added is None else self.added.where
+
+    @property
+    def person(self) -> str:
+        """Of an added seat: whom it was added for."""
+        return (self.reference or "").removeprefix("user:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +406,7 @@ class State:
     `asks` are the questions that must be answered before anything else can happen; `unasked` are the
     seats to ask for once the employee is known; `employee` is known only while there are asks;
     `results` is what expressions see as `steps`; `reason` says why it ended. `seq` counts transitions:
-    storage accepts each once. `reassigning` waits for the answer to its ask. By step: `deciders` are
+    storage accepts each once. `reassigning`, or `adding`, waits for the answer to its ask. By step: `deciders` are
     those who decided it and those for whom they did, `fixed` the seats that `resolve: at_submit` fixed
     (none of a step, or nobody in a seat, while that is being asked).
 
@@ -417,6 +442,7 @@ class State:
     moves: int = 0
     moved: Move | None = None
     entity: Entity | None = None
+    adding: Commanded | None = None
 
     @property
     def final(self) -> bool:
@@ -428,7 +454,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:
-    """`branch` is the ballot's id within the step, None for a step of one ballot."""
+    """`branch` is the ballot's id within the step, None for a step of one ballot; `added` is the seat's."""
 
     task: Task
     step: str
@@ -436,6 +462,7 @@ class OpenTask:
     require_comment: tuple[Verdict, ...]
     digest: str
     fixed: bool = False
+    added: Added | None = None
 
 
 @dataclass(frozen=True, slots=True)

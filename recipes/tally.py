@@ -8,6 +8,8 @@
   rejected, else `expired`.
 * A reject at a branch of `veto` rejects the step at once; so it is not approved before each of them
   has voted, whatever the quorums say. Where a veto has run out of time it was not used.
+* Seats that people added count in no quorum: each of them has to approve, beside what the recipe
+  needs, and a reject of one of them rejects the step at once.
 * What has come of it does not depend on the order in which the votes came.
 """
 
@@ -72,8 +74,9 @@ class Result:
 
 
 def blocs(step: ApprovalStep, seats: Sequence[Seat]) -> tuple[Bloc, ...]:
-    """The seats by whose quorum they count in."""
-    weighed = [(seat, step.weights.get(seat.ballot, 1)) for seat in seats]
+    """The recipe's own seats, by whose quorum they count in."""
+    own = (seat for seat in seats if seat.added is None)
+    weighed = [(seat, step.weights.get(seat.ballot, 1)) for seat in own]
     found = [
         Bloc(group.id, group.quorum, tuple(it for it in weighed if it[0].ballot in group.branches))
         for group in step.groups
@@ -85,21 +88,39 @@ def blocs(step: ApprovalStep, seats: Sequence[Seat]) -> tuple[Bloc, ...]:
 
 def result(step: ApprovalStep, seats: Sequence[Seat]) -> Result | None:
     """None while the votes to come could still make it one or the other."""
+    found = of_recipe(step, seats)
+    votes = [seat.vote for seat in seats if seat.added is not None]
+    if not votes:
+        return found
+    count = _count(blocs(step, seats)) if found is None else found.count
+    count = count | {"added": {"approvals": votes.count("approve"), "needed": len(votes)}}
+    if found is not None and found.outcome != "approved":
+        return Result(found.outcome, count)
+    if "reject" in votes:
+        return Result("rejected", count)
+    done = found is not None and all(vote == "approve" for vote in votes)
+    return Result("approved", count) if done else None
+
+
+def of_recipe(step: ApprovalStep, seats: Sequence[Seat]) -> Result | None:
+    """What has come of the votes at the recipe's own seats."""
     parts = blocs(step, seats)
-    with_veto = [seat for seat in seats if seat.ballot in step.veto]
+    own = [seat for seat in seats if seat.added is None]
+    with_veto = [seat for seat in own if seat.ballot in step.veto]
     vetoed = next((seat.ballot for seat in with_veto if seat.vote == "reject"), None)
     if vetoed is not None or any(part.lost for part in parts):
-        rejected = any(seat.vote == "reject" for seat in seats)
+        rejected = any(seat.vote == "reject" for seat in own)
         return Result("rejected" if rejected else "expired", _count(parts, vetoed))
     heard = all(seat.vote is not None for seat in with_veto)
     return Result("approved", _count(parts)) if heard and all(p.reached for p in parts) else None
 
 
 def several(step: ApprovalStep, seats: Sequence[Seat]) -> bool:
-    """Whether the step needs several people: there is a seat whose approval alone is not enough, be it
-    that others have to be heard."""
+    """Whether the recipe's own seats need several people: there is one whose approval alone is not
+    enough, be it that others have to be heard."""
     parts = blocs(step, seats)
-    heard = len(seats) > 1 and any(seat.ballot in step.veto for seat in seats)
+    own = [seat for part in parts for seat, _ in part.seats]
+    heard = len(own) > 1 and any(seat.ballot in step.veto for seat in own)
     enough = all(weight >= part.needed for part in parts for _, weight in part.seats)
     return len(parts) > 1 or heard or not enough
 

@@ -36,6 +36,7 @@ async def insert(
         "action": command.action,
         "moves": command.moves,
         "version": command.migration and command.migration.recipe.version,
+        "where": command.where,
     }
     details = {name: value for name, value in details.items() if value is not None}
     payload: dict[str, Json] = {
@@ -121,6 +122,19 @@ async def being_reassigned(source: Source, request_id: UUID, seat: str) -> bool:
     """Whether a reassignment of a seat waits for its workflow. In the transaction that holds the row."""
     found: bool = await source.fetchval(BEING_REASSIGNED, request_id, seat)
     return found
+
+
+ADDED_APPROVERS = """
+SELECT details->>'to' AS person, split_part(details->>'seat', '/', 1) AS step,
+       details->>'where' AS where, actor, comment, settled_at
+  FROM commands WHERE request_id = $1 AND command = 'add_approver' AND applied
+ ORDER BY settled_at, id
+"""
+
+
+async def added_approvers(source: Source, request_id: UUID) -> list[asyncpg.Record]:
+    """Whom people added to the steps of a request by hand, first to last."""
+    return await source.fetch(ADDED_APPROVERS, request_id)
 
 
 async def now(source: Source) -> datetime:

@@ -93,15 +93,16 @@ WITH before AS (
 ), opened AS (
     INSERT INTO tasks (id, request_id, step, branch, seat, assignee, candidates, role, on_behalf_of,
                        via, chain, delegations, level, require_comment, digest, opened_at, due_at,
-                       ask, excluded, fixed, several)
+                       ask, excluded, fixed, several, added_by, added_where)
     SELECT o.id, $1, o.step, o.branch, o.seat, o.assignee, o.candidates, o.role, o.on_behalf_of,
            o.via, o.chain, o.delegations, o.level, o.require_comment, o.digest, o.opened_at, o.due_at,
-           o.ask, o.excluded, o.fixed, o.several
+           o.ask, o.excluded, o.fixed, o.several, o.added_by, o.added_where
       FROM whole, jsonb_to_recordset($12::jsonb) AS o(
            id uuid, step text, branch text, seat text, assignee text, candidates text[], role text,
            on_behalf_of text, via text[], chain jsonb, delegations uuid[], level int,
            require_comment text[], digest text, opened_at timestamptz, due_at timestamptz,
-           ask jsonb, excluded text[], fixed boolean, several boolean)
+           ask jsonb, excluded text[], fixed boolean, several boolean, added_by text,
+           added_where text)
     RETURNING id, candidates, due_at
 ), shared AS (
     INSERT INTO task_candidates (principal, due, task_id)
@@ -217,6 +218,8 @@ def _row(opened: OpenTask, several: bool) -> dict[str, Json]:
         "excluded": [] if task.ask is None else list(task.ask.without),
         "fixed": opened.fixed,
         "several": several,
+        "added_by": opened.added and opened.added.by,
+        "added_where": opened.added and opened.added.where,
     }
 
 

@@ -46,6 +46,22 @@ async def reassigned(
     return await source.fetchrow(REASSIGNED, request_id, seat, at)
 
 
+# Whom they were added for is who decides, or on whose behalf.
+ADDED = """
+SELECT c.actor, c.comment, c.settled_at FROM commands c
+ WHERE c.request_id = $1 AND c.command = 'add_approver' AND c.applied AND c.details->>'to' = ANY($2)
+   AND c.settled_at <= $3
+ ORDER BY c.settled_at DESC LIMIT 1
+"""
+
+
+async def added(
+    source: Source, request_id: UUID, people: Collection[str], at: datetime
+) -> asyncpg.Record | None:
+    """Who added one of these people to a request, and why: the last time until `at`."""
+    return await source.fetchrow(ADDED, request_id, list(people), at)
+
+
 _TASK = """
 t.id, t.request_id, t.step, t.branch, t.seat, t.state, t.assignee, t.candidates, t.role,
 t.on_behalf_of, t.via, t.chain, t.level, t.ask, t.opened_at, t.closed_at"""

@@ -28,15 +28,22 @@ memberships AS (
       FROM behind b JOIN role_members m ON m.person = b.person AND m.valid @> statement_timestamp()
 )"""
 
-# Who decided another part of the step, or is asked for it, of a {task} whose step needs several people:
-# for a shared task also those on whose behalf. Somebody asked in person for two parts was allowed to be
+# Whether somebody was added to the step of {task}.
+ACCOMPANIED = """
+EXISTS (SELECT FROM tasks x WHERE x.request_id = {task}.request_id AND x.step = {task}.step
+                              AND x.added_by IS NOT NULL)"""
+
+# Who decided another part of the step, or is asked for it, of a {task} whose step needs several people;
+# or where one of the two was added.
+# For a shared task also those on whose behalf. Somebody asked in person for two parts was allowed to be
 # when they were assigned, so that there only what they decided themselves counts.
-SEATED = """
-(CASE WHEN {task}.several THEN array_remove(ARRAY(
-    SELECT unnest(CASE WHEN {task}.candidates IS NULL THEN ARRAY[e.actor]
+SEATED = f"""
+(CASE WHEN {{task}}.several OR {ACCOMPANIED} THEN array_remove(ARRAY(
+    SELECT unnest(CASE WHEN {{task}}.candidates IS NULL THEN ARRAY[e.actor]
                   ELSE ARRAY[a.assignee, a.on_behalf_of, e.actor, e.on_behalf_of] END)
       FROM tasks a LEFT JOIN decisions e ON e.task_id = a.id
-     WHERE a.request_id = {task}.request_id AND a.step = {task}.step AND a.seat <> {task}.seat
+     WHERE a.request_id = {{task}}.request_id AND a.step = {{task}}.step AND a.seat <> {{task}}.seat
+       AND ({{task}}.several OR coalesce({{task}}.added_by, a.added_by) IS NOT NULL)
        AND a.state IN ('open', 'decided')), NULL)
       ELSE ARRAY[]::text[] END)"""
 

@@ -61,21 +61,21 @@ held AS MATERIALIZED (
 ), open AS MATERIALIZED (SELECT t.* FROM near JOIN tasks t USING (id) WHERE t.state = 'open')"""
 
 # Shared tasks without a candidate that surely has somebody: a look at each member is only for those.
-_THIN = """
+_THIN = f"""
 alive AS (
     SELECT 'role:' || role AS principal, count(*) AS people FROM members GROUP BY role
 ), thin AS MATERIALIZED (
-    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat
+    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat, t.added_by
       FROM (SELECT k.task_id, max(coalesce(a.people, 0)) AS people
               FROM task_candidates k LEFT JOIN alive a USING (principal) GROUP BY k.task_id) most
       JOIN open t ON t.id = most.task_id
-     WHERE most.people <= 1 + cardinality(t.excluded) + CASE WHEN t.several THEN
+     WHERE most.people <= 1 + cardinality(t.excluded) + CASE WHEN t.several OR {pools.ACCOMPANIED.format(task="t")} THEN
            2 * (SELECT count(*) FROM tasks a WHERE a.request_id = t.request_id AND a.step = t.step
                    AND a.state IN ('open', 'decided')) ELSE 0 END
 )"""
 _THIN_TOUCHED = """
 thin AS MATERIALIZED (
-    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat
+    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat, t.added_by
       FROM open t WHERE t.candidates IS NOT NULL
 )"""
 

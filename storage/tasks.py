@@ -14,7 +14,7 @@ from storage.pool import Source
 _COLUMNS = f"""
 t.id, t.request_id, r.workflow, r.version, r.title, r.requester, t.step, t.branch, t.assignee,
 t.candidates, t.role, t.on_behalf_of, t.via, t.state, t.opened_at, t.due_at, t.closed_at, t.digest,
-t.require_comment, t.claimed_at, {pools.CLAIMED_BY.format(task="t", request="r")} AS claimed_by"""
+t.require_comment, t.added_by, t.added_where, t.claimed_at, {pools.CLAIMED_BY.format(task="t", request="r")} AS claimed_by"""
 
 _DECISION = """
 d.id AS decision_id, d.decision, d.actor AS decided_by, d.role AS decided_role,
@@ -39,7 +39,8 @@ SELECT jsonb_object_agg(who, b.step)
 _READER = f"""
 WITH RECURSIVE {pools.BEHIND.format(person="$2::text")}, {pools.MEMBERSHIPS}"""
 _STANDING = f"""
-       {_COLUMNS}, t.claimed_by AS claimant, t.excluded, t.several, {_DECISION}, r.state AS request_state, r.seq, r.step AS request_step,
+       {_COLUMNS}, t.claimed_by AS claimant, t.excluded,
+       t.several OR {pools.ACCOMPANIED.format(task="t")} AS several, {_DECISION}, r.state AS request_state, r.seq, r.step AS request_step,
        p.recipe->>'owner' AS owner, moment.now,
        (SELECT jsonb_build_object('delegator', g.delegator, 'delegate', g.delegate,
                                   'at', coalesce(g.ended_at, upper(g.valid)), 'by', g.ended_by)

@@ -45,6 +45,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/requests/{request_id}/actions"),
         ("POST", "/v1/requests/{request_id}/actions/{action_id}"),
         ("POST", "/v1/tasks/{task_id}/reassign"),
+        ("POST", "/v1/tasks/{task_id}/approvers"),
         ("GET", "/v1/incidents"),
         ("GET", "/v1/tasks"),
         ("GET", "/v1/tasks/{task_id}"),

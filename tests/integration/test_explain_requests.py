@@ -365,6 +365,7 @@ def test_every_rule_has_a_text() -> None:
         "decided_before",
         "below_limit",
         "reassigned",
+        "added",
     }
 
 

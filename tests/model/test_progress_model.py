@@ -49,10 +49,10 @@ from recipes.state import (
     Ticked,
     Together,
     Transition,
-    Vote,
+    Where,
 )
 from tests.model.recipe_strategies import recipes
-from tests.model.voting import approves
+from tests.model.voting import asked_now, possible
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _STATE: TypeAdapter[State] = TypeAdapter(State)
@@ -257,6 +257,34 @@ class Requests(RuleBasedStateMachine):
         if again:
             self.nothing_from(told)
 
+    @rule(
+        pick=st.integers(0, 50),
+        to=st.sampled_from((*SOMEBODY, "gil", "alice")),
+        where=st.sampled_from(("before", "beside", "after")),
+        again=st.booleans(),
+    )
+    def add_approver(self, pick: int, to: str, where: Where, again: bool) -> None:
+        seats = [*(task.seat for task in self.state.tasks), "nowhere"]
+        seat, number = seats[pick % len(seats)], str(next(self.commands))
+        told = Commanded(
+            number, "add_approver", Actor("root"), self.now, "because", seat, to, where=where
+        )
+        before = self.state
+        self.befall(told)
+        if self.settled[number]:
+            *others, new = self.state.seats
+            assert tuple(others) == before.seats
+            assert (new.where, new.person, new.vote) == (where, to, None)
+            assert to != "alice"
+            given = [task.assignment for task in self.state.tasks if task.seat == new.key]
+            assert not given or to in {given[0].user, given[0].on_behalf_of}
+            assert given or where == "after"
+        else:
+            kept = (before.seats, before.tasks, before.incidents)
+            assert kept == (self.state.seats, self.state.tasks, self.state.incidents)
+        if again:
+            self.nothing_from(told)
+
     # --- the world around ---
 
     def befall(self, happening: Happening) -> None:
@@ -364,6 +392,7 @@ class Requests(RuleBasedStateMachine):
                 payload = effect.payload
                 counts = [*payload.get("groups", {}).values()]
                 counts += [payload] if "needed" in payload else []
+                counts += [payload["added"] | {"seats": 20}] if "added" in payload else []
                 if not counts:
                     continue
                 enough = all(count["approvals"] >= count["needed"] for count in counts)
@@ -394,12 +423,13 @@ class Requests(RuleBasedStateMachine):
         assert len(tasks) == len(set(tasks)), "two tasks for one seat"
         troubled = [incident.seat for incident in self.state.incidents]
         assert len(troubled) == len(set(troubled)), "two incidents for one place"
+        if not self.state.seats:
+            return
+        step = progress.step_of(self.recipe, self.state)
+        assert isinstance(step, ApprovalStep)
+        asked = asked_now(step, self.state.seats)
         for seat in self.state.seats:
-            if seat.vote is None:
-                assert seat.key in tasks or seat.key in troubled
-            else:
-                assert seat.key not in tasks
-                assert seat.key not in troubled
+            assert (seat.key in asked) == (seat.key in tasks or seat.key in troubled)
 
     @invariant()
     def several_approvals_are_several_peoples(self) -> None:
@@ -409,9 +439,16 @@ class Requests(RuleBasedStateMachine):
         assert isinstance(step, ApprovalStep)
         voted = {seat.key: seat.by.user for seat in self.state.seats if seat.by}
         asked = {task.seat: task.assignment.user for task in self.state.tasks}
-        people = [who for who in {**voted, **asked}.values() if who not in (None, "somebody")]
-        alone = not tally.several(step, self.state.seats)
-        assert alone or len(people) == len(set(people))
+        people = {
+            seat.key: who
+            for seat in self.state.seats
+            if (who := {**voted, **asked}.get(seat.key)) not in (None, "somebody")
+        }
+        added = {seat.key for seat in self.state.seats if seat.added}
+        several = tally.several(step, self.state.seats)
+        for one, other in itertools.combinations(people, 2):
+            if several or added & {one, other}:
+                assert people[one] != people[other]
 
     @invariant()
     def who_decided_before_is_not_asked(self) -> None:
@@ -420,15 +457,15 @@ class Requests(RuleBasedStateMachine):
         step = progress.step_of(self.recipe, self.state)
         for task in self.state.tasks:
             assert isinstance(step, ApprovalStep)
-            name = next(seat.ballot for seat in self.state.seats if seat.key == task.seat)
-            ballot = next(ballot for ballot in step.ballots if ballot.id == name)
+            seat = next(seat for seat in self.state.seats if seat.key == task.seat)
+            ballot = next(ballot for ballot in step.ballots if ballot.id == seat.ballot)
             assert task.ask is not None
             for earlier in ballot.not_same_as:
                 deciders = self.deciders.get(earlier, set())
                 assert deciders <= set(task.ask.without)
                 given = task.assignment
                 assert not deciders & {given.user, given.on_behalf_of}
-            if ballot.authority is not None and not task.by_hand:
+            if ballot.authority is not None and not task.by_hand and not seat.added:
                 assert not isinstance(task.ask, AskCandidates)
                 assert task.ask.limit is not None
 
@@ -438,6 +475,7 @@ class Requests(RuleBasedStateMachine):
             return
         assert self.state.fixed == self.fixed
         assert self.state.reassigning is None
+        assert self.state.adding is None
         fixed = {seat.seat.key: seat for seats in self.fixed.values() for seat in seats}
         for task in self.state.tasks:
             if task.seat in fixed and not task.level and not task.by_hand:
@@ -455,18 +493,11 @@ class Requests(RuleBasedStateMachine):
     @invariant()
     def the_vote_is_open(self) -> None:
         """Of all ways the undecided could vote, one approves the step and one does not."""
-        approve: tuple[Vote, Vote] = ("approve", "reject")
         if not hasattr(self, "state") or self.state.final or not self.state.entered:
             return
         step = progress.step_of(self.recipe, self.state)
         assert isinstance(step, ApprovalStep)
-        seats = self.state.seats
-        choices = [approve if seat.vote is None else (seat.vote,) for seat in seats]
-        passed = {
-            approves(step, seats, {seat.key: vote for seat, vote in zip(seats, whole, strict=True)})
-            for whole in itertools.product(*choices)
-        }
-        assert passed == {True, False}
+        assert possible(step, self.state.seats) == {True, False}
 
     @invariant()
     def the_end_is_whole(self) -> None:

@@ -38,6 +38,7 @@ from tests.workflow.running import (
     REVIEW,
     TWO_OF_THREE,
     TWO_PEOPLE,
+    WEIGHED,
     Running,
     running,
 )
@@ -133,6 +134,30 @@ async def reassigned(run: Running) -> None:
     await run.written(3)
     await run.recheck()
     await run.decide("dave")
+
+
+async def added_approvers(run: Running) -> None:
+    await run.add("board/1", "dan", "before")
+    await run.add("board/1", "ann", "beside")
+    await run.written(2)
+    await run.add("board/+1", "eve", "beside")
+    await run.add("board/+1", "fay", "after")
+    await run.written(5)
+    await run.decide("dan")
+    await run.written(6)
+    await run.decide("ann")
+    await run.env.sleep(timedelta(hours=2))
+    await run.decide("ben")
+    await run.decide("eve")
+    await run.written(10)
+    await run.decide("fay")
+
+
+async def weighed(run: Running) -> None:
+    await run.decide("ann")
+    await run.decide("ben")
+    await run.written(3)
+    await run.decide("cy")
 
 
 async def a_directory_that_is_back(run: Running) -> None:
@@ -242,6 +267,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("reviewed", REVIEW, answer, reviewed),
     ("about_an_entity", ABOUT, answer, approved),
     ("moved_to_another_version", LEAVE, answer, moved_to_another_version),
+    ("added_approvers", TWO_OF_THREE, answer, added_approvers),
+    ("weighed", WEIGHED, answer, weighed),
 )
 
 

@@ -17,6 +17,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
 
     for module in (
         "actions",
+        "adding",
         "attachments",
         "backtest",
         "decisions",

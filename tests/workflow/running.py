@@ -23,6 +23,7 @@ from recipes.state import (
     OpenTask,
     Rechecked,
     Together,
+    Where,
 )
 from tests.workflow.ledger import Ledger
 from worker.workflow import ApprovalWorkflow
@@ -51,6 +52,19 @@ steps:
     type: parallel
     quorum: 2
     branches: [{approver: "user:ann"}, {approver: "user:ben"}, {approver: "user:cy", timeout: 1h, on_timeout: reject}]
+"""
+
+WEIGHED = """
+workflow: board
+version: 1
+inputs: {type: object}
+owner: role:legal
+steps:
+  - id: board
+    branches: [{id: chief, approver: "user:ann"}, {id: works, approver: "user:ben"}, {id: law, approver: "user:cy"}]
+    weights: {chief: 2}
+    veto: [law]
+    quorum: 3
 """
 
 TWO_PEOPLE = """
@@ -175,6 +189,14 @@ class Running:
         digest = f"d{parsed.recipe.version}"
         wanted = Migration(parsed.recipe, parsed.sha256, digest, seen)
         asked = Commanded(str(uuid4()), "migrate", Actor("root"), now, "better", migration=wanted)
+        await self.handle.signal(SIGNAL_TELL, asked)
+        return asked
+
+    async def add(self, seat: str, to: str, where: Where) -> Commanded:
+        now = await self.env.get_current_time()
+        asked = Commanded(
+            str(uuid4()), "add_approver", Actor("root"), now, "an expert", seat, to, where=where
+        )
         await self.handle.signal(SIGNAL_TELL, asked)
         return asked
 

@@ -101,6 +101,25 @@ async def test_a_decision_that_was_first_beats_the_timer_that_meant_to_close_its
         assert (await run.handle.result()).state == "approved"
 
 
+async def test_a_decision_that_was_first_beats_who_is_added_before_it(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    """The decision stands in storage; adding would withdraw its task. It counts, and the others wait."""
+    async with running(time_skipping, TWO_OF_THREE) as run:
+        await run.begun()
+        now = await time_skipping.get_current_time()
+        run.ledger.decide(run.task("cy"), "cy", "approve", now)
+        await run.add("board/1", "dan", "before")
+        await run.written(3)
+        votes = {seat.key: seat.vote for seat in run.ledger.state(run.id).seats}
+        assert votes == {"board/1": None, "board/2": None, "board/3": "approve", "board/+1": None}
+        assert [opened.task.assignment.user for opened in run.ledger.open_tasks(run.id)] == ["dan"]
+        await run.decide("dan")
+        await run.written(4)
+        await run.decide("ben")
+        assert (await run.handle.result()).state == "approved"
+
+
 async def test_a_decision_that_was_first_beats_supersession(
     time_skipping: WorkflowEnvironment,
 ) -> None:

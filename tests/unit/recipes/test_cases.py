@@ -169,6 +169,25 @@ def test_other_differences() -> None:
             "0 tasks could be reassigned at 1h",
         ),
         (
+            "{at: 1h, who: bob, add: bob, where: after}",
+            "add_approver at 1h is refused: bob already has a seat in step boss",
+        ),
+        (
+            "{at: 1h, who: bob, decide: approve}, {at: 2h, who: carol, add: carol, where: after}",
+            "2 tasks could be added to at 2h; name the one branch",
+        ),
+        (
+            "{at: 1h, who: bob, add: dave, where: after}, {at: 2h, who: dave, decide: approve}",
+            "dave has no open task at 2h; waiting for bob",
+        ),
+        (
+            (
+                "{at: 1h, who: bob, decide: approve}, {at: 1h, who: dave, add: bob, where: beside},"
+                " {at: 2h, who: bob, decide: approve, branch: x}"
+            ),
+            "bob has no open task at 2h; waiting for role:team or user:dave, dave, bob",
+        ),
+        (
             "{at: 1h, who: alice, cancel: true}, {at: 2h, who: carol, reassign: dave, step: two}",
             "0 tasks could be reassigned at 2h",
         ),
@@ -191,6 +210,20 @@ def test_people_change_under_way() -> None:
     expected = (
         "expect: {state: approved, tasks: [{to: bob, is: reassigned, at: 0s}, {to: carol, behalf: bob,"
         " is: reassigned, at: 1h}, {to: dave, is: decided, at: 2h}]}"
+    )
+    assert differences("inputs: {n: 1}," + events + expected) == []
+
+
+def test_approvers_are_added() -> None:
+    events = (
+        "events: [{at: 1h, who: bob, add: dave, where: before}, {at: 2h, who: dave, add: carol, where:"
+        " beside}, {at: 3h, who: dave, decide: approve}, {at: 4h, who: bob, decide: approve},"
+        " {at: 5h, who: carol, decide: approve}],"
+    )
+    expected = (
+        "expect: {state: approved, after: 5h, path: [boss approved, two skipped], tasks:"
+        " [{to: bob, is: superseded}, {to: dave, is: decided, at: 1h}, {to: carol, is: decided, at: 2h},"
+        " {to: bob, is: decided, at: 3h}]}"
     )
     assert differences("inputs: {n: 1}," + events + expected) == []
 
@@ -263,6 +296,9 @@ cases:
       - {at: 1h, who: a, delegate: z}
       - {at: 1h, who: a, delegate: b, scope: "role:z", leave: true}
       - {at: 1h, who: a, reassign: true}
+      - {at: 1h, who: a, add: z, where: up}
+      - {at: 1h, who: a, add: b}
+      - {at: 1h, who: a, reassign: b, where: after}
 """,
         [
             "org.people[0].limits: must be a mapping",
@@ -283,6 +319,10 @@ cases:
             "cases[0].events[1].leave: comes beside `delegate`",
             "cases[0].events[1].scope: no role is called `z`",
             "cases[0].events[2].reassign: must be text, not a boolean",
+            "cases[0].events[3].add: nobody is called `z`",
+            "cases[0].events[3].where: `up` is not possible here",
+            "cases[0].events[4]: `where` is missing",
+            "cases[0].events[5].where: has no effect: nobody is added",
         ],
     ),
     (
