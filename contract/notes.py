@@ -1,9 +1,9 @@
 """Checkpoints of the audit tree as signed notes, and the keys that sign them (C2SP signed-note,
 tlog-checkpoint).
 
-A checkpoint is text: the name of the tree, its size, its root in base64, then lines of ours, `time`
-with the moment of sealing and a `key` for each key that is to be trusted from here on; an empty line;
-a line for each signature. Keys have the text forms of Go's `note`: `NAME+ID+BASE64` for the public
+A checkpoint is text: the name of the tree, its size, its root in base64, then lines of ours: `time`
+with the moment of sealing, `waiting` if there were more rows to seal, and a `key` for each key that is
+to be trusted from here on; an empty line; a line for each signature. Keys have the text forms of Go's `note`: `NAME+ID+BASE64` for the public
 one, `PRIVATE+KEY+NAME+ID+BASE64` for the other. Whoever trusts a key trusts those it announces.
 """
 
@@ -85,17 +85,20 @@ class PrivateKey:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How large the tree was at a moment, and its root. `keys` are announced: trust them from now on."""
+    """How large the tree was at a moment, and its root. `waiting`: older rows than that may follow.
+    `keys` are announced: trust them from now on."""
 
     origin: str
     size: int
     root: bytes
     time: datetime
     keys: tuple[PublicKey, ...] = ()
+    waiting: bool = False
 
     def text(self) -> str:
         lines = [self.origin, str(self.size), b64encode(self.root).decode()]
-        lines += [f"time {timestamp(self.time)}", *(f"key {key}" for key in self.keys)]
+        lines += [f"time {timestamp(self.time)}", *["waiting"][: self.waiting]]
+        lines += [f"key {key}" for key in self.keys]
         return "".join(f"{line}\n" for line in lines)
 
 
@@ -168,7 +171,8 @@ def parsed(text: str) -> Checkpoint:
     if time is None or time.tzinfo is None:
         raise NoteInvalid("it does not say its time")
     root = b64decode(found["root"])
-    return Checkpoint(found["origin"], int(found["size"]), root, time, tuple(keys))
+    waiting = "waiting" in found["more"].splitlines()
+    return Checkpoint(found["origin"], int(found["size"]), root, time, tuple(keys), waiting)
 
 
 def public_key(text: str) -> PublicKey:

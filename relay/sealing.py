@@ -19,7 +19,7 @@ from contract import merkle, notes
 from contract.notes import Checkpoint, KeyInvalid, NoteInvalid, PrivateKey
 from relay.witnesses import Witness, WitnessFailed
 from storage import sealing
-from storage.pool import Pool
+from storage.pool import Connection, Pool
 from storage.sealing import Growth, Sealed, Tree
 
 _log = structlog.get_logger()
@@ -75,11 +75,13 @@ class Signing:
     def origin(self) -> str:
         return self.keys[0].name
 
-    def sign(self, size: int, root: bytes, before: Tree) -> tuple[Checkpoint, str]:
+    def sign(
+        self, size: int, root: bytes, before: Tree, *, waiting: bool
+    ) -> tuple[Checkpoint, str]:
         """The next checkpoint, and its note. Time never runs back from one to the next."""
         time = before.now if before.last is None else max(before.now, before.last.sealed_at)
         announced = tuple(key.public for key in self.keys[1:])
-        checkpoint = Checkpoint(self.origin, size, root, time, announced)
+        checkpoint = Checkpoint(self.origin, size, root, time, announced, waiting)
         return checkpoint, notes.signed(checkpoint, self.keys)
 
 
@@ -139,33 +141,12 @@ class Sealer:
                 return False
             before = await sealing.tree(connection)
             await self._check_known(before)
-            rows, watermark = await sealing.unsealed(
-                connection, before.watermark, self._signing.batch
-            )
-            if not rows and not self._due(before, watermark):
-                return False
-            kept = await sealing.kept(connection, merkle.edge(before.size))
-            _check_edge(kept, before)
-            leaves = [row.leaf for row in rows]
-            nodes = merkle.completed(kept, before.size, leaves)
-            kept |= nodes | {(0, before.size + n): each for n, each in enumerate(leaves)}
-            size = before.size + len(leaves)
-            checkpoint, note = self._signing.sign(size, merkle.part(kept, (0, size)), before)
-            number = 1 if before.last is None else before.last.number + 1
-            sealed = Sealed(number, size, checkpoint.root, checkpoint.time, note)
-            growth = Growth(rows, nodes, sealed, watermark)
-            if not await sealing.seal(connection, before, growth):
-                return True
-        self._known = sealed
-        rows_sealed.inc(len(rows))
-        return len(rows) == self._signing.batch
-
-    def _due(self, before: Tree, watermark: int) -> bool:
-        """Whether there is to be a checkpoint although there are no rows. A watermark that has come
-        down is kept at once: until then all rows are looked at."""
-        last = before.last
-        quiet = last is None or before.now - last.sealed_at >= self._signing.quiet
-        return quiet or watermark < before.watermark
+            grown = await grow(connection, self._signing, before)
+            if grown is None or not await sealing.seal(connection, before, grown):
+                return grown is not None
+        self._known = grown.checkpoint
+        rows_sealed.inc(len(grown.rows))
+        return len(grown.rows) == self._signing.batch
 
     # --- what was signed before ---
 
@@ -215,6 +196,33 @@ class Sealer:
         if why != self._refusal:
             self._refusal = why
             _log.error("nothing is sealed: the database was put back, or changed", why=why)
+
+
+async def grow(connection: Connection, signing: Signing, before: Tree) -> Growth | None:
+    """What is to be sealed now, signed; None if nothing is."""
+    rows, watermark = await sealing.unsealed(connection, before.watermark, signing.batch)
+    if not rows and not _due(signing, before, watermark):
+        return None
+    kept = await sealing.kept(connection, merkle.edge(before.size))
+    _check_edge(kept, before)
+    leaves = [row.leaf for row in rows]
+    nodes = merkle.completed(kept, before.size, leaves)
+    kept |= nodes | {(0, before.size + n): each for n, each in enumerate(leaves)}
+    size = before.size + len(leaves)
+    root = merkle.part(kept, (0, size))
+    checkpoint, note = signing.sign(size, root, before, waiting=len(rows) == signing.batch)
+    number = 1 if before.last is None else before.last.number + 1
+    return Growth(rows, nodes, Sealed(number, size, root, checkpoint.time, note), watermark)
+
+
+def _due(signing: Signing, before: Tree, watermark: int) -> bool:
+    """Whether there is to be a checkpoint although there are no rows. A watermark that has come down is
+    kept at once: until then all rows are looked at."""
+    last = before.last
+    if last is None or watermark < before.watermark:
+        return True
+    waiting = notes.parsed(notes.text_of(last.note)).waiting
+    return waiting or before.now - last.sealed_at >= signing.quiet
 
 
 async def measure(pool: Pool) -> None:

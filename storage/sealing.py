@@ -190,14 +190,6 @@ async def checkpoints(source: Source, limit: int, before: int = 2**62) -> list[S
     return [_sealed(row) for row in await source.fetch(CHECKPOINTS, before, limit)]
 
 
-LEAVES = "SELECT leaf, request_id, seq, hash FROM audit_leaves WHERE request_id = $1 ORDER BY seq"
-
-
-async def leaves_of(source: Source, request_id: UUID) -> list[asyncpg.Record]:
-    """The leaves of a request's rows: `leaf` (its number), `request_id`, `seq`, `hash`."""
-    return await source.fetch(LEAVES, request_id)
-
-
 WAITING = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8
   FROM (SELECT recorded_at FROM audit a, audit_tree t
