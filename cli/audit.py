@@ -1,14 +1,38 @@
-"""`countersign audit ...`: the evidence, and whether it holds."""
+"""`countersign audit ...`: the evidence, and whether it holds. Straight from Postgres, not by the API."""
 
 import asyncio
-from typing import Annotated
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
-from cli.output import AsJson, table, write_json
+from cli.audit_keys import public_keys
+from cli.output import AsJson, Exit, Failure, say, table, write, write_json
+from contract import notes
 from contract.canonical import timestamp
+from contract.notes import KeyInvalid, PublicKey
+from settings import Settings
+
+if TYPE_CHECKING:
+    from contract.verifying import Finding
+    from storage.evidence import Scope, Verified
 
 app = typer.Typer(no_args_is_help=True, help="The audit trail as evidence.")
+
+Request = Annotated[UUID | None, typer.Option(help="Of this request alone: its whole id.")]
+Month = Annotated[str | None, typer.Option(help="What was recorded in a month (UTC): 2026-11.")]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key", help="A public key to trust; default: those of this machine. Repeatable."
+    ),
+]
 
 
 @app.command()
@@ -42,3 +66,193 @@ def checkpoints(
         return
     rows = ((e.number, e.size, timestamp(e.sealed_at), e.root.hex()) for e in found)
     table(("#", "rows", "sealed (UTC)", "root"), rows)
+
+
+@app.command()
+def verify(
+    request: Request = None,
+    month: Month = None,
+    export: Annotated[
+        Path | None, typer.Option(help="An export, offline, instead of the database.")
+    ] = None,
+    keys: Keys = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the audit again and calculate it again: everything, a request, a month, or an export.
+
+    Rows, chains, the tree, signatures, and what witnesses keep. Exit code 1 if something is wrong.
+    """
+    if export is not None:
+        _verify_export(export, _texts(keys))
+        return
+    verified = asyncio.run(_verified(_scope(request, month), _trusted(keys)))
+    if verified.rows == 0 and request is not None and not verified.findings:
+        raise Failure(f"there is no request {request}", code=Exit.NOT_FOUND)
+    if as_json:
+        write_json(_report(verified))
+    elif verified.findings:
+        table(
+            ("what", "request", "row", "right until (UTC)", "in detail"), _rows(verified.findings)
+        )
+    if verified.findings:
+        raise Failure(f"{len(verified.findings)} findings in {verified.rows} rows")
+    if verified.sealed_at is None:
+        say(
+            f"{verified.rows} rows, their chains hold; nothing was ever sealed: rows may be missing"
+        )
+        return
+    say(
+        f"{verified.rows} rows hold, against {verified.checkpoints} checkpoints,"
+        f" the last of {timestamp(verified.sealed_at)} with {verified.size} rows"
+    )
+
+
+@app.command()
+def export(
+    request: Request = None,
+    month: Month = None,
+    output: Annotated[Path | None, typer.Option(help="A file; default: stdout.")] = None,
+) -> None:
+    """Write sealed rows with a signed checkpoint and proofs, as JSON lines: for cli/verify_audit.py."""
+    if output is None:
+        asyncio.run(_export(_scope(request, month), request, sys.stdout.write))
+        return
+    try:
+        with output.open("x") as file:
+            asyncio.run(_export(_scope(request, month), request, file.write))
+    except OSError as error:
+        raise Failure(f"{output} cannot be written: {error.strerror}") from None
+
+
+# --- verifying ------------------------------------------------------------------------------------
+
+
+async def _verified(scope: "Scope", keys: tuple[PublicKey, ...]) -> "Verified":
+    from cli.evidence import connected, kept_by_witnesses
+    from storage import evidence
+
+    kept = () if scope.request_id is not None else await asyncio.to_thread(kept_by_witnesses)
+    async with connected() as connection:
+        return await evidence.verify(connection, scope, keys, kept)
+
+
+def _verify_export(path: Path, keys: list[str]) -> None:
+    """By the very file that is given to auditors."""
+    from cli import verify_audit
+
+    try:
+        with path.open() as lines:
+            found = list(verify_audit.verify(lines, keys, []))
+    except (OSError, ValueError, KeyError, TypeError, verify_audit.Unreadable) as error:
+        raise Failure(f"{path} cannot be read: {error}", code=Exit.USAGE) from None
+    for problem in found:
+        write(problem)
+    if found:
+        raise Failure(f"{len(found)} findings in {path}")
+    say(f"{path} holds")
+
+
+def _report(verified: "Verified") -> dict[str, Any]:
+    return {
+        "rows": verified.rows,
+        "size": verified.size,
+        "checkpoints": verified.checkpoints,
+        "sealed_at": verified.sealed_at and timestamp(verified.sealed_at),
+        "findings": [
+            asdict(each)
+            | {
+                "request_id": each.request_id and str(each.request_id),
+                "since": each.since and timestamp(each.since),
+            }
+            for each in verified.findings
+        ],
+    }
+
+
+def _rows(findings: "Iterable[Finding]") -> list[tuple[object, ...]]:
+    return [
+        (
+            each.kind,
+            each.request_id and str(each.request_id),
+            each.seq,
+            each.since and timestamp(each.since),
+            each.what,
+        )
+        for each in findings
+    ]
+
+
+# --- exporting ------------------------------------------------------------------------------------
+
+
+async def _export(scope: "Scope", request: UUID | None, put: Any) -> None:
+    from cli.evidence import connected
+    from storage import evidence, sealing
+
+    async with connected() as connection:
+        last = (await sealing.tree(connection)).last
+        if last is None:
+            raise Failure("nothing was sealed yet", fix="countersign doctor")
+        everything = request is None and scope.since is None
+        head = {
+            "countersign_export": 1,
+            "whole": everything,
+            "request_id": request and str(request),
+            "since": scope.since and timestamp(scope.since),
+            "until": scope.until and timestamp(scope.until),
+            "rows": await evidence.count(connection, scope, last.size),
+            "checkpoints": [*await evidence.announcements(connection), last.note],
+        }
+        put(_line(head))
+        async for row in evidence.exported(connection, scope, last.size):
+            line: dict[str, Any] = {
+                "leaf": row.leaf,
+                "request_id": str(row.request_id),
+                "seq": row.seq,
+                "prev_hash": row.prev_hash.hex(),
+                "hash": row.hash.hex(),
+                "body": row.body.decode(),
+            }
+            if not everything:
+                line["proof"] = [each.hex() for each in row.proof]
+            put(_line(line))
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+# --- what is asked for ----------------------------------------------------------------------------
+
+
+def _scope(request: UUID | None, month: str | None) -> "Scope":
+    from storage.evidence import Scope
+
+    if request is not None and month is not None:
+        raise Failure("--request or --month, not both", code=Exit.USAGE)
+    if month is None:
+        return Scope(request)
+    try:
+        begin = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError:
+        raise Failure(f"--month {month}: a month is like 2026-11", code=Exit.USAGE) from None
+    return Scope(None, begin, (begin + timedelta(days=32)).replace(day=1))
+
+
+def _trusted(keys: list[str] | None) -> tuple[PublicKey, ...]:
+    if not keys:
+        return tuple(public_keys(_settings()))
+    try:
+        return tuple(notes.public_key(key) for key in keys)
+    except KeyInvalid as error:
+        raise Failure(f"--key: {error}", code=Exit.USAGE) from None
+
+
+def _texts(keys: list[str] | None) -> list[str]:
+    return [str(key) for key in _trusted(keys)]
+
+
+def _settings() -> Settings:
+    from cli.examine import places
+
+    return places(None).settings

@@ -7,6 +7,7 @@ import asyncpg
 
 from cli.examine import places
 from cli.output import Exit, Failure
+from relay.witnesses import WitnessFailed, WitnessInvalid, witnesses
 from storage.errors import UNAVAILABLE
 from storage.pool import Connection, create_pool
 
@@ -40,3 +41,18 @@ def _away(error: BaseException) -> Failure:
         code=Exit.UNAVAILABLE,
         fix="start it (countersign dev), or set COUNTERSIGN_DATABASE_URL",
     )
+
+
+def kept_by_witnesses() -> tuple[str, ...]:
+    """Every note that the witnesses of the settings keep. Failure if one of them cannot be read."""
+    try:
+        places_of_notes = witnesses(places(None).settings.seal_witnesses)
+        return tuple(note for place in places_of_notes for note in place.kept())
+    except WitnessInvalid as error:
+        fix = "set COUNTERSIGN_SEAL_WITNESSES"
+        raise Failure(f"a witness: {error}", code=Exit.USAGE, fix=fix) from None
+    except WitnessFailed as error:
+        fix = "without it nobody sees that the database was put back; mount it"
+        raise Failure(
+            f"a witness cannot be read: {error}", code=Exit.UNAVAILABLE, fix=fix
+        ) from None

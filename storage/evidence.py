@@ -3,7 +3,8 @@
 Run within one REPEATABLE READ transaction, so that all of it is of the same moment.
 """
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ from contract.verifying import (
     when_sealed,
 )
 from storage import sealing
-from storage.pool import Connection
+from storage.pool import Connection, Source
 from storage.sealing import Tree
 
 PORTION = 2000
@@ -213,10 +214,10 @@ async def _proofs(
 async def _included(connection: Connection, leaf: Leaf, newest: Checkpoint) -> bool:
     spans = merkle.inclusion(leaf.leaf, newest.size)
     try:
-        proof = await sealing.parts(connection, spans)
+        beside = await sealing.parts(connection, spans)
     except KeyError:
         return False
-    return merkle.root_of_inclusion(leaf.hash, leaf.leaf, newest.size, proof) == newest.root
+    return merkle.root_of_inclusion(leaf.hash, leaf.leaf, newest.size, beside) == newest.root
 
 
 async def _fresh(connection: Connection, tree: Tree) -> tuple[str, datetime | None]:
@@ -253,3 +254,96 @@ def _row(record: asyncpg.Record) -> Row:
         record["fresh"],
         record["recorded_at"],
     )
+
+
+# --- exports ---------------------------------------------------------------------------------------
+
+# Rows with their leaves, of leaves from $1 up to, not including, $2; of one request, or of some time.
+SEALED_ROWS = """
+SELECT l.leaf, l.request_id, l.seq, a.prev_hash, a.hash, a.body
+  FROM audit_leaves l JOIN audit a USING (request_id, seq, recorded_at)
+ WHERE l.leaf >= $1 AND l.leaf < $2
+   AND l.recorded_at >= coalesce($3::timestamptz, '-infinity')
+   AND l.recorded_at < coalesce($4::timestamptz, 'infinity')
+ ORDER BY l.leaf LIMIT $5
+"""
+SEALED_ROWS_OF = """
+SELECT l.leaf, l.request_id, l.seq, a.prev_hash, a.hash, a.body
+  FROM audit_leaves l JOIN audit a USING (request_id, seq, recorded_at)
+ WHERE l.request_id = $1 AND l.leaf < $2 ORDER BY l.seq
+"""
+# The first note that announces each key, so that whoever has the oldest key can follow.
+ANNOUNCEMENTS = r"""
+SELECT note FROM audit_checkpoints WHERE number IN (
+    SELECT min(number) FROM audit_checkpoints WHERE note LIKE E'%\nkey %'
+     GROUP BY substring(note from E'\nkey [^\n]+')
+) ORDER BY number
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A sealed row; `proof` are the hashes beside its way up the tree."""
+
+    leaf: int
+    request_id: UUID
+    seq: int
+    prev_hash: bytes
+    hash: bytes
+    body: bytes
+    proof: tuple[bytes, ...] = ()
+
+
+COUNT = """
+SELECT count(*) FROM audit_leaves
+ WHERE leaf < $1 AND ($2::uuid IS NULL OR request_id = $2)
+   AND recorded_at >= coalesce($3::timestamptz, '-infinity')
+   AND recorded_at < coalesce($4::timestamptz, 'infinity')
+"""
+
+
+async def count(connection: Connection, scope: Scope, size: int) -> int:
+    """How many leaves of the tree of `size` are of a scope."""
+    found = await connection.fetchval(COUNT, size, scope.request_id, scope.since, scope.until)
+    return int(found)
+
+
+async def announcements(connection: Connection) -> list[str]:
+    return [row["note"] for row in await connection.fetch(ANNOUNCEMENTS)]
+
+
+async def exported(connection: Connection, scope: Scope, size: int) -> AsyncIterator[Exported]:
+    """The rows of a scope that are in the tree of `size`; with proofs unless they are everything."""
+    everything = scope.request_id is None and scope.since is None
+    if scope.request_id is not None:
+        rows = await connection.fetch(SEALED_ROWS_OF, scope.request_id, size)
+        for row in rows:
+            yield await _proved(connection, row, size)
+        return
+    begin = 0
+    while True:
+        rows = await connection.fetch(SEALED_ROWS, begin, size, scope.since, scope.until, PORTION)
+        for row in rows:
+            yield Exported(*row) if everything else await _proved(connection, row, size)
+        if not rows:
+            return
+        begin = rows[-1]["leaf"] + 1
+
+
+async def _proved(connection: Connection, row: asyncpg.Record, size: int) -> Exported:
+    beside = await proof(connection, row["leaf"], size)
+    return replace(Exported(*row), proof=tuple(beside))
+
+
+async def proof(source: Source, leaf: int, size: int) -> list[bytes]:
+    """The hashes beside the way up from a leaf, in the tree of `size`. KeyError if some are gone."""
+    return await sealing.parts(source, merkle.inclusion(leaf, size))
+
+
+LEAF = "SELECT leaf, hash FROM audit_leaves WHERE request_id = $1 AND seq = $2"
+
+
+async def leaf_of(source: Source, request_id: UUID, seq: int) -> tuple[int, bytes] | None:
+    """The number and the hash of a row's leaf; None while it is not sealed, or there is no such row."""
+    row = await source.fetchrow(LEAF, request_id, seq)
+    return None if row is None else (row["leaf"], row["hash"])
