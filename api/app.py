@@ -22,6 +22,7 @@ from api import (
     docs,
     errors,
     events,
+    evidence,
     explain,
     health,
     incidents,
@@ -138,6 +139,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         mirror,
         delegations,
         explain,
+        evidence,
         health,
     ):
         app.include_router(part.router)
