@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     directory_patience_seconds: int = Field(86_400, ge=60)
     directory_timeout_seconds: float = Field(30, gt=0, le=600)
 
+    replay_days: int = Field(3650, ge=7)
     seal_key_file: Path | None = None
     seal_public_key_file: Path | None = None
     seal_seconds: float = Field(1, gt=0, le=3600)

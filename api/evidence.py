@@ -93,6 +93,7 @@ async def verify_request(request: Request, place: Place = None) -> Response:
     More than one request, and what witnesses keep, is for `countersign audit verify`. For
     administrators and auditors."""
     _auditor(await caller_of(request))
+    request_id = _said("request", place)
     house = services(request)
     keys = await asyncio.to_thread(_keys, house.settings.seal_public_key)
     async with (

@@ -13,15 +13,17 @@ from uuid import UUID
 import typer
 
 from cli.audit_keys import public_keys
-from cli.output import AsJson, Exit, Failure, say, table, write, write_json
+from cli.output import AsJson, Exit, Failure, facts, say, table, write, write_json
 from contract import notes
 from contract.canonical import timestamp
 from contract.notes import KeyInvalid, PublicKey
+from recipes import progress
 from settings import Settings
 
 if TYPE_CHECKING:
     from contract.verifying import Finding
     from storage.evidence import Scope, Verified
+    from storage.replay import Replayed
 
 app = typer.Typer(no_args_is_help=True, help="The audit trail as evidence.")
 
@@ -122,6 +124,55 @@ def export(
             asyncio.run(_export(_scope(request, month), request, file.write))
     except OSError as error:
         raise Failure(f"{output} cannot be written: {error.strerror}") from None
+
+
+@app.command()
+def replay(
+    request: Annotated[UUID, typer.Argument(help="The request's whole id.")],
+    at: Annotated[
+        datetime | None, typer.Option(help="Up to this moment (UTC); default: to where it is.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Carry a request out again by the engine: rows, request, tasks and workflow must be what follows.
+
+    Exit code 1 if something is not.
+    """
+    moment = None if at is None else at.replace(tzinfo=at.tzinfo or UTC)
+    found, differences = asyncio.run(_replayed(request, moment))
+    shown = {
+        "request_id": str(request),
+        "transitions": found.transitions,
+        "rows": found.rows,
+        "state": progress.snapshot(found.recipe, found.state),
+        "findings": [{"seq": each.seq, "what": each.what} for each in differences],
+    }
+    if as_json:
+        write_json(shown)
+    else:
+        facts({**shown, "state": json.dumps(shown["state"]), "findings": None})
+        if differences:
+            table(("row", "in detail"), ((each.seq, each.what) for each in differences))
+    if differences:
+        raise Failure(f"{len(differences)} findings in {found.rows} rows")
+
+
+# --- replaying ------------------------------------------------------------------------------------
+
+
+async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, list[Finding]]":
+    from cli.evidence import connected, workflow_findings
+    from storage.replay import replay as carry_out_again
+
+    async with connected() as connection:
+        try:
+            found = await carry_out_again(connection, request, at)
+        except LookupError:
+            raise Failure(f"there is no request {request}", code=Exit.NOT_FOUND) from None
+    differences = list(found.findings)
+    if at is None:
+        differences += await workflow_findings(_settings(), found)
+    return found, differences
 
 
 # --- verifying ------------------------------------------------------------------------------------

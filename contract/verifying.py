@@ -40,6 +40,7 @@ Kind = Literal[
     "checkpoint",
     "fork",
     "rollback",
+    "replay",
 ]
 Place: TypeAlias = tuple[UUID, int]
 

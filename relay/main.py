@@ -60,7 +60,7 @@ async def run(settings: Settings) -> None:
         _repeat(stopping, lambda: _measure(pool), 1.0),
         _repeat(stopping, lambda: _measure_sealing(pool), 1.0),
         _repeat(stopping, lambda: _prepare_months(pool), HOUSEKEEPING_SECONDS),
-        _repeat(stopping, lambda: _forget(pool), HOUSEKEEPING_SECONDS),
+        _repeat(stopping, lambda: _forget(pool, settings.replay_days), HOUSEKEEPING_SECONDS),
     )
     await pool.close()
 
@@ -132,8 +132,8 @@ async def _prepare_months(pool: Pool) -> bool:
     return False
 
 
-async def _forget(pool: Pool) -> bool:
-    await commits.forget(pool, REMEMBER_DAYS)
+async def _forget(pool: Pool, replay_days: int) -> bool:
+    await commits.forget(pool, replay_days)
     await idempotency.forget(pool, REMEMBER_DAYS)
     return False
 

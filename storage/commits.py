@@ -186,7 +186,7 @@ def _arguments(
         [UUID(effect.command_id) for effect in settled],
         [effect.applied for effect in settled],
         [effect.detail for effect in settled],
-        *audit.columns(_events(recipe, transition, moment)),
+        *audit.columns(events_of(recipe, transition, moment)),
         state.status,
         state.moves,
         recipe.version,
@@ -223,8 +223,8 @@ def _row(opened: OpenTask, several: bool) -> dict[str, Json]:
     }
 
 
-def _events(recipe: Recipe, transition: Transition, moment: datetime) -> list[audit.AuditEvent]:
-    """First that the transition can be written after all; then one for each effect."""
+def events_of(recipe: Recipe, transition: Transition, moment: datetime) -> list[audit.AuditEvent]:
+    """The audit events of a transition: first that the transition can be written after all; then one for each effect."""
     state = transition.state
     after = progress.snapshot(recipe, state)
     healed: dict[str, Json] = {"kind": "CommitFailed", "step": None, "seat": None}
