@@ -1,10 +1,11 @@
 """Where checkpoints are kept besides the database: whoever can change that must not reach these.
 
-A witness is named by a URL: `file:///folder`. It keeps every checkpoint it is given, by the name of the
+A witness is named by a URL: `file:///folder`, or `git+file:///repository`. It keeps every checkpoint it is given, by the name of the
 tree, and never puts another one in its place. All of it blocks: call it from a thread.
 """
 
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +49,15 @@ class Witness(Protocol):
 def witness(url: str) -> Witness:
     """The witness of this URL. WitnessInvalid if it names none."""
     parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and len(parts.path) > 1:
-        return Folder(Path(unquote(parts.path)))
-    raise WitnessInvalid(f"{url!r} names no witness; one is file:///folder")
+    if parts.netloc in ("", "localhost") and len(parts.path) > 1:
+        path = Path(unquote(parts.path))
+        if parts.scheme == "file":
+            return Folder(path)
+        if parts.scheme == "git+file":
+            return Repository(path)
+    raise WitnessInvalid(
+        f"{url!r} names no witness; one is file:///folder or git+file:///repository"
+    )
 
 
 def witnesses(urls: str) -> list[Witness]:
@@ -134,6 +141,88 @@ def _draft(place: Path, text: str) -> Path:
 def _newer(latest: Path, than: Checkpoint) -> bool:
     """Whether another sealer has kept a later checkpoint meanwhile."""
     try:
-        return notes.parsed(notes.text_of(latest.read_text())).time > than.time
-    except (FileNotFoundError, NoteInvalid):
+        return _later(latest.read_text(), than)
+    except FileNotFoundError:
         return False
+
+
+def _later(note: str, than: Checkpoint) -> bool:
+    try:
+        return notes.parsed(notes.text_of(note)).time > than.time
+    except NoteInvalid:
+        return False
+
+
+_GIT_SECONDS = 15
+_BRANCH = "refs/heads/checkpoints/"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A git repository, with or without a working tree, which is left alone. Each tree has a branch,
+    `checkpoints/NAME`, with a commit for each checkpoint: the file `checkpoint` is the note."""
+
+    path: Path
+
+    @property
+    def url(self) -> str:
+        return f"git+{self.path.as_uri()}"
+
+    def latest(self, origin: str) -> str | None:
+        if self._tip(origin) is None:
+            return None
+        return self._git("show", f"{_branch(origin)}:checkpoint")
+
+    def keep(self, checkpoint: Checkpoint, note: str) -> None:
+        tip, branch = self._tip(checkpoint.origin), _branch(checkpoint.origin)
+        if tip is not None:
+            there = self._git("show", f"{tip}:checkpoint")
+            if there == note or _later(there, checkpoint):
+                return
+        blob = self._git("hash-object", "-w", "--stdin", said=note).strip()
+        tree = self._git("mktree", said=f"100644 blob {blob}\tcheckpoint\n").strip()
+        title = f"{checkpoint.size} rows, {checkpoint.time:%Y-%m-%dT%H:%M:%SZ}"
+        parent = [] if tip is None else ["-p", tip]
+        commit = self._git("commit-tree", tree, *parent, "-m", title).strip()
+        # Refused if somebody else was first: then it is tried again the next time.
+        self._git("update-ref", branch, commit, tip or "0" * len(commit))
+
+    def kept(self) -> Iterator[str]:
+        for branch in self._git("for-each-ref", "--format=%(refname)", _BRANCH).split():
+            for commit in self._git("rev-list", "--reverse", branch).split():
+                yield self._git("show", f"{commit}:checkpoint")
+
+    def _tip(self, origin: str) -> str | None:
+        return self._git("for-each-ref", "--format=%(objectname)", _branch(origin)).strip() or None
+
+    def _git(self, *arguments: str, said: str = "") -> str:
+        """What git answers. Our own name is on the commits, and no hook or setting of others is asked."""
+        if not self.path.is_dir():
+            raise WitnessFailed(f"{self.path} is not there: make it (git init --bare), or mount it")
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(self.path), *arguments],
+                input=said.encode(),
+                capture_output=True,
+                check=True,
+                timeout=_GIT_SECONDS,
+                env={**os.environ, **_WHO},
+            )
+            return done.stdout.decode()
+        except subprocess.CalledProcessError as error:
+            why = error.stderr.decode(errors="replace").strip()
+            raise WitnessFailed(f"{self.path}: git {arguments[0]}: {why}") from None
+        except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
+            raise WitnessFailed(f"{self.path}: git {arguments[0]}: {error}") from None
+
+
+_WHO = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Countersign"), ("EMAIL", "countersign@localhost"))
+} | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+
+
+def _branch(origin: str) -> str:
+    """The name of a tree as that of a branch, which must not hold `..` or `//` or end with `.lock`."""
+    return _BRANCH + quote(origin, safe="").replace(".", "%2E").replace("%", "=")

@@ -3,6 +3,7 @@ signed is never signed."""
 
 import asyncio
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cli.output import Exit
 from contract import merkle, notes
 from contract.notes import Checkpoint
 from relay import sealing as relay_sealing
-from relay.witnesses import Folder, WitnessFailed, WitnessInvalid, witnesses
+from relay.witnesses import Folder, Repository, WitnessFailed, WitnessInvalid, witnesses
 from storage import sealing
 from storage.pool import Pool
 from storage.sealing import Growth
@@ -285,7 +286,58 @@ async def test_a_witness_never_changes_what_it_keeps(folder: Folder, pool: Pool)
     assert notes.opened(latest, [KEY.public]) == there
 
 
-@pytest.mark.parametrize("url", ["x", "file:///", "file://elsewhere/x", "ftp://a/b"])
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    path = tmp_path / "witness.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(path)], check=True)
+    return Repository(path)
+
+
+async def test_a_git_repository_is_a_witness(pool: Pool, repository: Repository) -> None:
+    assert repository.latest(KEY.name) is None
+    assert list(repository.kept()) == []
+    sizes = []
+    for _ in range(3):
+        await happen(pool, rows=2)
+        sizes.append((await seal(pool, repository)).size)
+    kept = [notes.opened(note, [KEY.public]) for note in repository.kept()]
+    assert [each.size for each in kept if each.size] == sizes
+    latest = repository.latest(KEY.name)
+    assert latest is not None
+    assert notes.opened(latest, [KEY.public]) == kept[-1]
+    # An older one does not take its place, and the same again changes nothing.
+    repository.keep(kept[0], next(iter(repository.kept())))
+    repository.keep(kept[-1], latest)
+    assert repository.latest(KEY.name) == latest
+    assert len(list(repository.kept())) == len(kept)
+    assert witnesses(repository.url) == [repository]
+
+
+async def test_a_repository_with_files_of_its_own_is_left_alone(pool: Pool, tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), *arguments], check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    git("init", "--quiet")
+    await seal(pool, Repository(tmp_path))
+    assert git("status", "--porcelain") == ""
+    assert "checkpoints/" in git("branch", "--all")
+    log = git("log", "--format=%an %s", "--all")
+    assert log.startswith("Countersign 0 rows, ")
+
+
+async def test_a_repository_that_is_none_is_said(tmp_path: Path) -> None:
+    with pytest.raises(WitnessFailed, match="not a git repository"):
+        Repository(tmp_path).latest(KEY.name)
+    with pytest.raises(WitnessFailed, match="git init --bare"):
+        Repository(tmp_path / "none").latest(KEY.name)
+
+
+@pytest.mark.parametrize(
+    "url", ["git+file://x/y", "x", "file:///", "file://elsewhere/x", "ftp://a/b"]
+)
 def test_what_names_no_witness_is_refused(url: str) -> None:
     with pytest.raises(WitnessInvalid, match="names no witness"):
         witnesses(f"file:///a, {url}")
