@@ -39,7 +39,7 @@ async def test_it_goes_on_with_the_other_version(time_skipping: WorkflowEnvironm
         assert shown.typed_search_attributes[_RECIPE] == "leave_request.v2"
         await time_skipping.sleep(timedelta(hours=49))
         await run.decide("grace")
-        await run.written(5)
+        await run.written(6)
         await run.decide("carol")
         outcome = await run.handle.result()
     assert outcome.state == "approved"
