@@ -13,6 +13,7 @@ from typing_extensions import override
 from api import (
     actions,
     adding,
+    asking,
     attachments,
     backtest,
     claims,
@@ -140,6 +141,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         delegations,
         explain,
         evidence,
+        asking,
         health,
     ):
         app.include_router(part.router)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -31,7 +32,7 @@ class Route(APIRoute):
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        known = {parameter.alias for parameter in self.dependant.query_params}
+        known = _parameters(self.dependant)
 
         async def strict(request: Request) -> Response:
             if request.scope["query_string"]:
@@ -39,6 +40,12 @@ class Route(APIRoute):
             return await handle(request)
 
         return strict
+
+
+def _parameters(dependant: Dependant) -> set[str]:
+    """The query parameters of a handler and of what it depends on."""
+    own = {parameter.alias for parameter in dependant.query_params}
+    return own.union(*map(_parameters, dependant.dependencies))
 
 
 def _check_query(request: Request, known: set[str]) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import bodies, entitled, errors, schemas, views
+from api.asking import Where, Words, read_condition
 from api.auth import Caller
 from api.authorize import Action, authorize, request_object
 from api.http import Route, answer, header, idempotency_key, page, read, read_cursor, takes
@@ -94,6 +95,8 @@ async def list_requests(
     entity_id: Annotated[
         str | None, Query(max_length=200, description="With `entity_type`: those about this one.")
     ] = None,
+    words: Words = None,
+    where: Where = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -110,6 +113,8 @@ async def list_requests(
         status=status,
         entity_type=entity_type,
         entity_id=entity_id,
+        words=words,
+        condition=read_condition(where),
     )
     return await listed(services(request).pool, caller, wanted, limit, cursor)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from recipes.model import Json, MachineAction
+from storage.asking import Told
 
 Row: TypeAlias = Mapping[str, Any] | Any
 """An `asyncpg.Record`: read by name."""
@@ -203,6 +204,32 @@ def event(row: Row) -> dict[str, Json]:
         "body": row["body"].decode(),
         "prev_hash": row["prev_hash"].hex(),
         "hash": row["hash"].hex(),
+    }
+
+
+def told(row: Told) -> dict[str, Json]:
+    """A row of the audit trail with what its request was about then."""
+    about = None if row.entity is None else {"type": row.entity.type, "id": row.entity.id}
+    return {
+        "event_id": row.event_id,
+        "seq": row.seq,
+        "type": row.event_type,
+        "occurred_at": row.occurred_at,
+        "recorded_at": row.recorded_at,
+        "actor": row.actor,
+        "payload": row.payload,
+        "snapshot": row.snapshot,
+        "body": row.body.decode(),
+        "prev_hash": row.prev_hash.hex(),
+        "hash": row.hash.hex(),
+        "request_id": row.request_id,
+        "workflow": row.workflow,
+        "version": row.version,
+        "outcome": row.outcome,
+        "requester": row.requester,
+        "title": row.title,
+        "entity": about,
+        "inputs": row.inputs,
     }
 
 

@@ -10,6 +10,7 @@ import typer
 from cli import (
     actions,
     adding,
+    asking,
     attachments,
     audit,
     audit_keys,
@@ -82,6 +83,7 @@ recipes.app.command("diagram")(versions.diagram)
 recipes.app.command("migrate")(migrate.migrate)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(delegations.app, name="delegation")
+audit.app.command("query")(asking.query)
 audit.app.add_typer(audit_keys.app, name="key")
 app.add_typer(audit.app, name="audit")
 org.app.add_typer(mirror.app, name="mirror")

@@ -134,6 +134,12 @@ def list_requests(
             metavar="TYPE[:ID]", help="Those about one entity, booking:4711, or one type of them."
         ),
     ] = None,
+    words: Annotated[
+        str | None, typer.Option(help="Those with all of these words in title or inputs.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="CONDITION", help="On inputs: 'amount > 50000'.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
     url: Url = None,
@@ -151,6 +157,8 @@ def list_requests(
         "status": status,
         "entity_type": kind or None,
         "entity_id": number if colon else None,
+        "words": words,
+        "where": where,
     }
     found = list(api.items("/v1/requests", limit, **wanted, incident="true" if incident else None))
     if as_json:
@@ -198,8 +206,8 @@ def events(
                 item["seq"],
                 at(item["occurred_at"], seconds=True),
                 item["type"],
-                _actor(item["actor"]),
-                _details(item["payload"], leave_out=_MACHINERY),
+                actor(item["actor"]),
+                details(item["payload"], leave_out=_MACHINERY),
                 item["hash"][:12],
             )
             for item in found
@@ -291,7 +299,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "workflow": f"{request['workflow']} v{request['version']}",
             "requester": request["requester"],
             "about": request["entity"] and f"{request['entity']['type']}:{request['entity']['id']}",
-            "inputs": _details(request["inputs"]),
+            "inputs": details(request["inputs"]),
             "state": _state(request),
             "step": request["step"],
             "status": request["status"],
@@ -321,7 +329,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
         table(
             ("when (UTC)", "action", "from", "to", "who", "comment"),
             (
-                (at(it["at"]), it["action"], it["from"], it["to"], _actor(it), it["comment"])
+                (at(it["at"]), it["action"], it["from"], it["to"], actor(it), it["comment"])
                 for it in request["history"]
             ),
             wraps=("comment",),
@@ -430,13 +438,13 @@ def _state(request: dict[str, Any]) -> Text:
     return state + Text(" (incident)", style="bold red") if request["incidents"] else state
 
 
-def _actor(actor: dict[str, Any]) -> str:
+def actor(actor: dict[str, Any]) -> str:
     behalf = f" on behalf of {actor['on_behalf_of']}" if actor.get("on_behalf_of") else ""
     role = f" ({actor['role']})" if actor.get("role") else ""
     return f"{actor['user']}{role}{behalf}"
 
 
-def _details(payload: dict[str, Any], leave_out: frozenset[str] = frozenset()) -> str:
+def details(payload: dict[str, Any], leave_out: frozenset[str] = frozenset()) -> str:
     """`name=value`, separated by commas; what is empty is left out."""
     return ", ".join(
         f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"

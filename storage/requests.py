@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 import asyncpg
 
+from contract.conditions import Condition
 from contract.events import REQUEST_CREATED
 from recipes.model import Json
 from recipes.state import Actor, Entity
 from storage import audit, pools
 from storage.errors import AlreadyOpen
+from storage.jsonpath import jsonpath
 from storage.pool import Source
 
 _COLUMNS = """
@@ -201,7 +204,8 @@ async def lock(source: Source, request_id: UUID, person: str) -> asyncpg.Record 
 class Filter:
     """Which requests a list holds; None is any. `text` is looked for in titles, in any case;
     `incident` is whether people are needed; `version` leaves those alone that are in flight on it;
-    `status` is of a state machine; `entity_id` counts beside `entity_type` alone."""
+    `status` is of a state machine; `entity_id` counts beside `entity_type` alone; `words` are all in the
+    title or inputs, `condition` is on inputs."""
 
     state: str | None = None
     workflow: str | None = None
@@ -212,12 +216,14 @@ class Filter:
     status: str | None = None
     entity_type: str | None = None
     entity_id: str | None = None
+    words: str | None = None
+    condition: Condition | None = None
 
 
-# {need} and {about} are written into the text: the planner would not see the partial indexes by
+# {need}, {about} and {subject} are written into the text: the planner would not see the partial indexes by
 # parameters that may be null.
 _MATCHES = """
-{need}{about}($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
+{need}{about}{subject}($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
 AND ($4::text IS NULL OR r.requester = $4)
 AND ($5::text IS NULL OR r.title ILIKE $5)
 AND ($9::int IS NULL OR (r.version = $9 AND r.finalized_at IS NULL))
@@ -282,12 +288,23 @@ _ABOUT = {
     (True, False): "(r.entity_type = $11 AND $12::text IS NULL) AND ",
     (True, True): "(r.entity_type = $11 AND r.entity_id = $12) AND ",
 }
-_LISTS = {
-    (everything, incident, *asked): query.replace("{need}", need).replace("{about}", about)
-    for everything, query in ((True, EVERYTHING), (False, VISIBLE))
-    for incident, need in _NEED.items()
-    for asked, about in _ABOUT.items()
-}
+# What the audit has as the newest subject of a request, found by its indexes (migration 0017).
+_SUBJECT = """r.id IN (
+    SELECT s.request_id FROM audit_subjects s
+     WHERE ($13::text IS NULL OR s.words @@ plainto_tsquery('simple', $13))
+       AND ($14::text IS NULL OR s.inputs @@ $14::text::jsonpath)
+       AND NOT EXISTS (SELECT FROM audit_subjects l WHERE l.request_id = s.request_id AND l.seq > s.seq)) AND """
+_ANY_SUBJECT = "($13::text IS NULL AND $14::text IS NULL) AND "
+
+
+@cache
+def _list(everything: bool, incident: bool | None, kind: bool, number: bool, subject: bool) -> str:
+    query = EVERYTHING if everything else VISIBLE
+    return (
+        query.replace("{need}", _NEED[incident])
+        .replace("{about}", _ABOUT[kind, number])
+        .replace("{subject}", _SUBJECT if subject else _ANY_SUBJECT)
+    )
 
 
 async def newest(
@@ -301,8 +318,9 @@ async def newest(
 ) -> list[asyncpg.Record]:
     """Requests that `person` may see, newest first, older than `before` (created_at, id)."""
     asked = (wanted.entity_type is not None, wanted.entity_id is not None)
+    subject = wanted.words is not None or wanted.condition is not None
     return await source.fetch(
-        _LISTS[everything, wanted.incident, *asked],
+        _list(everything, wanted.incident, *asked, subject),
         person,
         wanted.state,
         wanted.workflow,
@@ -314,6 +332,8 @@ async def newest(
         wanted.status,
         wanted.entity_type,
         wanted.entity_id,
+        wanted.words,
+        None if wanted.condition is None else jsonpath(wanted.condition),
     )
 
 

@@ -18,6 +18,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     for module in (
         "actions",
         "adding",
+        "asking",
         "attachments",
         "backtest",
         "decisions",

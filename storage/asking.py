@@ -1,0 +1,173 @@
+"""Ask the audit trail: rows by what they say and by what their requests were about then.
+
+What is asked comes from the audit alone: `audit_subjects` (migration 0017) is derived from its bodies, so
+answers are there when requests are not any more.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from contract.conditions import Condition
+from recipes.model import Json
+from recipes.state import Entity
+from storage.jsonpath import jsonpath
+from storage.pool import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which rows; None is any. `since` is included, `until` is not, both of when it happened. `condition`
+    is on the inputs that the request had then, `words` are all in its title or inputs, or all in what
+    the row itself says."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    workflow: str | None = None
+    version: int | None = None
+    actor: str | None = None
+    on_behalf_of: str | None = None
+    role: str | None = None
+    event_type: str | None = None
+    outcome: str | None = None
+    entity_type: str | None = None
+    entity_id: str | None = None
+    request_id: UUID | None = None
+    words: str | None = None
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row is in the order of answers, the newest first."""
+
+    occurred_at: datetime
+    request_id: UUID
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A row of the audit, with what its request was about then: all null for rows of no request."""
+
+    event_id: UUID
+    occurred_at: datetime
+    recorded_at: datetime
+    request_id: UUID
+    seq: int
+    workflow: str
+    version: int
+    event_type: str
+    actor: dict[str, Json]
+    payload: dict[str, Json]
+    snapshot: dict[str, Json]
+    outcome: str | None
+    body: bytes
+    prev_hash: bytes
+    hash: bytes
+    requester: str | None
+    title: str | None
+    entity: Entity | None
+    inputs: dict[str, Json] | None
+    leaf: int | None = None
+    """Its number in the tree, as far as that was read, too."""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.occurred_at, self.request_id, self.seq)
+
+
+_COLUMNS = """
+a.event_id, a.occurred_at, a.recorded_at, a.request_id, a.seq, a.workflow_id, a.workflow_version,
+a.event_type, a.actor, a.payload, a.snapshot, audit_outcome(a.event_type, a.payload) AS outcome,
+a.body, a.prev_hash, a.hash, s.requester, s.title, s.entity_type, s.entity_id, s.inputs"""
+
+_FROM = """
+  FROM audit a LEFT JOIN LATERAL (
+       SELECT * FROM audit_subjects e WHERE e.request_id = a.request_id AND e.seq <= a.seq
+        ORDER BY e.seq DESC LIMIT 1) s ON true"""
+
+# What of `Asked` becomes of SQL; {} is the value's parameter. What is about subjects is said twice: which
+# requests it can be at all is found by the indexes of subjects, and whether it was so at that moment by `s`.
+_WHERE = {
+    "since": "a.occurred_at >= {}",
+    "until": "a.occurred_at < {}",
+    "workflow": "a.workflow_id = {}",
+    "version": "a.workflow_version = {}",
+    "actor": "a.actor->>'user' = {}",
+    "on_behalf_of": "a.actor->>'on_behalf_of' = {}",
+    "role": "a.actor->>'role' = {}",
+    "event_type": "a.event_type = {}",
+    "outcome": "audit_outcome(a.event_type, a.payload) = {}",
+    "entity_type": "s.entity_type = {0} AND a.request_id IN"
+    " (SELECT request_id FROM audit_subjects WHERE entity_type = {0})",
+    "entity_id": "s.entity_id = {0} AND a.request_id IN"
+    " (SELECT request_id FROM audit_subjects WHERE entity_id = {0})",
+    "request_id": "a.request_id = {}",
+    "words": "(s.words @@ plainto_tsquery('simple', {0})"
+    " OR audit_said(a.payload) @@ plainto_tsquery('simple', {0}))"
+    " AND a.request_id IN (SELECT request_id FROM audit_subjects WHERE words @@ plainto_tsquery('simple', {0})"
+    " UNION SELECT request_id FROM audit WHERE audit_said(payload) @@ plainto_tsquery('simple', {0}))",
+    "condition": "s.inputs @@ {0}::text::jsonpath AND a.request_id IN"
+    " (SELECT request_id FROM audit_subjects WHERE inputs @@ {0}::text::jsonpath)",
+}
+_AFTER = "(a.occurred_at, a.request_id, a.seq) < ({}, {}, {})"
+
+
+async def hot(source: Source, asked: Asked, limit: int, after: Place | None = None) -> list[Told]:
+    """Rows that are in Postgres, the newest first, those after a place alone."""
+    query, values = _statement(asked, limit, after)
+    return [_told(row) for row in await source.fetch(query, *values)]
+
+
+def _statement(asked: Asked, limit: int, after: Place | None) -> tuple[str, list[Any]]:
+    values: list[Any] = []
+
+    def parameter(value: object) -> str:
+        values.append(value)
+        return f"${len(values)}"
+
+    clauses = [_WHERE[name].format(parameter(value)) for name, value in _said(asked)]
+    if after is not None:
+        place = map(parameter, (after.occurred_at, after.request_id, after.seq))
+        clauses.append(_AFTER.format(*place))
+    where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
+    order = "ORDER BY a.occurred_at DESC, a.request_id DESC, a.seq DESC"
+    return f"SELECT {_COLUMNS} {_FROM}{where} {order} LIMIT {parameter(limit)}", values
+
+
+def _said(asked: Asked) -> Iterator[tuple[str, object]]:
+    """What is asked for, by name, as Postgres takes it."""
+    for name in _WHERE:
+        value = getattr(asked, name)
+        if value is not None:
+            yield name, jsonpath(value) if name == "condition" else value
+
+
+def _told(row: asyncpg.Record) -> Told:
+    about = None if row["entity_type"] is None else Entity(row["entity_type"], row["entity_id"])
+    return Told(
+        event_id=row["event_id"],
+        occurred_at=row["occurred_at"],
+        recorded_at=row["recorded_at"],
+        request_id=row["request_id"],
+        seq=row["seq"],
+        workflow=row["workflow_id"],
+        version=row["workflow_version"],
+        event_type=row["event_type"],
+        actor=row["actor"],
+        payload=row["payload"],
+        snapshot=row["snapshot"],
+        outcome=row["outcome"],
+        body=row["body"],
+        prev_hash=row["prev_hash"],
+        hash=row["hash"],
+        requester=row["requester"],
+        title=row["title"],
+        entity=about,
+        inputs=row["inputs"],
+    )
