@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import ExplainedHop, Incident
+from api.schemas import DueBy, ExplainedHop, Incident
 from recipes.model import Json
 from recipes.state import RequestState
 
@@ -39,6 +39,7 @@ _TASK: dict[str, Json] = {
     "chain": [_HOP],
     "opened_at": "2026-03-02T09:00:00Z",
     "due_at": "2026-03-04T09:00:00Z",
+    "due_by": None,
     "when_due": "escalate",
     "comment_required": False,
     "reminded_at": [],
@@ -89,6 +90,7 @@ class SimulatedTask(_Strict):
     chain: list[ExplainedHop]
     opened_at: datetime
     due_at: datetime | None
+    due_by: DueBy | None
     when_due: str | None
     comment_required: bool
     reminded_at: list[datetime]
@@ -128,6 +130,7 @@ class Simulated(_Strict):
         reason="approved",
         ended_at="2026-03-02T11:00:00Z",
         deadline_at=None,
+        deadline_by=None,
         step=None,
         path=_PATH,
         not_reached=["hr_and_grandboss"],
@@ -144,6 +147,7 @@ class Simulated(_Strict):
     reason: str | None
     ended_at: datetime | None
     deadline_at: datetime | None
+    deadline_by: DueBy | None
     step: str | None
     path: list[SimulatedStep]
     not_reached: list[str]

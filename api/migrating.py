@@ -23,10 +23,10 @@ from api.services import Services, caller_of, services
 from api.tasks import Cursor
 from contract import canonical
 from recipes import inputs as recipe_inputs
-from recipes import migration
+from recipes import migration, timers
 from recipes.model import Json, Recipe
-from recipes.state import FINAL_STATES, Actor, Commanded, Migration, State
-from storage import commands, history, requests
+from recipes.state import FINAL_STATES, Actor, Commanded, Migration, State, Times
+from storage import calendars, commands, history, requests
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
 
@@ -41,9 +41,9 @@ class _Target:
     sha256: str
     comment: str
 
-    def migration(self, state: State) -> Migration:
+    def migration(self, state: State, deadline: Times | None) -> Migration:
         digest = canonical.digest(self.sha256, state.inputs)
-        return Migration(self.recipe, self.sha256, digest, state.digest)
+        return Migration(self.recipe, self.sha256, digest, state.digest, deadline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class _Verdict:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     state: State | None = None
+    deadline: Times | None = None
     command_id: UUID | None = None
 
     def shown(self) -> dict[str, Json]:
@@ -147,14 +148,23 @@ async def _judge(
         return replace(verdict, reasons=(reason,))
     at = await commands.now(house.pool)
     past = await history.state_at(house.pool, request_id, at)
-    judged = migration.judge(past.recipe, target.recipe, past.state, at)
+    timing = timers.deadline_timing(target.recipe, past.state.submitted_at)
+    deadline = None if timing is None else await calendars.times(house.pool, timing)
+    judged = migration.judge(past.recipe, target.recipe, past.state, at, deadline)
     wrong = [
         f"inputs{problem.pointer}: {problem.message}"
         for problem in recipe_inputs.validate(target.recipe, past.state.inputs)
     ]
     reasons = (*judged.refusals, *wrong)
     outcome: Outcome = "refused" if reasons else "possible"
-    return replace(verdict, outcome=outcome, reasons=reasons, notes=judged.notes, state=past.state)
+    return replace(
+        verdict,
+        outcome=outcome,
+        reasons=reasons,
+        notes=judged.notes,
+        state=past.state,
+        deadline=deadline,
+    )
 
 
 def _elsewhere(row: asyncpg.Record, now_on: tuple[str, int]) -> str | None:
@@ -201,7 +211,7 @@ async def _command(
             actor,
             at,
             target.comment,
-            migration=target.migration(verdict.state),
+            migration=target.migration(verdict.state, verdict.deadline),
         )
         outbox_id = await record(connection, row, message)
     house.delivery.soon_signal(outbox_id, verdict.request_id, message)

@@ -15,7 +15,7 @@ from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from recipes import parse
 from recipes.model import Json
-from storage import commands, recipes, requests
+from storage import calendars, commands, recipes, requests
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
@@ -57,7 +57,8 @@ async def publish_recipe(request: Request) -> Response:
     pool = services(request).pool
     source = await request.body()
     try:
-        found = await parsed(source, _file_name(request), await recipes.principals(pool, source))
+        known = await recipes.principals(pool, source)
+        found = await parsed(source, file_name(request), known, await calendars.names(pool))
     except parse.RecipeInvalid as error:
         raise recipe_invalid(error) from None
     text = _text(source)
@@ -79,9 +80,12 @@ async def publish_recipe(request: Request) -> Response:
     return answer(told, status, {"Location": location})
 
 
-async def parsed(source: bytes, file: str | None, known: frozenset[str]) -> parse.Parsed:
-    """Beside the event loop: judging a hostile file of 256 KiB can take seconds."""
-    return await asyncio.to_thread(parse.parse, source, file, known)
+async def parsed(
+    source: bytes, file: str | None, known: frozenset[str], counted_on: frozenset[str]
+) -> parse.Parsed:
+    """With the principals that are `known`, and the calendars that there are. Beside the event loop:
+    judging a hostile file of 256 KiB can take seconds."""
+    return await asyncio.to_thread(parse.parse, source, file, known, counted_on)
 
 
 @router.post(
@@ -91,9 +95,10 @@ async def check_recipe(request: Request) -> Response:
     """What publication would say, for anybody, changing nothing."""
     await caller_of(request)
     source = await request.body()
-    known = await recipes.principals(services(request).pool, source)
+    pool = services(request).pool
+    known = await recipes.principals(pool, source)
     try:
-        found = await parsed(source, _file_name(request), known)
+        found = await parsed(source, file_name(request), known, await calendars.names(pool))
     except parse.RecipeInvalid as error:
         problems = [asdict(problem) for problem in error.problems]
         return answer(
@@ -188,7 +193,7 @@ async def version_shown(source: Source, name: str, version: int | None) -> dict[
     return views.recipe(row)
 
 
-def _file_name(request: Request) -> str | None:
+def file_name(request: Request) -> str | None:
     name = request.headers.get("x-file-name")
     return name if name and len(name) <= 200 and name.isprintable() else None
 

@@ -129,6 +129,7 @@ _TASK: dict[str, Json] = {
     "state": "decided",
     "opened_at": "2026-03-02T09:12:44.001122Z",
     "due_at": "2026-03-04T09:12:44.001122Z",
+    "due_by": None,
     "closed_at": "2026-03-02T09:30:00.123456Z",
     "digest": "b1946ac92492d2347c6235b4d2611184",
     "require_comment": ["reject"],
@@ -151,10 +152,23 @@ _REQUEST: dict[str, Json] = {
     "incidents": [],
     "reason": None,
     "deadline_at": None,
+    "deadline_by": None,
     "created_at": "2026-03-02T09:12:43.990000Z",
     "finalized_at": "2026-03-02T09:30:00.140000Z",
     "entity": None,
 }
+
+
+class DueBy(_Strict):
+    """By which version of a calendar a time was worked out, and in which zone; it stays so, however the
+    calendar changes. `uncovered`: it reaches days of which that version knows no holidays. Null where no
+    business days count."""
+
+    model_config = _example(calendar="es", version=2, time_zone="Europe/Madrid", uncovered=False)
+    calendar: str
+    version: int
+    time_zone: str
+    uncovered: bool
 
 
 class Decision(_Strict):
@@ -194,6 +208,7 @@ class Task(_Strict):
     state: TaskState
     opened_at: datetime
     due_at: datetime | None
+    due_by: DueBy | None
     closed_at: datetime | None
     digest: str
     require_comment: list[str]
@@ -325,6 +340,7 @@ class RequestSummary(_Strict):
     incidents: list[Incident]
     reason: str | None
     deadline_at: datetime | None
+    deadline_by: DueBy | None
     created_at: datetime
     finalized_at: datetime | None
     entity: Entity | None

@@ -20,7 +20,7 @@ from recipes import calendar, parse
 from recipes.model import ApprovalStep, Json, Recipe
 from recipes.state import Entity
 from recipes.supposed import Simulated, StepPlayed, Supposed, Supposition, TaskPlayed
-from storage import commands, directory, jsonb, recipes, simulation
+from storage import calendars, commands, directory, jsonb, recipes, simulation
 from storage.pool import Pool, Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
@@ -75,7 +75,7 @@ async def draft(source: Source, text: str, file: str | None) -> Recipe:
     raw = text.encode()
     known = await recipes.principals(source, raw)
     try:
-        return (await parsed(raw, file, known)).recipe
+        return (await parsed(raw, file, known, await calendars.names(source))).recipe
     except parse.RecipeInvalid as error:
         raise recipe_invalid(error) from None
 
@@ -181,6 +181,7 @@ def shown(found: Simulated, said: Words) -> dict[str, Json]:
         "reason": found.reason,
         "ended_at": found.ended_at,
         "deadline_at": found.deadline_at,
+        "deadline_by": found.deadline_by and asdict(found.deadline_by),
         "step": found.step,
         "path": [_step(step, said) for step in found.path],
         "not_reached": list(found.not_reached),

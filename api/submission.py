@@ -15,13 +15,13 @@ from api.services import Services
 from contract import canonical
 from contract.messages import StartInput
 from contract.names import ENGINE_VERSION
-from recipes import expressions, progress
+from recipes import expressions, progress, timers
 from recipes import inputs as recipe_inputs
 from recipes.expressions import ExpressionError
 from recipes.model import Json, Recipe
 from recipes.starting import entity_problem
-from recipes.state import Entity, State
-from storage import idempotency, jsonb, requests
+from recipes.state import Entity, State, Times
+from storage import calendars, idempotency, jsonb, requests
 from storage.errors import AlreadyOpen
 from storage.pool import Source
 
@@ -103,7 +103,9 @@ async def draft(
     alone = recipe.entity is not None and recipe.entity.one_open and wanted.entity is not None
     if alone and found["open_id"] is not None:
         raise _already_open(wanted, found["open_id"])
-    state = _initial(recipe, wanted, inputs, sha256, found["now"])
+    timing = timers.deadline_timing(recipe, found["now"])
+    deadline = None if timing is None else await calendars.times(source, timing)
+    state = _initial(recipe, wanted, inputs, sha256, found["now"], deadline=deadline)
     item = requests.Submission(
         id=UUID(state.request_id),
         workflow=recipe.workflow,
@@ -117,6 +119,7 @@ async def draft(
         recipe_sha256=sha256,
         entity=wanted.entity,
         one_open=alone,
+        deadline_by=state.deadline_by,
     )
     return Ready(item, StartInput(ENGINE_VERSION, recipe, sha256, state))
 
@@ -194,7 +197,13 @@ def check_inputs(recipe: Recipe, inputs: dict[str, Json], entity: Entity | None 
 
 
 def _initial(
-    recipe: Recipe, wanted: Wanted, inputs: dict[str, Json], sha256: str, now: datetime
+    recipe: Recipe,
+    wanted: Wanted,
+    inputs: dict[str, Json],
+    sha256: str,
+    now: datetime,
+    *,
+    deadline: Times | None,
 ) -> State:
     return progress.initial(
         recipe,
@@ -204,6 +213,7 @@ def _initial(
         submitted_at=now,
         digest=canonical.digest(sha256, inputs),
         entity=wanted.entity,
+        deadline=deadline,
     )
 
 
@@ -271,6 +281,7 @@ def _row(item: requests.Submission) -> dict[str, Json]:
         "incidents": [],
         "reason": None,
         "deadline_at": item.deadline_at,
+        "deadline_by": item.deadline_by and asdict(item.deadline_by),
         "created_at": item.at,
         "finalized_at": None,
         "inputs": item.inputs,

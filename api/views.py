@@ -11,12 +11,12 @@ Row: TypeAlias = Mapping[str, Any] | Any
 
 _TASK = (
     "id", "request_id", "workflow", "version", "title", "requester", "step", "branch", "assignee",
-    "candidates", "role", "on_behalf_of", "via", "state", "opened_at", "due_at", "closed_at",
+    "candidates", "role", "on_behalf_of", "via", "state", "opened_at", "due_at", "due_by", "closed_at",
     "digest", "require_comment", "added_by", "claimed_by", "claimed_at",
 )  # fmt: skip
 _REQUEST = (
     "id", "workflow", "version", "title", "requester", "state", "status", "step", "incidents", "reason",
-    "deadline_at", "created_at", "finalized_at",
+    "deadline_at", "deadline_by", "created_at", "finalized_at",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from cli.recipes import read
 from recipes import cases
 from recipes.parse import parse
 from recipes.problems import Problem, RecipeInvalid
+from storage.zones import zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def run_cases(path: Path) -> CasesRun:
     began = time.perf_counter()
     source = read(path)
     try:
-        report = cases.run(source, lambda name: (path.parent / name).read_bytes(), str(path))
+        report = cases.run(source, lambda name: (path.parent / name).read_bytes(), str(path), zone)
     except RecipeInvalid as error:
         problems = tuple(problem_text(problem, b"") for problem in error.problems)
         return CasesRun(str(path), False, 0, problems)

@@ -15,6 +15,7 @@ from cli import (
     audit,
     audit_keys,
     backtest,
+    calendars,
     decisions,
     delegations,
     dev,
@@ -82,6 +83,7 @@ recipes.app.command("requests")(versions.in_flight)
 recipes.app.command("diagram")(versions.diagram)
 recipes.app.command("migrate")(migrate.migrate)
 app.add_typer(recipes.app, name="recipe")
+app.add_typer(calendars.app, name="calendar")
 app.add_typer(delegations.app, name="delegation")
 audit.app.command("query")(asking.query)
 audit.app.add_typer(audit_keys.app, name="key")

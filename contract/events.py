@@ -9,6 +9,7 @@ from recipes.state import (
     Actor,
     Assignment,
     CloseTask,
+    DueBy,
     Effect,
     OpenTask,
     RebindTask,
@@ -49,6 +50,8 @@ DIRECTORY_FAILING = "directory.failing"
 DIRECTORY_HEALED = "directory.healed"
 DELEGATION_SET = "delegation.set"
 DELEGATION_ENDED = "delegation.ended"
+TIMER_SET = "timer.set"
+CALENDAR_IMPORTED = "calendar.imported"
 EVENT_RECEIVED = "event.received"
 
 
@@ -64,6 +67,7 @@ def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
                 **assigned(task.assignment),
                 "level": task.level,
                 "due_at": task.due_at,
+                **due_by(task.due_by),
                 "digest": digest,
             }
             if effect.added is not None:
@@ -87,6 +91,11 @@ def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
             return event_type, payload, actor
         case _:
             assert_never(effect)
+
+
+def due_by(by: DueBy | None, name: str = "due_by") -> dict[str, Json]:
+    """By what a time was worked out, under `name`; nothing where no business days count."""
+    return {} if by is None else {name: asdict(by)}
 
 
 def assigned(given: Assignment) -> dict[str, Json]:

@@ -90,7 +90,7 @@ class Adding(Seating):
         }
         self.effects.append(Record("approver.added", payload, command.actor))
         if seat.key in self.turn():
-            self.open_task(ask, self.as_added(seat.key, given))
+            self.open_task(ask, self.as_added(seat.key, given), None)
 
     # --- whose turn it is ---
 

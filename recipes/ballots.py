@@ -4,7 +4,16 @@ import re
 from dataclasses import dataclass
 
 from recipes.fields import Fields
-from recipes.model import Authority, Ballot, Level, Quorum, Reminder, TimeoutAction, Verdict
+from recipes.model import (
+    Authority,
+    Ballot,
+    Duration,
+    Level,
+    Quorum,
+    Reminder,
+    TimeoutAction,
+    Verdict,
+)
 from recipes.source import Entries, Items, Node, Scalar, below
 
 BRANCH_KEYS = (
@@ -41,7 +50,7 @@ class _Effect:
 
     action: TimeoutAction
     to: str | None
-    after: int | None
+    after: Duration | None
 
 
 def read_ballot(fields: Fields, ballot_id: str) -> Ballot:
@@ -141,7 +150,7 @@ def _effect(fields: Fields, node: Node, path: str, *, first: bool) -> _Effect | 
     return None if text is None else _action(fields, text, below(path, "action"), after)
 
 
-def _action(fields: Fields, text: str, path: str, after: int | None) -> _Effect | None:
+def _action(fields: Fields, text: str, path: str, after: Duration | None) -> _Effect | None:
     verb, _, to = (part.strip() for part in text.partition(":"))
     if verb == "reassign":
         if to:
@@ -159,7 +168,7 @@ def _reminders(fields: Fields) -> tuple[Reminder, ...]:
         listed = isinstance(fields.node("remind"), Items)
         before = text.rstrip().endswith(" before")
         duration = text.rstrip().removesuffix(" before")
-        found = fields.seconds(duration, below(path, index) if listed else path)
+        found = fields.duration_of(duration, below(path, index) if listed else path)
         if found is not None:
             reminders.append(Reminder(found, before))
     return tuple(reminders)

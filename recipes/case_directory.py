@@ -8,19 +8,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from recipes.business import Calendars
 from recipes.case_answers import DELEGATION_LIMIT, Question, scopes
 from recipes.model import Json
 from recipes.state import (
     Actor,
     Answer,
     Ask,
-    AskApprover,
     AskCandidates,
     AskEmployee,
+    AskHolders,
     AskManager,
+    AskTimes,
     Assignment,
     Hop,
     Refusal,
+    SeatAsk,
 )
 
 
@@ -35,6 +38,7 @@ class Person:
     facts: dict[str, Json] = field(default_factory=dict)
     limits: dict[str, Decimal] = field(default_factory=dict)
     left: bool = False
+    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,12 @@ class Directory:
     roles: dict[str, tuple[str, ...]]
     delegations: tuple[Delegation, ...] = ()
     turns: dict[str, int] = field(default_factory=dict)
+    calendars: Calendars = field(default_factory=Calendars)
 
     def fresh(self, *more: Delegation) -> "Directory":
         """One to change, in which no role has had a turn, with more delegations."""
-        return Directory(dict(self.people), self.roles, (*self.delegations, *more))
+        people, delegations = dict(self.people), (*self.delegations, *more)
+        return Directory(people, self.roles, delegations, calendars=self.calendars)
 
     # --- what changes ---
 
@@ -181,18 +187,32 @@ class Directory:
             case AskEmployee(paths):
                 height = max(path.split(".").count("manager") for path in paths)
                 return Answer(employee=self._tree(question.requester, height))
+            case AskTimes(timing):
+                return Answer(times=self.calendars.times(timing))
+            case AskHolders(_, references, True):
+                return self._fixed(references, question)
+            case AskHolders(_, references):
+                return replace(question, following=False).approver(references[0])
+            case _:
+                return self._timed(ask, self._seat(ask, question))
+
+    def _timed(self, ask: SeatAsk, found: Answer) -> Answer:
+        if ask.timing is None or found.assignment is None:
+            return found
+        user = found.assignment.user
+        zone = None if user is None else self.people[user].time_zone
+        return replace(found, times=self.calendars.times(ask.timing, zone))
+
+    def _seat(self, ask: SeatAsk, question: Question) -> Answer:
+        match ask:
             case AskManager(_, user, without, limit):
                 return replace(question, without=without, limit=limit).above(user)
             case AskCandidates(_, references, without, seated):
                 asked = replace(question, without=without)
                 return self._candidates(references, asked, seated)
-            case AskApprover(_, reference, without, limit, keep, fixed):
-                asked = replace(question, without=without, limit=limit)
-                return asked.approver(reference, keep, fixed)
             case _:
-                if ask.pool:
-                    return self._fixed(ask.references, question)
-                return replace(question, following=False).approver(ask.references[0])
+                asked = replace(question, without=ask.without, limit=ask.limit)
+                return asked.approver(ask.reference, ask.keep, ask.fixed)
 
     def _tree(self, person_id: str, height: int) -> dict[str, Json]:
         person = self.people[person_id]

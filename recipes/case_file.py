@@ -2,6 +2,7 @@
 
     recipe: leave_request.v3.yaml
     org: sample_org.yaml              # or people and roles right here
+    calendars: [es.calendar.yaml]     # where business days count
     cases:
       - name: the manager agrees
         requester: alice
@@ -28,6 +29,9 @@ fired), `incidents` (kinds), `reminders` (how many), `after`
 pointers of inputs, and `/entity`). A task
 is compared in the keys that are given: `step, branch, to, is, at, behalf` (on whose behalf).
 
+`calendars` lists the files of the calendars that business days are counted on, or what would stand in
+one. People's `time_zone` counts where the recipe says so.
+
 An organisation is the file that `countersign org import` takes, of which everything counts but time:
 `people` (`id, name, manager, limits: {EUR: 10000}, left: true, ...`) and `roles`; and `delegations`, a
 list of `{from: bob, to: carol, scope: all}`. A case may have `delegations` of its own: who is away when
@@ -39,12 +43,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
+from recipes.business import Calendar, Calendars, Zones, utc_alone
+from recipes.calendar_file import calendar_of, read_calendar
 from recipes.case_directory import Delegation, Directory
 from recipes.case_org import entries, known, mapping, read_delegation, read_organisation, read_scope
 from recipes.fields import Fields
 from recipes.model import Json, Verdict
 from recipes.problems import RecipeInvalid
-from recipes.source import Entries, Scalar, below, plain, read
+from recipes.source import Entries, Items, Scalar, below, plain, read
 from recipes.state import Entity, Where
 
 Read = Callable[[str], bytes]
@@ -121,14 +127,16 @@ class CaseFile:
     cases: tuple[Case, ...]
 
 
-def read_cases(text: bytes, file: str | None, opened: Read) -> CaseFile:
+def read_cases(text: bytes, file: str | None, opened: Read, zone: Zones = utc_alone) -> CaseFile:
     """The cases that `text` spells; RecipeInvalid with all that is wrong with it."""
-    root, book = read(text, file)
+    root, book = read(text, file, dates=True)
     fields = mapping(root, "", book)
-    fields.known(("recipe", "org", "cases"), "a cases file")
+    fields.known(("recipe", "org", "calendars", "cases"), "a cases file")
     name = fields.text("recipe") or ""
     recipe = _opened(fields, "recipe", name, opened)
     directory = _org(fields, opened)
+    directory.calendars = _calendars(fields, opened, zone)
+    _zones(fields, directory, zone)
     cases = entries(fields, "cases", lambda entry: _case(entry, directory))
     for key, fix in (("recipe", "add `recipe: its_file.yaml`"), ("cases", "list the cases")):
         fields.required(key, fix)
@@ -158,6 +166,33 @@ def _org(fields: Fields, opened: Read) -> Directory:
             raise RecipeInvalid(book.in_order())
         return directory
     return read_organisation(mapping(node or Entries({}, 1, 1), "org", fields.book))
+
+
+def _calendars(fields: Fields, opened: Read, zone: Zones) -> Calendars:
+    node = fields.node("calendars")
+    if node is not None and not isinstance(node, Items):
+        fields.error("calendars", "must be a list", "write [es.calendar.yaml]")
+        return Calendars()
+    found: list[Calendar] = []
+    for index, item in enumerate(() if node is None else node.items):
+        place = below("calendars", index)
+        if isinstance(item, Entries):
+            found.append(calendar_of(Fields(item, place, fields.book), zone))
+        elif (name := fields.text_of(item, place)) is not None:
+            try:
+                found.append(read_calendar(opened(name), zone, name))
+            except OSError as error:
+                message = f"can't be read: {error.strerror}"
+                fields.book.error(place, message, "name a file beside this one")
+    return Calendars(tuple(found), zone)
+
+
+def _zones(fields: Fields, directory: Directory, zone: Zones) -> None:
+    """Tell of people's time zones that there are not, where they count."""
+    for person in directory.people.values() if directory.calendars.known else ():
+        if zone(person.time_zone) is None:
+            message = f"{person.id}: there is no time zone `{person.time_zone}`"
+            fields.error("org", message, "write an IANA name such as Europe/Madrid")
 
 
 # --- cases ----------------------------------------------------------------------------------------
@@ -253,7 +288,7 @@ def _since(fields: Fields, key: str) -> int:
     node = fields.node(key)
     if isinstance(node, Scalar) and node.text in {"0", "0s"}:
         return 0
-    return fields.duration(key) or 0
+    return fields.seconds(key) or 0
 
 
 def _expect(fields: Fields) -> dict[str, Json]:

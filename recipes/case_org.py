@@ -125,6 +125,7 @@ def _person(fields: Fields) -> Person:
         facts,
         _limits(fields),
         gone is True,
+        fields.text("time_zone") or "UTC",
     )
 
 

@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import NAMESPACE_OID, uuid5
 
-from recipes import calendar, inputs, machine, progress, tally
+from recipes import calendar, inputs, machine, progress, tally, timers
+from recipes.business import Zones, utc_alone
 from recipes.case_directory import Delegation, Directory
 from recipes.case_file import Case, Event, Read, read_cases
 from recipes.expressions import ExpressionError
 from recipes.model import ApprovalStep, Json, MachineAction, Recipe, Verdict
 from recipes.parse import parse
+from recipes.problems import Problem, RecipeInvalid
 from recipes.starting import entity_problem
 from recipes.state import (
     Actor,
@@ -112,13 +114,17 @@ class TaskSeen:
         }
 
 
-def run(text: bytes, opened: Read, file: str | None = None) -> Report:
-    """Run every case of a cases file; `opened` gives the files that it names.
+def run(text: bytes, opened: Read, file: str | None = None, zone: Zones = utc_alone) -> Report:
+    """Run every case of a cases file; `opened` gives the files that it names, `zone` time zones.
 
     RecipeInvalid if the file, its recipe or its organisation has an error.
     """
-    found = read_cases(text, file, opened)
+    found = read_cases(text, file, opened, zone)
     recipe = parse(found.recipe, found.recipe_name, found.directory.principals()).recipe
+    if recipe.calendar is not None and recipe.calendar not in found.directory.calendars:
+        message = f"the recipe counts business days of `{recipe.calendar}`, which is not here"
+        fix = "add `calendars: [its_file.yaml]`"
+        raise RecipeInvalid([Problem(file, 1, 1, "calendars", message, fix)])
     results = tuple(run_case(recipe, found.directory, case) for case in found.cases)
     return Report(found.recipe_name, results)
 
@@ -158,6 +164,7 @@ class Play:
         self.reminders = 0
         self.played = 0
         self.ended_after: float | None = None
+        timing = timers.deadline_timing(recipe, case.at)
         self.state = progress.initial(
             recipe,
             request_id=str(uuid5(NAMESPACE_OID, case.name)),
@@ -166,6 +173,7 @@ class Play:
             submitted_at=case.at,
             digest="",
             entity=case.entity,
+            deadline=None if timing is None else directory.calendars.times(timing),
         )
 
     def events(self) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from recipes.findings import short
-from recipes.model import ApprovalStep, Ballot, Json, Level, Recipe, Step
+from recipes.model import ApprovalStep, Ballot, BusinessDays, Duration, Json, Level, Recipe, Step
 from recipes.state import (
     ENGINE,
     Actor,
@@ -29,6 +29,7 @@ from recipes.state import (
     SettleCommand,
     State,
     Task,
+    Times,
     Vote,
 )
 
@@ -74,12 +75,20 @@ class Changes:
     # --- tasks and seats ---
 
     def open_task(
-        self, ask: SeatAsk, assignment: Assignment, level: int = 0, *, by_hand: bool = False
+        self,
+        ask: SeatAsk,
+        assignment: Assignment,
+        times: Times | None,
+        level: int = 0,
+        *,
+        by_hand: bool = False,
     ) -> None:
-        """A task of `ask`'s seat, whose time begins now."""
-        ballot = self.ballot(ask.seat)
-        timer = level_of(ballot, level)
-        due = self.now + timedelta(seconds=timer.after) if timer else None
+        """A task of `ask`'s seat, whose time begins now; `times` are those that `ask` asked for."""
+        if times is None:
+            due = self.due(ask.seat, level)
+            remind = self.reminders(self.ballot(ask.seat), due)
+        else:
+            due, remind = times.due_at, times.remind_at
         number = self.state.tasks_opened + 1
         self.put_new(
             Task(
@@ -89,9 +98,10 @@ class Changes:
                 level=level,
                 opened_at=self.now,
                 due_at=due,
-                remind_at=self.reminders(ballot, due),
-                ask=ask,
+                remind_at=remind,
+                ask=replace(ask, timing=None),
                 by_hand=by_hand,
+                due_by=None if times is None else times.by,
             )
         )
 
@@ -127,13 +137,18 @@ class Changes:
             )
         )
 
+    def due(self, seat: str, level: int) -> datetime | None:
+        """When a task of that level is due, where no business days count."""
+        timer = level_of(self.ballot(seat), level)
+        return None if timer is None else self.now + _plain(timer.after)
+
     def reminders(self, ballot: Ballot, due: datetime | None) -> tuple[datetime, ...]:
         moments: set[datetime] = set()
         for reminder in ballot.remind:
             if not reminder.before_due:
-                moments.add(self.now + timedelta(seconds=reminder.seconds))
+                moments.add(self.now + _plain(reminder.seconds))
             elif due is not None:
-                moments.add(due - timedelta(seconds=reminder.seconds))
+                moments.add(due - _plain(reminder.seconds))
         return tuple(sorted(m for m in moments if m > self.now and (due is None or m < due)))
 
     def close_task(self, task: Task, to: Closing, why: str) -> None:
@@ -233,6 +248,11 @@ def _for_added(ballot: Ballot, seat: Seat) -> Ballot:
         remind=(),
         authority=None,
     )
+
+
+def _plain(duration: Duration) -> timedelta:
+    assert not isinstance(duration, BusinessDays), "these are asked for: `Questions.timing`"
+    return timedelta(seconds=duration)
 
 
 def numbered(state: State, number: int) -> str:

@@ -7,13 +7,26 @@ a recipe can't cycle. (The rule against loops without a human decision comes wit
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import chain
 
+from recipes import calendar
+from recipes.check_calendar import check_calendar
 from recipes.check_expressions import Expressions
 from recipes.check_schema import check_schema, mended
 from recipes.draft import Draft, Placed, Template, templates
-from recipes.model import ActionStep, ApprovalStep, Ballot, Level, Recipe, Step
+from recipes.model import (
+    ActionStep,
+    ApprovalStep,
+    Ballot,
+    BusinessDays,
+    Duration,
+    Level,
+    Recipe,
+    Reminder,
+    Step,
+)
 from recipes.parse_machine import check_machine, who
 from recipes.source import Book, below
 from recipes.starting import check_start
@@ -24,10 +37,16 @@ _ENDINGS = {"approve", "reject", "expire"}
 _PLAIN = re.compile(r"(?:(?:role|user):)?[A-Za-z0-9][A-Za-z0-9_.@+-]*", re.ASCII)
 
 
-def check(draft: Draft, book: Book, principals: frozenset[str] | None) -> Recipe:
+def check(
+    draft: Draft,
+    book: Book,
+    principals: frozenset[str] | None,
+    calendars: frozenset[str] | None = None,
+) -> Recipe:
     """Write all that is wrong into the book, and complete the recipe with what its expressions tell.
 
-    `principals` are the roles and people there are, `role:x` and `user:y`; None if unknown.
+    `principals` are the roles and people there are, `role:x` and `user:y`, `calendars` the names of
+    those that are imported; None if unknown.
     """
     recipe = draft.recipe
     if recipe.inputs is not None:
@@ -39,6 +58,7 @@ def check(draft: Draft, book: Book, principals: frozenset[str] | None) -> Recipe
     expressions = Expressions(draft, book, sound)
     complete = expressions.complete()
     check_start(recipe, principals, book)
+    check_calendar(draft, calendars, book)
     _unique_steps(draft, book)
     _reachable(draft, expressions, book)
     before: list[Step] = []
@@ -222,33 +242,46 @@ def _nearest(text: str, principals: frozenset[str]) -> str:
 # --- times ----------------------------------------------------------------------------------------
 
 
-def _times(ballot: Ballot, path: str, deadline: int | None, book: Book) -> None:
-    elapsed = 0
+def _times(ballot: Ballot, path: str, deadline: Duration | None, book: Book) -> None:
+    elapsed = 0  # at least
     ended: Level | None = None
     for index, level in enumerate(ballot.levels):
         place = _level_path(path, index, book)
-        elapsed += level.after
+        elapsed += level.after if isinstance(level.after, int) else 0
         if ended is not None:
             message = f"is never reached: `{ended.action}` before it closes the task"
             book.error(place, message, "delete it, or move it up")
-        elif deadline is not None and elapsed >= deadline:
+        elif deadline is not None and (
+            calendar.not_shorter(elapsed, deadline) or calendar.not_shorter(level.after, deadline)
+        ):
             message = "never happens: the recipe's deadline comes first"
             book.error(place, message, "shorten the timeout, or lengthen the deadline")
         if level.action in _ENDINGS:
             ended = ended or level
-    longest = max((level.after for level in ballot.levels), default=None)
+    timed = bool(ballot.levels)
     for index, reminder in enumerate(ballot.remind):
         place = below(below(path, "remind"), index)
-        if reminder.before_due and longest is None and not book.has(below(path, "timeout")):
+        if reminder.before_due and not timed and not book.has(below(path, "timeout")):
             book.error(
                 place,
                 "never happens: there is no `timeout`",
                 "add `timeout`, or leave out `before`",
             )
-        elif longest is not None and reminder.seconds >= longest:
+        elif timed and all(_too_long(reminder, level.after) for level in ballot.levels):
             said = (
                 "before the task opens" if reminder.before_due else "when the task is already due"
             )
             book.error(place, f"never happens: it is {said}", "make it shorter than the timeout")
-        elif deadline is not None and not reminder.before_due and reminder.seconds >= deadline:
+        elif deadline is None or reminder.before_due:
+            continue
+        elif calendar.not_shorter(reminder.seconds, deadline):
             book.error(place, "never happens: the recipe's deadline comes first", "make it shorter")
+
+
+def _too_long(reminder: Reminder, after: Duration) -> bool:
+    """Whether it certainly never comes while a task waits that long."""
+    if reminder.before_due and isinstance(reminder.seconds, BusinessDays):
+        # Opened outside business time, `2bd before` the end of `2bd` is when that began to count.
+        shorter = replace(reminder.seconds, days=reminder.seconds.days - 1)
+        return calendar.not_shorter(shorter, after)
+    return calendar.not_shorter(reminder.seconds, after)

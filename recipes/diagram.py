@@ -52,7 +52,10 @@ def chart(recipe: Recipe) -> Chart:
     nodes = tuple(_node(step) for step in recipe.steps)
     deadline = None if recipe.deadline is None else calendar.text(recipe.deadline)
     title = f"{recipe.workflow} version {recipe.version}"
-    return Chart(title, _description(nodes, deadline), nodes, deadline)
+    description = _description(nodes, deadline)
+    if recipe.calendar is not None:
+        description += f" Business days (bd) are those of the calendar {recipe.calendar}."
+    return Chart(title, description, nodes, deadline)
 
 
 def mermaid(recipe: Recipe) -> str:

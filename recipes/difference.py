@@ -7,7 +7,7 @@ of its own here is told as it is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
@@ -17,6 +17,7 @@ from recipes import calendar
 from recipes.model import (
     ApprovalStep,
     Ballot,
+    BusinessDays,
     Group,
     Json,
     Level,
@@ -163,10 +164,12 @@ def _value(value: Json) -> Json:
             return [_value(item) for item in value]
         case Quorum():
             return quorum(value)
+        case BusinessDays():
+            return calendar.text(value)
         case Reminder():
             return f"{calendar.text(value.seconds)}{' before' if value.before_due else ''}"
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return asdict(value)
+            return {field.name: _value(getattr(value, field.name)) for field in fields(value)}
         case _:
             return value
 

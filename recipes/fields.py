@@ -1,15 +1,17 @@
 """The entries of one mapping of a recipe, read by name and type; what doesn't fit goes into the book."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
-from recipes.calendar import DurationError, seconds
-from recipes.model import Json
+from recipes import calendar
+from recipes.calendar import DurationError
+from recipes.model import Duration, Json
 from recipes.source import Book, Entries, Items, Node, Scalar, below
 
 Choice = TypeVar("Choice")
+Timed = TypeVar("Timed", int, Duration)
 
 LIST_LIMIT = 100
 
@@ -164,20 +166,27 @@ class Fields:
         self.book.error(path, f"`{text}` is not possible here", fix)
         return None
 
-    def duration(self, key: str) -> int | None:
-        node = self.node(key)
-        return None if node is None else self.duration_of(node, below(self.path, key))
+    def duration(self, key: str) -> Duration | None:
+        """Seconds, or business days."""
+        return self._timed(key, calendar.duration)
 
-    def duration_of(self, node: Node, path: str) -> int | None:
+    def seconds(self, key: str) -> int | None:
+        """A duration, but no business days."""
+        return self._timed(key, calendar.seconds)
+
+    def duration_of(self, text: str, path: str) -> Duration | None:
+        return self._read(text, path, calendar.duration)
+
+    def _timed(self, key: str, read: Callable[[str], Timed]) -> Timed | None:
+        node, path = self.node(key), below(self.path, key)
         if isinstance(node, Scalar) and isinstance(node.value, int):
-            text: str | None = node.text
-        else:
-            text = self.text_of(node, path)
-        return None if text is None else self.seconds(text, path)
+            return self._read(node.text, path, read)
+        text = None if node is None else self.text_of(node, path)
+        return None if text is None else self._read(text, path, read)
 
-    def seconds(self, text: str, path: str) -> int | None:
+    def _read(self, text: str, path: str, read: Callable[[str], Timed]) -> Timed | None:
         try:
-            return seconds(text.strip())
+            return read(text.strip())
         except DurationError as error:
             self.book.error(path, str(error), error.fix)
             return None

@@ -17,6 +17,8 @@ The rules
 * A state's timers begin when the request comes into it and fire their actions by themselves, each
   once a stay; leaving the state ends them. An action that leads back to where the request is does not
   begin a new stay. (A recipe in which timers alone would lead in a circle is not published.)
+* A timer that counts business days is asked for (`AskTimes`) when the request comes into the state, by
+  the calendar as it is then; until the answer comes nothing else is applied.
 * `cancel` and the recipe's deadline end a request in any state, as they do all others.
 * A final state is final. A command that comes later is refused with the reason.
 
@@ -27,17 +29,20 @@ What is kept does not grow with the number of moves: a machine may run for years
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import datetime
 
 from recipes import migration as versions
+from recipes import timers
 from recipes.expressions import ExpressionError
-from recipes.model import Json, Machine, MachineAction, MachineState, Recipe
+from recipes.model import BusinessDays, Json, Machine, MachineAction, MachineState, Recipe
 from recipes.questions import Questions
 from recipes.references import once, reference
 from recipes.state import (
     ENGINE,
     Actor,
+    Answer,
+    Answered,
     Commanded,
     Effect,
     FinalState,
@@ -63,6 +68,11 @@ def apply(
 ) -> Transition:
     """What follows from `happening` befalling `state` at `now`; `progress.apply` of a machine."""
     run = _Run(recipe, machine, state, now)
+    if isinstance(happening, Answered):
+        run.answered(happening.answers)
+        return Transition(run.state, tuple(run.effects))
+    if state.asks:
+        raise ValueError("open asks must be answered first")
     run.befall(happening)
     if run.state != state:
         run.state = replace(run.state, seq=state.seq + 1)
@@ -181,8 +191,12 @@ class _Run:
             return
         self.settle(command, done=f"moved to version {wanted.recipe.version}")
         self.effects.append(versions.migrated(self.recipe, wanted, command))
-        timers = versions.timers_of(self.machine, wanted.recipe.machine, self.state, self.now)
-        self.state = replace(versions.moved(self.recipe, self.state, wanted), timers=timers)
+        kept = versions.moved(self.recipe, self.state, wanted)
+        if versions.timers_differ(self.machine, wanted.recipe.machine, self.state):
+            here = wanted.recipe.machine.state(self.state.status or "")
+            begun, asks = timers.begin(wanted.recipe, here, self.now)
+            kept = replace(kept, timers=begun, asks=asks)
+        self.state = kept
         self.migration = wanted
 
     def asked_to_fire(self, command: Commanded) -> None:
@@ -217,11 +231,24 @@ class _Run:
             self.come_into(self.machine.state(action.to))
 
     def come_into(self, here: MachineState) -> None:
-        timers = [Timer(self.now + timedelta(seconds=it.after), it.fire) for it in here.timers]
-        timers.sort(key=lambda timer: timer.at)
-        self.state = replace(self.state, status=here.id, timers=tuple(timers))
+        begun, asks = timers.begin(self.recipe, here, self.now)
+        self.state = replace(self.state, status=here.id, timers=begun, asks=asks)
         if here.final:
             self.finalize(here.outcome, f"final state {here.id}", None)
+
+    def answered(self, answers: tuple[Answer, ...]) -> None:
+        """The timers of the state it came into that count business days, beside the others."""
+        here = self.machine.state(self.state.status or "")
+        counting = [timer for timer in here.timers if isinstance(timer.after, BusinessDays)]
+        running = list(self.state.timers)
+        for timer, answer in zip(counting, answers, strict=True):
+            assert answer.times is not None
+            assert answer.times.due_at is not None
+            at, by = answer.times.due_at, answer.times.by
+            running.append(Timer(at, timer.fire, by))
+            payload: dict[str, Json] = {"status": here.id, "fire": timer.fire, "due_at": at}
+            self.effects.append(Record("timer.set", {**payload, "due_by": asdict(by)}))
+        self.state = replace(self.state, timers=timers.in_order(running), asks=())
 
     def ticked(self) -> None:
         deadline = self.state.deadline_at
@@ -236,7 +263,7 @@ class _Run:
             self.fire(action, ENGINE)
 
     def finalize(self, to: FinalState, why: str, reason: str | None, actor: Actor = ENGINE) -> None:
-        self.state = replace(self.state, state=to, reason=reason or why, timers=())
+        self.state = replace(self.state, state=to, reason=reason or why, timers=(), asks=())
         payload: dict[str, Json] = {"state": to, "why": why, "reason": reason}
         self.effects.append(Record("request.finalized", payload, actor))
 

@@ -8,7 +8,7 @@ The rules
   be asked. Nor may a step that is still to come speak of one that never ran.
 * A task whose part of the step is the same in both versions stays with whoever has it, with its time;
   only its digest is the new version's, so that nobody decides by what they saw of the old one. What
-  differs is asked anew, and its time begins anew.
+  differs is asked anew, and its time begins anew. What business days were counted on stays, too.
 * A branch that was decided, or that somebody was added at by hand, cannot go; another one is closed.
 * What cannot go on is refused with every reason there is, and stays where it is.
 
@@ -20,21 +20,22 @@ these inputs.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from recipes import tally
+from recipes import tally, timers
 from recipes.adding import Adding
 from recipes.inputs import sources
 from recipes.mentions import mentions
 from recipes.model import ApprovalStep, Ballot, Machine, Recipe, Step
 from recipes.state import (
     Commanded,
+    DueBy,
     Migration,
     RebindTask,
     Record,
     Seat,
     State,
-    Timer,
+    Times,
 )
 
 
@@ -47,28 +48,35 @@ class Judgement:
     notes: tuple[str, ...] = ()
 
 
-def judge(old: Recipe, new: Recipe, state: State, now: datetime) -> Judgement:
-    """What stands against `state`, of a request on `old`, going on with `new`; and what that means."""
-    refusals = [*_of_the_recipe(old, new, state, now)]
+def judge(
+    old: Recipe, new: Recipe, state: State, now: datetime, times: Times | None = None
+) -> Judgement:
+    """What stands against `state`, of a request on `old`, going on with `new`; and what that means.
+    `times` are its deadline's on `new`, if that counts business days (`timers.deadline_timing`)."""
+    deadline, _ = deadline_of(old, new, state, times)
+    refusals = [*_of_the_recipe(old, new, state)]
+    if deadline is not None and deadline != state.deadline_at and deadline <= now:
+        refusals.append(f"its deadline would have passed at {_told(deadline)}")
     notes: list[str] = []
     if new.kind == old.kind and not state.final:
         place = _Machine(old, new, state) if old.machine is not None else _Steps(old, new, state)
         refusals += place.refusals()
         notes += () if refusals else place.notes()
-    deadline = deadline_of(old, new, state)
     if deadline != state.deadline_at and not refusals:
         notes.append(f"its deadline becomes {_told(deadline)}, was {_told(state.deadline_at)}")
     return Judgement(tuple(refusals), tuple(notes))
 
 
-def deadline_of(old: Recipe, new: Recipe, state: State) -> datetime | None:
+def deadline_of(
+    old: Recipe, new: Recipe, state: State, times: Times | None
+) -> tuple[datetime | None, DueBy | None]:
     """A running deadline moves only where the two versions differ in it."""
     if new.deadline == old.deadline:
-        return state.deadline_at
-    return None if new.deadline is None else state.submitted_at + timedelta(seconds=new.deadline)
+        return state.deadline_at, state.deadline_by
+    return timers.deadline(new, state.submitted_at, times)
 
 
-def _of_the_recipe(old: Recipe, new: Recipe, state: State, now: datetime) -> Iterator[str]:
+def _of_the_recipe(old: Recipe, new: Recipe, state: State) -> Iterator[str]:
     if state.final:
         yield f"the request is already {state.state}"
     if new.workflow != old.workflow or new.version == old.version:
@@ -79,9 +87,6 @@ def _of_the_recipe(old: Recipe, new: Recipe, state: State, now: datetime) -> Ite
         yield f"version {new.version} is about an entity, and the request has none"
     if new.entity is None and state.entity is not None:
         yield f"version {new.version} is about no entity, and the request has one"
-    deadline = deadline_of(old, new, state)
-    if deadline is not None and deadline != state.deadline_at and deadline <= now:
-        yield f"its deadline would have passed at {_told(deadline)}"
 
 
 # --- steps ---------------------------------------------------------------------------------------
@@ -228,6 +233,7 @@ class _Machine:
         self.old: Machine = old.machine
         self.new: Machine = new.machine
         self.version = new.version
+        self.state = state
         self.status = state.status or ""
 
     def refusals(self) -> Iterator[str]:
@@ -238,7 +244,7 @@ class _Machine:
             yield f"it is in state {self.status}, which ends a request in version {self.version}"
 
     def notes(self) -> Iterator[str]:
-        if self.new.state(self.status).timers != self.old.state(self.status).timers:
+        if timers_differ(self.old, self.new, self.state):
             yield f"the timers of state {self.status} begin anew"
 
 
@@ -247,8 +253,8 @@ class _Machine:
 
 def moved(old: Recipe, state: State, migration: Migration) -> State:
     """The state with what follows from the other version alone: its digest and its deadline."""
-    deadline = deadline_of(old, migration.recipe, state)
-    return replace(state, digest=migration.digest, deadline_at=deadline)
+    at, by = deadline_of(old, migration.recipe, state, migration.deadline)
+    return replace(state, digest=migration.digest, deadline_at=at, deadline_by=by)
 
 
 def migrated(old: Recipe, migration: Migration, command: Commanded) -> Record:
@@ -269,18 +275,14 @@ def why_not(old: Recipe, state: State, migration: Migration | None, now: datetim
         return "it does not say to which version"
     if state.digest != migration.seen:
         return "the request is not the one that was judged: look again"
-    refusals = judge(old, migration.recipe, state, now).refusals
+    refusals = judge(old, migration.recipe, state, now, migration.deadline).refusals
     return "; ".join(refusals) or None
 
 
-def timers_of(old: Machine, new: Machine, state: State, now: datetime) -> tuple[Timer, ...]:
-    """The timers of the state a machine is in: as they run, where both versions have the same."""
+def timers_differ(old: Machine, new: Machine, state: State) -> bool:
+    """Whether the timers of the state a machine is in begin anew: else they go on as they run."""
     status = state.status or ""
-    here = new.state(status)
-    if here.timers == old.state(status).timers:
-        return state.timers
-    timers = [Timer(now + timedelta(seconds=it.after), it.fire) for it in here.timers]
-    return tuple(sorted(timers, key=lambda timer: timer.at))
+    return new.state(status).timers != old.state(status).timers
 
 
 class Migrating(Adding):

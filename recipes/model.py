@@ -1,6 +1,6 @@
 """The recipe as a tree of frozen values. `parse` makes it, `check` judges it, `progress` runs it.
 
-Durations are whole seconds. Expressions are CEL source text; templates are text that may hold one
+Durations are whole seconds, or business days. Expressions are CEL source text; templates are text that may hold one
 `{{ expression }}`. The tree survives a round trip through JSON (`dump`, `load`): a workflow carries
 its recipe in its start input and never looks it up again.
 """
@@ -23,23 +23,38 @@ STEP_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
+class BusinessDays:
+    """So many business days of the recipe's calendar: to the same time of day, or `at` so many minutes
+    after midnight. In the calendar's time zone, or in the assignee's. What it means is `business`."""
+
+    days: int
+    at: int | None = None
+    zone: Literal["calendar", "assignee"] = "calendar"
+
+
+Duration: TypeAlias = int | BusinessDays
+"""Whole seconds, or business days."""
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
-    """One level of `on_timeout`: `after` seconds since the task of this level opened, do `action`.
+    """One level of `on_timeout`: `after` a duration since the task of this level opened, do `action`.
 
     `escalate` hands the task to the manager of its assignee; `reassign` to the reference `to`.
     A last level `escalate` repeats, up the line; after any other the task waits without a timer.
     """
 
-    after: int
+    after: Duration
     action: TimeoutAction
     to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """Remind the assignee `seconds` after the task opened, or `seconds` before it is due."""
+    """Remind the assignee so long after the task opened, or before it is due: `seconds`, which may be
+    business days (stored recipes know it by this name)."""
 
-    seconds: int
+    seconds: Duration
     before_due: bool = False
 
 
@@ -144,9 +159,9 @@ Step: TypeAlias = ActionStep | ApprovalStep
 
 @dataclass(frozen=True, slots=True)
 class MachineTimer:
-    """Fire the action `fire`, by itself, `after` seconds after the request came into the state."""
+    """Fire the action `fire`, by itself, `after` a duration since the request came into the state."""
 
-    after: int
+    after: Duration
     fire: str
 
 
@@ -226,7 +241,7 @@ class Recipe:
     its expressions leave undeclared: they are required inputs of any type. `resolve: at_submit` fixes
     who holds its references at submission, so that later changes of roles don't touch the request.
     One of `kind: state_machine` has a `machine` and no steps.
-    Without `entity` requests are about no entity.
+    Without `entity` requests are about no entity. Business days are those of the `calendar` of that name.
     """
 
     workflow: str
@@ -237,12 +252,13 @@ class Recipe:
     owner: str | None = None
     inputs: dict[str, Json] | None = None
     implied: tuple[str, ...] = ()
-    deadline: int | None = None
+    deadline: Duration | None = None
     resolve: Resolve = "at_step"
     kind: Kind = "approval"
     machine: Machine | None = None
     entity: EntityRule | None = None
     start: Start | None = None
+    calendar: str | None = None
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)

@@ -44,6 +44,7 @@ RECIPE_KEYS = (
     "start",
     "entity",
     "deadline",
+    "calendar",
     "resolve",
     "kind",
     "steps",
@@ -74,18 +75,22 @@ class Parsed:
 
 
 def parse(
-    text: str | bytes, file: str | None = None, roles: frozenset[str] | None = None
+    text: str | bytes,
+    file: str | None = None,
+    roles: frozenset[str] | None = None,
+    calendars: frozenset[str] | None = None,
 ) -> Parsed:
     """The recipe that `text` spells. RecipeInvalid with all problems if it has any error.
 
     `roles` are the principals there are, `role:finance` and `user:alice`: names of nobody and names
-    of two are warned of. None if nobody knows who there is.
+    of two are warned of. `calendars` are those that are imported: another one is an error. None if
+    nobody knows what there is.
     """
     root, book = read(text, file)
     if not isinstance(root, Entries):
         book.error("", "is no recipe", "write `workflow`, `version` and `steps`")
         raise RecipeInvalid(book.in_order())
-    recipe = check.check(_draft(root, book), book, roles)
+    recipe = check.check(_draft(root, book), book, roles, calendars)
     problems = book.in_order()
     if book.failed:
         raise RecipeInvalid(problems)
@@ -113,6 +118,7 @@ def _draft(root: Entries, book: Book) -> Draft:
         kind=kind,
         entity=read_entity(fields),
         start=read_start(fields),
+        calendar=None if fields.node("calendar") is None else fields.identifier("calendar"),
     )
     if kind == "state_machine":
         return Draft(recipe, (), read_machine(fields))

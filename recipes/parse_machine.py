@@ -9,10 +9,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from difflib import get_close_matches
 from typing import TypeVar
 
+from recipes import calendar
 from recipes.draft import PlacedMachine, Template
 from recipes.fields import Fields
 from recipes.model import (
     STEP_LIMIT,
+    Duration,
     MachineAction,
     MachineOutcome,
     MachineState,
@@ -121,7 +123,7 @@ def who(action: MachineAction, path: str) -> Iterator[Template]:
 # --- judging --------------------------------------------------------------------------------------
 
 
-def check_machine(machine: PlacedMachine, deadline: int | None, book: Book) -> None:
+def check_machine(machine: PlacedMachine, deadline: Duration | None, book: Book) -> None:
     """Write all that is wrong into the book."""
     _once(machine.states, "states", book)
     _once(machine.actions, "actions", book)
@@ -191,7 +193,7 @@ def _nearest(name: str, known: Collection[str]) -> str:
 
 
 def _timer_problem(
-    state: MachineState, timer: MachineTimer, machine: PlacedMachine, deadline: int | None
+    state: MachineState, timer: MachineTimer, machine: PlacedMachine, deadline: Duration | None
 ) -> tuple[str, str, str]:
     """Why a timer can never fire its action: key, message and fix. Empty texts if it can."""
     actions = {action.id: action for action, _ in machine.actions}
@@ -209,7 +211,7 @@ def _timer_problem(
     if action.to in disabled:
         fix = f"enable `{action.to}`, or delete the timer"
         return "fire", f"never happens: `{action.id}` leads into a disabled state", fix
-    if deadline is not None and timer.after >= deadline:
+    if deadline is not None and calendar.not_shorter(timer.after, deadline):
         fix = "make it shorter, or the deadline longer"
         return "after", "never happens: the recipe's deadline comes first", fix
     return "", "", ""

@@ -32,6 +32,8 @@ The rules
   tasks may be withdrawn for that: see `adding`.
 * A task that is due does what its level says. An escalation replaces the task by one for the
   manager; where there is none the old task stays, and an incident says so.
+* A time that counts business days is asked for with whom the task is for, and comes with the answer: a
+  task's times are worked out once, when it opens, by the calendar as it is then (`business`, `Timing`).
 * The first decision on a task counts. Storage arbitrates who was first, so a `Decided` is never
   refused here: if its task is not open any more, it was told twice. Decisions told `Together` are
   counted before anything follows from one of them: none closes the task of another.
@@ -46,10 +48,10 @@ The rules
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
-from recipes import machine, tally
+from recipes import machine, tally, timers
 from recipes.changes import level_of, numbered
 from recipes.expressions import ExpressionError
 from recipes.migration import Migrating
@@ -74,6 +76,7 @@ from recipes.state import (
     State,
     Task,
     Ticked,
+    Times,
     Together,
     Transition,
     Vote,
@@ -89,17 +92,19 @@ def initial(
     submitted_at: datetime,
     digest: str,
     entity: Entity | None = None,
+    deadline: Times | None = None,
 ) -> State:
-    """The state of a request that was just submitted."""
-    deadline = submitted_at + timedelta(seconds=recipe.deadline) if recipe.deadline else None
+    """The state of a request that was just submitted. `deadline`: of `timers.deadline_timing`."""
+    deadline_at, deadline_by = timers.deadline(recipe, submitted_at, deadline)
     return State(
         request_id=request_id,
         requester=requester,
         inputs=inputs,
         submitted_at=submitted_at,
         digest=digest,
-        deadline_at=deadline,
+        deadline_at=deadline_at,
         entity=entity,
+        deadline_by=deadline_by,
     )
 
 

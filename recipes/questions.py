@@ -19,7 +19,7 @@ from recipes import authority, expressions, tally
 from recipes.changes import Changes, level_of
 from recipes.expressions import ExpressionError
 from recipes.findings import short
-from recipes.model import ApprovalStep, Ballot, Recipe
+from recipes.model import ApprovalStep, Ballot, BusinessDays, Recipe
 from recipes.references import kind, once, reference
 from recipes.state import (
     AskApprover,
@@ -30,6 +30,7 @@ from recipes.state import (
     SeatAsk,
     State,
     Task,
+    Timing,
 )
 
 APPROVERS_LIMIT = 100
@@ -74,6 +75,24 @@ class Questions(Changes):
         return task.due_at is None and level_of(self.ballot(task.seat), task.level) is not None
 
     # --- the question of a seat ---
+
+    def timed(self, key: str) -> SeatAsk | None:
+        """`question`, and when the task that its answer opens is due, if business days count."""
+        ask = self.question(key)
+        return None if ask is None else replace(ask, timing=self.timing(key))
+
+    def timing(self, key: str) -> Timing | None:
+        """What of the seat's next task counts business days; None if nothing does, and where it has a
+        task whose time goes on."""
+        task, ballot = self.task_of(key), self.ballot(key)
+        if task is not None and not self.overdue(task):
+            return None
+        level = level_of(ballot, 0 if task is None else task.level + 1)
+        after = None if level is None else level.after
+        durations = [after, *(reminder.seconds for reminder in ballot.remind)]
+        if not any(isinstance(duration, BusinessDays) for duration in durations):
+            return None
+        return Timing(self.recipe.calendar or "", self.now, after, ballot.remind)
 
     def question(self, key: str) -> SeatAsk | None:
         """The question that is open for a seat; None after raising an incident on it, and where a

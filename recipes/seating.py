@@ -17,11 +17,13 @@ from recipes.state import (
     AskApprover,
     AskEmployee,
     AskHolders,
+    AskTimes,
     Assignment,
     Commanded,
     Hop,
     SeatAsk,
     Task,
+    Times,
 )
 
 _Given: TypeAlias = dict[str, tuple[SeatAsk, Assignment]]
@@ -53,7 +55,7 @@ class Seating(Fixing):
         for key in seats:
             if unknown and self.reads_employee(key):
                 unasked.append(key)
-            elif (ask := self.question(key)) is not None:
+            elif (ask := self.timed(key)) is not None:
                 asks.append(ask)
         if unasked:
             asks.insert(0, AskEmployee(paths))
@@ -81,6 +83,7 @@ class Seating(Fixing):
         rechecked = self.rechecked_of(asks, answers)
         self.move(rechecked)
         for ask, answer in zip(asks, answers, strict=True):
+            assert not isinstance(ask, AskTimes), "a seat's are asked with it"
             if answer.refusal is not None:
                 # Without seats that wait for the employee, it is the step that cannot be entered.
                 waiting = unasked or (None,)
@@ -91,11 +94,11 @@ class Seating(Fixing):
                 self.state = replace(self.state, employee=answer.employee or {})
             elif answer.assignment is not None and ask.seat not in rechecked:
                 assert not isinstance(ask, AskHolders)
-                self.assign(ask, answer.assignment)
+                self.assign(ask, answer.assignment, answer.times)
         if self.state.employee is not None:
             self.ask_for(unasked)
 
-    def assign(self, ask: SeatAsk, assignment: Assignment) -> None:
+    def assign(self, ask: SeatAsk, assignment: Assignment, times: Times | None) -> None:
         """Seat somebody where nobody was asked yet, or where a task is handed on."""
         seat, user = ask.seat, assignment.user
         if user is not None and self.has_another_seat(user, seat):
@@ -104,16 +107,16 @@ class Seating(Fixing):
         self.clear_incident(seat)
         replaced = self.task_of(seat)
         if replaced is None:
-            self.open_task(ask, self.as_added(seat, assignment))
+            self.open_task(ask, self.as_added(seat, assignment), times)
         else:
             self.close_task(replaced, "expired", "timeout: handed on")
-            self.open_task(ask, assignment, replaced.level + 1)
+            self.open_task(ask, assignment, times, replaced.level + 1)
 
     def rechecked_of(self, asks: tuple[Ask, ...], answers: tuple[Answer, ...]) -> _Given:
         """The answers about tasks that somebody has and that are not overdue."""
         found: _Given = {}
         for ask, answer in zip(asks, answers, strict=True):
-            if isinstance(ask, AskEmployee | AskHolders) or answer.assignment is None:
+            if isinstance(ask, AskEmployee | AskHolders | AskTimes) or answer.assignment is None:
                 continue
             task = self.task_of(ask.seat)
             if task is not None and not self.overdue(task):
@@ -176,7 +179,8 @@ class Seating(Fixing):
             self.settle_command(command, refusal)
             return
         without = self.without(self.ballot(command.seat))
-        ask = AskApprover(command.seat, f"user:{command.to}", without)
+        timing = self.timing(command.seat)
+        ask = AskApprover(command.seat, f"user:{command.to}", without, timing=timing)
         self.state = replace(self.state, asks=(ask,), reassigning=command)
 
     def why_not(self, command: Commanded) -> str | None:
@@ -215,19 +219,20 @@ class Seating(Fixing):
             self.settle_command(command, self.crowded(user))
         else:
             by = Hop("reassigned", command.actor.user)
-            self.give(ask, replace(given, chain=(by, *given.chain)), command.actor)
+            chosen = replace(given, chain=(by, *given.chain))
+            self.give(ask, chosen, answer.times, command.actor)
             whom = f"{user} on behalf of {behalf}" if behalf is not None else user
             self.settle_command(command, done=f"reassigned to {whom}")
 
-    def give(self, ask: SeatAsk, assignment: Assignment, actor: Actor) -> None:
+    def give(self, ask: SeatAsk, assignment: Assignment, times: Times | None, actor: Actor) -> None:
         self.clear_incident(ask.seat, actor)
         task = self.task_of(ask.seat)
         if task is None:
-            self.open_task(ask, assignment, by_hand=True)
+            self.open_task(ask, assignment, times, by_hand=True)
         elif self.overdue(task):
             # Somebody handed it on in place of its level.
             self.close_task(task, "reassigned", f"to {assignment.user}")
-            self.open_task(ask, assignment, task.level + 1, by_hand=True)
+            self.open_task(ask, assignment, times, task.level + 1, by_hand=True)
         else:
             self.replace_task(replace(task, by_hand=True), ask, assignment)
 

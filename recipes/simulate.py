@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import NAMESPACE_OID, uuid5
 
-from recipes import progress, tally
+from recipes import progress, tally, timers
 from recipes.changes import level_of
 from recipes.model import ApprovalStep, Ballot, Recipe, Step, Verdict
 from recipes.state import (
@@ -25,6 +25,7 @@ from recipes.state import (
     Answer,
     Answered,
     AskHolders,
+    AskTimes,
     CloseTask,
     Decided,
     Effect,
@@ -37,6 +38,7 @@ from recipes.state import (
     State,
     Task,
     Ticked,
+    Times,
 )
 from recipes.supposed import Asked, Simulated, StepPlayed, Supposed, Supposition, TaskPlayed
 
@@ -54,7 +56,7 @@ def play(recipe: Recipe, supposed: Supposed) -> Playing:
     return _Play(recipe, supposed).run()
 
 
-def initial(recipe: Recipe, supposed: Supposed) -> State:
+def initial(recipe: Recipe, supposed: Supposed, deadline: Times | None = None) -> State:
     return progress.initial(
         recipe,
         request_id=_REQUEST_ID,
@@ -63,6 +65,7 @@ def initial(recipe: Recipe, supposed: Supposed) -> State:
         submitted_at=supposed.at,
         digest="",
         entity=supposed.entity,
+        deadline=deadline,
     )
 
 
@@ -90,6 +93,10 @@ class _Play:
         self.used: set[int] = set()
 
     def run(self) -> Playing:
+        timing = timers.deadline_timing(self.recipe, self.now)
+        if timing is not None:
+            [answer] = yield Asked((AskTimes(timing),), self.now)
+            self.state = initial(self.recipe, self.supposed, answer.times)
         yield from self.befall(Started(), self.supposed.at)
         moves = 0
         while not self.state.final and moves < MOST_MOVES:
@@ -128,6 +135,7 @@ class _Play:
             incidents=state.incidents,
             unused=tuple(n for n in range(len(self.supposed.decisions)) if n not in self.used),
             stopped=stopped,
+            deadline_by=state.deadline_by,
         )
 
     # --- what happens ---
@@ -276,6 +284,7 @@ class _Play:
             opened_at=task.opened_at,
             due_at=task.due_at,
             when_due=when_due,
+            due_by=task.due_by,
         )
         self.tasks[task.id] = seen
         self.visit(opened.step).tasks.append(seen)

@@ -17,6 +17,7 @@ import yaml
 from recipes.model import Json
 from recipes.problems import Problem, RecipeInvalid
 
+RECIPE_BEGINS = "write `workflow`, `version` and `steps`"
 SIZE_LIMIT = 256 * 1024
 DEPTH_LIMIT = 32
 PROBLEM_LIMIT = 500
@@ -38,6 +39,7 @@ _AMBIGUOUS = re.compile(
     r"| [-+]?\.(?i:inf) | \.(?i:nan) | = | <<",
     re.ASCII | re.VERBOSE,
 )
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _CONSTANTS: dict[str, Json] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -180,12 +182,17 @@ class Book:
 _START = Scalar("", None, 1, 1, 1)
 
 
-def read(text: str | bytes, file: str | None) -> tuple[Node, Book]:
-    """The tree of a YAML document. RecipeInvalid if it can't be read as one at all."""
+def read(
+    text: str | bytes, file: str | None, begin: str = RECIPE_BEGINS, *, dates: bool = False
+) -> tuple[Node, Book]:
+    """The tree of a YAML document. RecipeInvalid if it can't be read as one at all.
+
+    `begin` says what to write where there is nothing; with `dates`, one may stand without quotes.
+    """
     decoded = _decode(text, file)
     book = Book(file, decoded.splitlines() or [""])
     try:
-        node = _Composer(book, yaml.parse(decoded, Loader=_LOADER)).document()
+        node = _Composer(book, yaml.parse(decoded, Loader=_LOADER), begin, dates=dates).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -245,22 +252,26 @@ def _last_line(event: yaml.Event) -> int:
 class _Composer:
     """Builds the tree from the parser's events, and writes what it refuses into the book."""
 
-    def __init__(self, book: Book, events: Iterator[yaml.Event]) -> None:
+    def __init__(
+        self, book: Book, events: Iterator[yaml.Event], begin: str, *, dates: bool
+    ) -> None:
         self.book = book
         self.events = events
+        self.begin = begin
+        self.dates = dates
 
     def document(self) -> Node:
         event = self.next()
         while isinstance(event, yaml.StreamStartEvent | yaml.DocumentStartEvent):
             event = self.next()
         if isinstance(event, yaml.StreamEndEvent):
-            _refuse(self.book.file, 1, 1, "is empty", "write `workflow`, `version` and `steps`")
+            _refuse(self.book.file, 1, 1, "is empty", self.begin)
         root = self.node(event, "", 1)
         self.next()
         more = self.next()
         if not isinstance(more, yaml.StreamEndEvent):
             line, _ = _place(more)
-            _refuse(self.book.file, line, 1, "holds several documents", "one recipe to a file")
+            _refuse(self.book.file, line, 1, "holds several documents", "one document to a file")
         return root
 
     def next(self) -> yaml.Event:
@@ -330,6 +341,8 @@ class _Composer:
             return scalar
         if text in _CONSTANTS:
             value = _CONSTANTS[text]
+        elif self.dates and _DATE.fullmatch(text):
+            pass
         elif not path.endswith("?") and _AMBIGUOUS.fullmatch(text):
             message = f"`{text}` is read differently by different YAML versions"
             fix = f'write "{text}" for text, {_meant(text)}'

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from recipes.model import Json, Recipe, Verdict
+from recipes.model import Duration, Json, Recipe, Reminder, Verdict
 
 RequestState = Literal[
     "created", "pending", "rewound", "approved", "rejected", "cancelled", "expired"
@@ -50,12 +50,53 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """What the calendar of that name is to time, from the moment `since` on: `after` which duration it
+    is due, and whom it concerns is reminded."""
+
+    calendar: str
+    since: datetime
+    after: Duration | None
+    remind: tuple[Reminder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DueBy:
+    """By what a time was worked out: a version of a calendar, in a time zone (IANA). It stays so, however
+    the calendar changes. `uncovered`: it reaches days of which that version knows no holidays."""
+
+    calendar: str
+    version: int
+    time_zone: str
+    uncovered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The answer to a `Timing`."""
+
+    due_at: datetime | None
+    remind_at: tuple[datetime, ...]
+    by: DueBy
+
+
+@dataclass(frozen=True, slots=True)
+class AskTimes:
+    """When something is due that nobody is asked for: a timer of a state machine's state, say."""
+
+    timing: Timing
+    kind: Literal["times"] = "times"
+
+
+@dataclass(frozen=True, slots=True)
 class AskApprover:
     """One live person for `reference` (`user:x`, `role:x` or a bare name), never the requester nor
     one of `without`; with `limit`, the nearest from there up the line whose approval limit covers it.
 
     A role gives `keep` again, taking no turn, while they are a member who can be asked. `fixed` was
     found at submission: asked instead of whoever holds the reference by now, while they are here.
+
+    As of all questions for a seat: `timing` is for the task that the answer opens, if business days count.
     """
 
     seat: str
@@ -65,6 +106,7 @@ class AskApprover:
     keep: str | None = None
     fixed: str | None = None
     kind: Literal["approver"] = "approver"
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +118,7 @@ class AskManager:
     without: tuple[str, ...] = ()
     limit: Limit | None = None
     kind: Literal["manager"] = "manager"
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +132,7 @@ class AskCandidates:
     without: tuple[str, ...] = ()
     seated: tuple[str, ...] = ()
     kind: Literal["candidates"] = "candidates"
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +150,7 @@ class AskHolders:
 
 SeatAsk: TypeAlias = AskApprover | AskManager | AskCandidates
 """The questions whose answers are the assignments of tasks."""
-Ask: TypeAlias = AskEmployee | SeatAsk | AskHolders
+Ask: TypeAlias = AskEmployee | SeatAsk | AskHolders | AskTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +228,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to the ask of the same place in the list: exactly one field is set."""
+    """The answer to the ask of the same place in the list: exactly one field is set. But `times`, which
+    are beside the assignment of an ask that has a `timing`."""
 
     employee: dict[str, Json] | None = None
     assignment: Assignment | None = None
     refusal: Refusal | None = None
+    times: Times | None = None
 
 
 # --- what may happen -----------------------------------------------------------------------------
@@ -245,12 +291,14 @@ class Together:
 @dataclass(frozen=True, slots=True)
 class Migration:
     """Another version of a request's workflow, for it to go on with: its recipe, the hash of that,
-    and the digest that the inputs have there. `seen` is the digest of what was judged."""
+    and the digest that the inputs have there. `seen` is the digest of what was judged; `deadline` what
+    came of its deadline's timing there."""
 
     recipe: Recipe
     sha256: str
     digest: str
     seen: str
+    deadline: Times | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,10 +348,12 @@ Happening: TypeAlias = Started | Answered | Decided | Together | Commanded | Rec
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Of a state machine: the action that fires by itself at a moment."""
+    """Of a state machine: the action that fires by itself at a moment; `due_by` of one that counts
+    business days."""
 
     at: datetime
     fire: str
+    due_by: DueBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +371,8 @@ class Move:
 class Task:
     """An open task. `level` counts the escalations before it; `remind_at` are those still to come;
     `ask` is the question whose answer its assignment is, None only in the earliest histories;
-    `by_hand` says that somebody chose whom to ask, not the recipe."""
+    `by_hand` says that somebody chose whom to ask, not the recipe; `due_by` by what its times were worked
+    out where business days count."""
 
     id: str
     seat: str
@@ -332,6 +383,7 @@ class Task:
     remind_at: tuple[datetime, ...] = ()
     ask: SeatAsk | None = None
     by_hand: bool = False
+    due_by: DueBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +460,7 @@ class State:
     `results` is what expressions see as `steps`; `reason` says why it ended. `seq` counts transitions:
     storage accepts each once. `reassigning`, or `adding`, waits for the answer to its ask. By step: `deciders` are
     those who decided it and those for whom they did, `fixed` the seats that `resolve: at_submit` fixed
-    (none of a step, or nobody in a seat, while that is being asked).
+    (none of a step, or nobody in a seat, while that is being asked). `deadline_by`: as a task's `due_by`.
 
     Of a state machine: `status` is the id of the state it is in, `timers` what that state has yet to
     fire, soonest first; `moves` counts the actions fired, of which `moved` is the last.
@@ -443,6 +495,7 @@ class State:
     moved: Move | None = None
     entity: Entity | None = None
     adding: Commanded | None = None
+    deadline_by: DueBy | None = None
 
     @property
     def final(self) -> bool:

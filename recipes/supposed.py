@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from recipes.model import Json, Verdict
-from recipes.state import Ask, Entity, Hop, Incident, RequestState
+from recipes.state import Ask, DueBy, Entity, Hop, Incident, RequestState
 
 Deed = Literal["approve", "reject", "wait"]
 """`wait`: nobody decides, and time passes."""
@@ -62,6 +62,7 @@ class TaskPlayed:
     opened_at: datetime
     due_at: datetime | None
     when_due: str | None
+    due_by: DueBy | None = None
     comment_required: bool = False
     reminded_at: list[datetime] = field(default_factory=list)
     closing: str = "open"
@@ -105,3 +106,4 @@ class Simulated:
     incidents: tuple[Incident, ...]
     unused: tuple[int, ...]
     stopped: bool = False
+    deadline_by: DueBy | None = None

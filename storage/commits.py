@@ -59,7 +59,8 @@ class Lost:
 # $9 committed, $10 $11 closings, $12 opened tasks, $13 reminded, $14 $15 $16 settled commands,
 # $17..$22 audit events, of which the first is written only if an earlier try had failed and said so,
 # $23 $24 where a state machine is, and after how many moves, $25 the recipe's version from now on,
-# $26 the digest of that and the inputs, $27 tasks that are bound to it.
+# $26 the digest of that and the inputs, $27 tasks that are bound to it, $28 by what a state's timers were
+# worked out, $29 $30 the deadline and by what that was: another version may have another one.
 # Locks in the order every writer keeps: request, tasks by id, audit head.
 COMMIT = """
 WITH before AS (
@@ -68,9 +69,12 @@ WITH before AS (
 ), moved AS (
     UPDATE requests r
        SET seq = seq + 1, state = $4, step = $5, incidents = $6, reason = $8,
-           status = $23, moves = $24, version = $25, digest = $26,
+           status = $23, moves = $24, version = $25, digest = $26, timers_by = $28,
            first_version = CASE WHEN version = $25 THEN first_version
                                 ELSE coalesce(first_version, version) END,
+           deadline_at = $29, deadline_by = $30,
+           first_deadline = CASE WHEN version = $25 OR first_version IS NOT NULL THEN first_deadline
+                                 ELSE jsonb_build_object('due_at', deadline_at, 'by', deadline_by) END,
            finalized_at = CASE WHEN $7 THEN coalesce(finalized_at, $3) END
       FROM before
      WHERE r.id = before.id AND seq = $2
@@ -93,16 +97,16 @@ WITH before AS (
 ), opened AS (
     INSERT INTO tasks (id, request_id, step, branch, seat, assignee, candidates, role, on_behalf_of,
                        via, chain, delegations, level, require_comment, digest, opened_at, due_at,
-                       ask, excluded, fixed, several, added_by, added_where)
+                       ask, excluded, fixed, several, added_by, added_where, due_by)
     SELECT o.id, $1, o.step, o.branch, o.seat, o.assignee, o.candidates, o.role, o.on_behalf_of,
            o.via, o.chain, o.delegations, o.level, o.require_comment, o.digest, o.opened_at, o.due_at,
-           o.ask, o.excluded, o.fixed, o.several, o.added_by, o.added_where
+           o.ask, o.excluded, o.fixed, o.several, o.added_by, o.added_where, o.due_by
       FROM whole, jsonb_to_recordset($12::jsonb) AS o(
            id uuid, step text, branch text, seat text, assignee text, candidates text[], role text,
            on_behalf_of text, via text[], chain jsonb, delegations uuid[], level int,
            require_comment text[], digest text, opened_at timestamptz, due_at timestamptz,
            ask jsonb, excluded text[], fixed boolean, several boolean, added_by text,
-           added_where text)
+           added_where text, due_by jsonb)
     RETURNING id, candidates, due_at
 ), shared AS (
     INSERT INTO task_candidates (principal, due, task_id)
@@ -192,6 +196,9 @@ def _arguments(
         recipe.version,
         state.digest,
         [UUID(effect.task_id) for effect in effects if isinstance(effect, RebindTask)],
+        next((asdict(timer.due_by) for timer in state.timers if timer.due_by is not None), None),
+        state.deadline_at,
+        None if state.deadline_by is None else asdict(state.deadline_by),
     ]
 
 
@@ -220,6 +227,7 @@ def _row(opened: OpenTask, several: bool) -> dict[str, Json]:
         "several": several,
         "added_by": opened.added and opened.added.by,
         "added_where": opened.added and opened.added.where,
+        "due_by": None if task.due_by is None else asdict(task.due_by),
     }
 
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
-from functools import cache
 from typing import TypeAlias
-from zoneinfo import available_timezones
 
+from storage import zones
 from storage.org import PersonRow, RoleRow
 from storage.org_plan import Before, Manner, instant, zone_of
 
@@ -64,11 +63,6 @@ def _twice(people: Sequence[PersonRow], roles: Sequence[RoleRow]) -> Iterator[Fi
             seen.add(name)
 
 
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
 def _person(
     number: int, row: PersonRow, before: Before, at: datetime, manner: Manner
 ) -> Iterator[Finding]:
@@ -80,8 +74,8 @@ def _person(
         yield finding("manager", "nobody is their own manager", "name another one, or none")
     if not row.name.strip() and (known is None or "name" not in manner.keeps):
         yield finding("name", "is missing", "give the name of whoever is new")
-    if row.time_zone not in _zones():
-        close = get_close_matches(row.time_zone, _zones(), n=1)
+    if row.time_zone not in zones.names():
+        close = get_close_matches(row.time_zone, zones.names(), n=1)
         fix = f"did you mean {close[0]}?" if close else "give an IANA name such as Europe/Madrid"
         yield finding("time_zone", f"there is no time zone {row.time_zone[:80]}", fix)
     elif row.joined is not None and not isinstance(row.left, bool):
@@ -104,7 +98,7 @@ def _person(
 
 def _is_over(row: PersonRow, at: datetime) -> bool:
     """Whether their employment has ended, as far as the row says."""
-    if isinstance(row.left, bool) or row.time_zone not in _zones():
+    if isinstance(row.left, bool) or row.time_zone not in zones.names():
         return row.left is True
     return instant(row.left, row.time_zone, through=True) <= at
 

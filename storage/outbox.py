@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+import asyncpg
 from pydantic import TypeAdapter
 
 from contract import canonical
@@ -13,11 +14,12 @@ from contract.messages import Message, StartInput
 from contract.names import ENGINE_VERSION
 from recipes import model, progress
 from recipes.model import Json
-from recipes.state import SettleCommand
+from recipes.state import SettleCommand, Times
 from storage import audit, requests
 from storage.pool import Source
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+_TIMES: TypeAdapter[Times] = TypeAdapter(Times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ async def postpone(source: Source, row_id: int, seconds: float, error: str) -> N
 
 START = """
 SELECT r.id, r.requester, r.inputs, r.created_at, r.digest, r.entity_type, r.entity_id,
-       r.first_version, p.sha256, p.recipe
+       r.first_version, r.deadline_at, r.deadline_by, r.first_deadline, p.sha256, p.recipe
   FROM requests r
   JOIN recipes p ON p.workflow = r.workflow AND p.version = coalesce(r.first_version, r.version)
  WHERE r.id = $1
@@ -95,8 +97,17 @@ async def start_input(source: Source, request_id: UUID) -> StartInput:
         submitted_at=row["created_at"],
         digest=canonical.digest(row["sha256"], row["inputs"]) if moved else row["digest"],
         entity=requests.entity_of(row),
+        deadline=_deadline(row),
     )
     return StartInput(ENGINE_VERSION, recipe, row["sha256"], state)
+
+
+def _deadline(row: asyncpg.Record) -> Times | None:
+    """As it was worked out at the submission, if it counts business days."""
+    at, by = row["deadline_at"], row["deadline_by"]
+    if row["first_deadline"] is not None:
+        at, by = row["first_deadline"]["due_at"], row["first_deadline"]["by"]
+    return None if by is None else _TIMES.validate_python({"due_at": at, "remind_at": (), "by": by})
 
 
 STANDING = """

@@ -9,9 +9,9 @@ from uuid import UUID
 import asyncpg
 
 from contract.conditions import Condition
-from contract.events import REQUEST_CREATED
+from contract.events import REQUEST_CREATED, due_by
 from recipes.model import Json
-from recipes.state import Actor, Entity
+from recipes.state import Actor, DueBy, Entity
 from storage import audit, pools
 from storage.errors import AlreadyOpen
 from storage.jsonpath import jsonpath
@@ -19,7 +19,7 @@ from storage.pool import Source
 
 _COLUMNS = """
 r.id, r.workflow, r.version, r.title, r.requester, r.state, r.status, r.step, r.incidents, r.reason,
-r.deadline_at, r.created_at, r.finalized_at, r.entity_type, r.entity_id"""
+r.deadline_at, r.deadline_by, r.created_at, r.finalized_at, r.entity_type, r.entity_id"""
 
 # All that a submission depends on: who submits, the recipe (the highest version that is not
 # disabled, or the one named, whatever its switch says), the time, the key's earlier use, whether the
@@ -89,6 +89,7 @@ class Submission:
     fingerprint: str = ""
     entity: Entity | None = None
     one_open: bool = False
+    deadline_by: DueBy | None = None
     event: tuple[str, str] | None = None
     sender: Actor | None = None
 
@@ -101,8 +102,8 @@ WITH claimed AS (
     ON CONFLICT DO NOTHING RETURNING request_id
 ), made AS (
     INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, created_at,
-                          deadline_at, entity_type, entity_id, one_open)
-    SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9, $16, $17, $18
+                          deadline_at, entity_type, entity_id, one_open, deadline_by)
+    SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9, $16, $17, $18, $19
      WHERE $10::text IS NULL OR EXISTS (SELECT 1 FROM claimed)
     RETURNING id
 ), told AS (
@@ -122,6 +123,7 @@ async def submit(source: Source, item: Submission) -> int | None:
         "digest": item.digest,
         "recipe_sha256": item.recipe_sha256,
         "deadline_at": item.deadline_at,
+        **due_by(item.deadline_by, "deadline_by"),
     }
     if item.entity is not None:
         payload["entity"] = asdict(item.entity)
@@ -153,6 +155,7 @@ async def submit(source: Source, item: Submission) -> int | None:
             item.entity and item.entity.type,
             item.entity and item.entity.id,
             item.one_open and item.entity is not None,
+            None if item.deadline_by is None else asdict(item.deadline_by),
         )
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "requests_one_open_per_entity":

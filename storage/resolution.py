@@ -11,6 +11,8 @@ The rules, of which every one that was applied is a `Hop` of the answer:
   nor whoever has left. In a role the others are asked instead, else the line of whose decision it is is
   followed up. That holds for delegates, too.
 
+Where business days count, the answer says when the task that it opens is due (`calendars`).
+
 What has no answer is a `Refusal`, with the reason, never an exception. The worker asks here before it
 opens a task, the API when it explains one (ADR 0006).
 """
@@ -29,11 +31,13 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     AskManager,
+    AskTimes,
     Assignment,
     Hop,
     Refusal,
+    SeatAsk,
 )
-from storage import approvers, directory
+from storage import approvers, calendars, directory
 from storage.approvers import LINE_LIMIT, Question, TakeTurn
 from storage.pool import Source
 from storage.references import About, is_name, principals, readable, refusal, refused, shown
@@ -79,6 +83,22 @@ async def _answer(
     match ask:
         case AskEmployee(paths):
             return await _employee(source, paths, about, current=current)
+        case AskHolders(_, references, True):
+            return await _holders(source, references, about)
+        case AskHolders(_, references):
+            question = Question(source, about, delegations=0)
+            return await approvers.approver(question, references[0], take_turn)
+        case AskTimes():
+            return await calendars.timed(source, ask, Answer())
+        case _:
+            found = await _seat(source, ask, about, take_turn, current=current)
+            return await calendars.timed(source, ask, found)
+
+
+async def _seat(
+    source: Source, ask: SeatAsk, about: About, take_turn: TakeTurn, *, current: bool
+) -> Answer:
+    match ask:
         case AskManager(_, user, without, limit):
             question = Question(source, about, without, limit, current=current)
             return await approvers.above(question, user)
@@ -87,11 +107,6 @@ async def _answer(
         case AskApprover(_, reference, without, limit, keep, fixed):
             question = Question(source, about, without, limit, current=current)
             return await approvers.approver(question, reference, take_turn, keep, fixed)
-        case AskHolders(_, references, True):
-            return await _holders(source, references, about)
-        case AskHolders(_, references):
-            question = Question(source, about, delegations=0)
-            return await approvers.approver(question, references[0], take_turn)
 
 
 async def approver(

@@ -23,6 +23,7 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     AskManager,
+    AskTimes,
     Assignment,
     Hop,
     IncidentKind,
@@ -109,6 +110,8 @@ class Office:
 
     def answer(self, ask: Ask, about: About, turn: int) -> Answer:
         match ask:
+            case AskTimes():
+                raise AssertionError("nothing here counts business days")
             case AskEmployee(paths):
                 height = max(path.count("manager") for path in paths)
                 return Answer(employee=self._employee(about.requester, about.at, height))

@@ -49,9 +49,9 @@ def machines(draw: st.DrawFn) -> str:
             and names.index(action["to"]) >= place
         ]  # fmt: skip
         if fit and not state["final"] and draw(st.booleans()):
-            hours = st.sampled_from((1, 4, 24, 96))
+            after = st.sampled_from(("1h", "4h", "24h", "96h", "1bd", "2bd at 10:00"))
             fires = draw(st.lists(st.sampled_from(fit), min_size=1, max_size=3))
-            state["timers"] = [{"after": f"{draw(hours)}h", "fire": name} for name in fires]
+            state["timers"] = [{"after": draw(after), "fire": name} for name in fires]
     recipe: dict[str, Any] = {
         "workflow": "random",
         "version": 1,
@@ -62,9 +62,10 @@ def machines(draw: st.DrawFn) -> str:
             "required": ["n"],
             "properties": {"n": {"type": "integer"}},
         },
+        "calendar": "work",
         "states": states,
         "actions": actions,
     }
     if draw(st.booleans()):
-        recipe["deadline"] = "20d"
+        recipe["deadline"] = draw(st.sampled_from(("20d", "15bd")))
     return yaml.safe_dump(recipe, sort_keys=False)

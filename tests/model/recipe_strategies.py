@@ -33,7 +33,11 @@ _people = st.sampled_from(
 )
 _quorum = st.sampled_from(("any", "all", "1%", "34%", "60%", "100%", 1, 2))
 _currency = st.sampled_from(("EUR", "n > 4 ? 'eur' : 'CHF'"))
-_hours = st.sampled_from(HOURS).map(lambda hours: f"{hours}h")
+BUSINESS = ("1bd", "2bd", "1bd at 09:00", "2bd at 17:30 in assignee zone")
+_after = st.sampled_from((*(f"{hours}h" for hours in HOURS), *BUSINESS))
+_remind = st.sampled_from(
+    (["1h"], ["1h before"], ["2h", "1h before"], ["1bd before"], ["1h", "1bd at 08:00 before"])
+)
 
 
 @st.composite
@@ -46,10 +50,10 @@ def _clock(draw: st.DrawFn, shared: bool) -> dict[str, Any]:
         levels: list[Any] = draw(st.lists(st.sampled_from(passing), max_size=2))
         levels += draw(st.lists(st.sampled_from(("approve", "reject", "expire")), max_size=1))
         levels = levels or [passing[-1]]
-        later = [{"after": draw(_hours), "action": action} for action in levels[1:]]
-        keys["timeout"] = draw(st.sampled_from(("4h", "24h", "96h")))
+        later = [{"after": draw(_after), "action": action} for action in levels[1:]]
+        keys["timeout"] = draw(st.sampled_from(("4h", "24h", "96h", *BUSINESS)))
         keys["on_timeout"] = [levels[0], *later] if len(levels) > 1 else levels[0]
-        keys["remind"] = draw(st.sampled_from((["1h"], ["1h before"], ["2h", "1h before"])))
+        keys["remind"] = draw(_remind)
     if draw(st.booleans()):
         keys["require_comment"] = ["reject"]
     return keys
@@ -137,10 +141,11 @@ def recipes(draw: st.DrawFn) -> str:
             "required": ["n"],
             "properties": {"n": {"type": "integer"}},
         },
+        "calendar": "work",
         "steps": steps,
         "resolve": draw(st.sampled_from(("at_step", "at_submit"))),
     }
     if draw(st.booleans()):
-        recipe["deadline"] = "20d"
+        recipe["deadline"] = draw(st.sampled_from(("20d", "9bd", "15bd at 12:00")))
     # Through JSON, so that no two places share a list: YAML would write an alias.
     return yaml.safe_dump(json.loads(json.dumps(recipe)), sort_keys=False)

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pydantic import TypeAdapter
 
-from recipes import machine, progress
+from recipes import machine, progress, timers
 from recipes.model import Machine, Recipe, dump, load
 from recipes.parse import parse
 from recipes.state import (
     Actor,
+    Answer,
+    Ask,
+    AskTimes,
     Commanded,
     Happening,
     Record,
@@ -25,9 +28,16 @@ from recipes.state import (
     Transition,
 )
 from tests.model.machine_strategies import machines
+from tests.workflow.ledger import CALENDARS, answer
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _STATE: TypeAdapter[State] = TypeAdapter(State)
+
+
+def by_the_calendar(asks: tuple[Ask, ...]) -> tuple[Answer, ...]:
+    """A machine asks for nothing but times, and has them all at once."""
+    assert all(isinstance(ask, AskTimes) for ask in asks)
+    return tuple(answer(ask) for ask in asks)
 
 
 class Machines(RuleBasedStateMachine):
@@ -46,6 +56,7 @@ class Machines(RuleBasedStateMachine):
         self.numbers = itertools.count()
         self.where = self.machine.initial.id
         self.moves = 0
+        timing = timers.deadline_timing(self.recipe, self.now)
         self.state = progress.initial(
             self.recipe,
             request_id="3a2f6a2e-5f0b-4f57-9f5c-3d2a7f6a1b00",
@@ -53,6 +64,7 @@ class Machines(RuleBasedStateMachine):
             inputs={"n": n},
             submitted_at=self.now,
             digest="d" * 32,
+            deadline=None if timing is None else CALENDARS.times(timing),
         )
         self.befall(Started())
 
@@ -143,8 +155,9 @@ class Machines(RuleBasedStateMachine):
     def befall(self, happening: Happening) -> tuple[object, ...]:
         before = _STATE.validate_json(_STATE.dump_json(self.state))
         assert before == self.state
-        after = progress.apply(self.recipe, self.state, happening, self.now)
-        assert progress.apply(self.recipe, before, happening, self.now) == after
+        after = progress.settle(self.recipe, self.state, happening, self.now, by_the_calendar)
+        again = progress.settle(self.recipe, before, happening, self.now, by_the_calendar)
+        assert again == after
         assert after.state.seq == self.state.seq + (after.state != self.state)
         if self.state.final:
             assert after.state.state == self.state.state
@@ -175,8 +188,10 @@ class Machines(RuleBasedStateMachine):
         """A way out is open to somebody, or a clock runs; unless the recipe was warned of."""
         if not hasattr(self, "state") or self.state.final:
             return
+        assert list(self.state.timers) == sorted(self.state.timers, key=lambda timer: timer.at)
         for timer in self.state.timers:
             assert timer.at > self.now
+            assert timer.due_by is None or timer.due_by.calendar == "work"
             assert machine.refusal(self.machine, self.where, timer.fire) is None
 
     @invariant()

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import TypeAdapter
 
-from recipes import progress, tally
+from recipes import progress, tally, timers
+from recipes.business import Holiday
 from recipes.migration import judge
 from recipes.model import ApprovalStep, Quorum, Recipe, Step, dump, load
 from recipes.parse import parse
@@ -29,6 +30,7 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     AskManager,
+    AskTimes,
     Assignment,
     CloseTask,
     Commanded,
@@ -43,6 +45,7 @@ from recipes.state import (
     Record,
     Refusal,
     RemindTask,
+    SeatAsk,
     SettleCommand,
     Started,
     State,
@@ -53,6 +56,7 @@ from recipes.state import (
 )
 from tests.model.recipe_strategies import recipes
 from tests.model.voting import asked_now, possible
+from tests.workflow.ledger import CALENDARS, WORK
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _STATE: TypeAdapter[State] = TypeAdapter(State)
@@ -107,6 +111,8 @@ class Requests(RuleBasedStateMachine):
         self.away: dict[str, str] = {}
         self.deciders: dict[str, set[str]] = {}
         self.fixed: dict[str, tuple[FixedSeat, ...]] = {}
+        self.calendars = CALENDARS
+        timing = timers.deadline_timing(self.recipe, self.now)
         self.state = progress.initial(
             self.recipe,
             request_id="3a2f6a2e-5f0b-4f57-9f5c-3d2a7f6a1b00",
@@ -114,7 +120,9 @@ class Requests(RuleBasedStateMachine):
             inputs={"n": n},
             submitted_at=self.now,
             digest="d" * 32,
+            deadline=None if timing is None else CALENDARS.times(timing),
         )
+        assert (self.state.deadline_at is None) == (self.recipe.deadline is None)
         assert self.state.state == "created"
         self.befall(Started())
         self.fixed = self.state.fixed
@@ -198,6 +206,22 @@ class Requests(RuleBasedStateMachine):
     @rule(who=st.sampled_from(SOMEBODY), other=st.sampled_from(SOMEBODY))
     def somebody_is_away(self, who: str, other: str) -> None:
         self.away[who] = other
+
+    @rule(free=st.integers(1, 20))
+    def the_calendar_changes(self, free: int) -> None:
+        """For what is timed from now on; see `times_stay`."""
+        day = Holiday((self.now + timedelta(days=free)).date(), "free")
+        self.calendars = replace(CALENDARS, known=(replace(WORK, holidays=(day,)),))
+
+    @invariant()
+    def times_stay(self) -> None:
+        """A task is due when it was to be when it opened, or its time is up and it goes on."""
+        for task in self.state.tasks if hasattr(self, "state") else ():
+            opened = self.open[task.id].task
+            assert task.due_at in (opened.due_at, None)
+            assert task.due_by == opened.due_by
+            assert opened.due_at is None or opened.due_at > opened.opened_at
+            assert set(task.remind_at) <= set(opened.remind_at)
 
     @rule(late=st.booleans())
     def recheck(self, late: bool) -> None:
@@ -319,6 +343,15 @@ class Requests(RuleBasedStateMachine):
         return answer
 
     def answer(self, ask: Ask) -> Answer:
+        """Whom the directory gives; and when, where business days count."""
+        assert not isinstance(ask, AskTimes), "a step's times are asked for with whom they are for"
+        found = self.whom(ask)
+        if isinstance(ask, AskEmployee | AskHolders) or ask.timing is None or found.refusal:
+            return found
+        assert ask.timing.since == self.now
+        return replace(found, times=self.calendars.times(ask.timing, "America/New_York"))
+
+    def whom(self, ask: AskEmployee | SeatAsk | AskHolders) -> Answer:
         if self.random.random() >= self.reliable:
             return Answer(refusal=Refusal("DirectoryUnavailable", "not today"))
         match ask:

@@ -34,6 +34,8 @@ from tests.workflow.ledger import Ledger, answer
 from tests.workflow.running import (
     ABOUT,
     AT_SUBMIT,
+    BUSINESS,
+    BUSINESS_REVIEW,
     LEAVE,
     REVIEW,
     TWO_OF_THREE,
@@ -189,6 +191,22 @@ async def fixed_at_submission(run: Running) -> None:
     await run.handle.signal("tell", made)
 
 
+async def business_days(run: Running) -> None:
+    await run.env.sleep(timedelta(days=8))
+    await run.recheck()
+    await run.env.sleep(timedelta(days=2))
+    await run.decide("zoe")
+
+
+async def business_timers(run: Running) -> None:
+    await run.fire("submit")
+    await run.written(2)
+    await run.env.sleep(timedelta(days=6))
+    await run.written(3)
+    await run.fire("submit")
+    await run.fire("publish")
+
+
 async def reviewed(run: Running) -> None:
     await run.fire("submit")
     await run.written(2)
@@ -269,6 +287,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("moved_to_another_version", LEAVE, answer, moved_to_another_version),
     ("added_approvers", TWO_OF_THREE, answer, added_approvers),
     ("weighed", WEIGHED, answer, weighed),
+    ("business_days", BUSINESS, answer, business_days),
+    ("business_timers", BUSINESS_REVIEW, answer, business_timers),
 )
 
 

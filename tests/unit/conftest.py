@@ -21,6 +21,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "asking",
         "attachments",
         "backtest",
+        "calendars",
         "decisions",
         "delegations",
         "events",

@@ -6,13 +6,13 @@ directory's answers from a plain mapping.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 
 from temporalio import activity
 
 from contract.messages import CommitInput, CommitResult, Committed
 from contract.names import ACTIVITY_COMMIT
-from recipes import progress
+from recipes import business, progress
 from recipes.model import Recipe
 from recipes.state import (
     Actor,
@@ -23,20 +23,45 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     AskManager,
+    AskTimes,
     Assignment,
     CloseTask,
     Decided,
     Effect,
     OpenTask,
     Refusal,
+    SeatAsk,
     State,
     Transition,
 )
+from storage.zones import zone
 
 MANAGERS = {"alice": "bob", "bob": "grace", "grace": "zoe"}
 
 
+WORK = business.Calendar(
+    name="work",
+    time_zone="Europe/Madrid",
+    week=(0, 1, 2, 3, 4),
+    opens=9 * 60,
+    closes=18 * 60,
+    covers=(date(2020, 1, 1), date(2040, 12, 31)),
+)
+CALENDARS = business.Calendars((WORK,), zone)
+"""The one calendar there is. People are in New York."""
+
+
 def answer(ask: Ask) -> Answer:
+    """See `whom`; and when, where business days count."""
+    if isinstance(ask, AskTimes):
+        return Answer(times=CALENDARS.times(ask.timing))
+    found = whom(ask)
+    if isinstance(ask, AskEmployee | AskHolders) or ask.timing is None or found.refusal:
+        return found
+    return replace(found, times=CALENDARS.times(ask.timing, "America/New_York"))
+
+
+def whom(ask: AskEmployee | SeatAsk | AskHolders) -> Answer:
     """alice reports to bob, bob to grace, grace to zoe; a role is held by somebody of its name."""
     match ask:
         case AskEmployee():

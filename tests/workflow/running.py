@@ -13,7 +13,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, SEARCH_ATTRIBUTES, SIGNAL_TELL
-from recipes import parse, progress
+from recipes import parse, progress, timers
 from recipes.state import (
     Actor,
     Commanded,
@@ -25,7 +25,7 @@ from recipes.state import (
     Together,
     Where,
 )
-from tests.workflow.ledger import Ledger
+from tests.workflow.ledger import CALENDARS, Ledger
 from worker.workflow import ApprovalWorkflow
 
 LEAVE = """
@@ -40,6 +40,38 @@ steps:
     timeout: 48h
     on_timeout: escalate
     remind: [24h]
+"""
+
+BUSINESS = """
+workflow: leave_request
+version: 1
+inputs: {type: object, required: [days], properties: {days: {type: integer}}}
+owner: role:hr
+calendar: work
+deadline: 20bd
+steps:
+  - id: manager_approval
+    approver: "{{ employee.manager }}"
+    timeout: 2bd
+    on_timeout: [escalate, {after: 1bd at 09:00 in assignee zone, action: escalate}, {after: 12h, action: escalate}]
+    remind: [1bd before, 1bd at 08:00]
+"""
+
+BUSINESS_REVIEW = """
+workflow: review
+version: 1
+inputs: {type: object}
+owner: role:hr
+calendar: work
+kind: state_machine
+states:
+  - {id: draft, initial: true}
+  - {id: in_review, timers: [{after: 2bd, fire: take_back}, {after: 30d, fire: publish}]}
+  - {id: published, final: true}
+actions:
+  - {id: submit, from: draft, to: in_review}
+  - {id: take_back, from: in_review, to: draft}
+  - {id: publish, from: in_review, to: published}
 """
 
 TWO_OF_THREE = """
@@ -230,14 +262,17 @@ async def running(
     ledger = ledger or Ledger(parsed.recipe)
     queue = f"test-{uuid4()}"
     client = env.client
+    now = await env.get_current_time()
+    timing = timers.deadline_timing(parsed.recipe, now)
     state = progress.initial(
         parsed.recipe,
         request_id=str(uuid4()),
         requester="alice",
         inputs={"days": 5},
-        submitted_at=await env.get_current_time(),
+        submitted_at=now,
         digest="d",
         entity=Entity("booking", "4711") if parsed.recipe.entity else None,
+        deadline=None if timing is None else CALENDARS.times(timing),
     )
     await client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(

@@ -6,6 +6,7 @@ import pytest
 
 from recipes.cases import Report, run
 from recipes.problems import RecipeInvalid
+from storage.zones import zone
 
 SHIPPED = Path(__file__).parents[3] / "workflows_yaml"
 RECIPE = """
@@ -55,7 +56,7 @@ def problems(text: str) -> list[str]:
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.cases.yaml")), ids=lambda path: path.name)
 def test_shipped_cases_pass(path: Path) -> None:
-    report = run(path.read_bytes(), opened, path.name)
+    report = run(path.read_bytes(), opened, path.name, zone)
     told = [f"{result.case}: {d}" for result in report.results for d in result.differences]
     assert told == []
     assert report.passed
