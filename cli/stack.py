@@ -217,7 +217,7 @@ class Stack:
             self.say(f"{each.name} is ready ({took:.1f} s)" if took > 0.2 else f"{each.name} runs")
 
     async def publish_samples(self, loaded: Settings) -> None:
-        """The sample organisation and recipes, once: afterwards they are whatever people make them."""
+        """The sample organisation, calendar and recipes, once: afterwards they are whatever people make them."""
         done = self.plan.data_dir.path / SAMPLES_DONE
         if done.exists():
             return
@@ -225,12 +225,14 @@ class Stack:
         recipes = sorted(
             path
             for path in SAMPLES.glob("*.yaml")
-            if path.name != SAMPLE_ORG and not path.name.endswith(".cases.yaml")
+            if path.name != SAMPLE_ORG and not path.name.endswith((".cases.yaml", ".calendar.yaml"))
         )
 
         def publish() -> None:
             org = SAMPLES / SAMPLE_ORG
             api.post_file("/v1/org/import", org.read_bytes(), "application/yaml", org.name, {})
+            for path in sorted(SAMPLES.glob("*.calendar.yaml")):
+                api.post_yaml("/v1/calendars", path.read_bytes(), path.name)
             for path in recipes:
                 try:
                     api.post_yaml("/v1/recipes", path.read_bytes(), path.name)
@@ -242,7 +244,7 @@ class Stack:
         await asyncio.to_thread(publish)
         names = [path.name for path in recipes]
         write_json(done, {"recipes": names})
-        self.say(f"sample organisation and {len(names)} recipes are there")
+        self.say(f"sample organisation, calendar and {len(names)} recipes are there")
 
     def announce(self, database: "Database") -> None:
         plan = self.plan

@@ -132,6 +132,11 @@ async def test_the_shipped_recipes_and_people_go_in(bare_house: House) -> None:
     org = (folder / "sample_org.yaml").read_bytes()
     response = await bare_house.post("/v1/org/import", "root", "admin", content=org)
     assert response.status_code == 200, response.text
+    for path in sorted(folder.glob("*.calendar.yaml")):
+        response = await bare_house.post(
+            "/v1/calendars", "root", "admin", content=path.read_bytes()
+        )
+        assert response.status_code == 201, response.text
     for path in sorted(folder.glob("*.v*.yaml")):
         source = path.read_bytes()
         response = await bare_house.post("/v1/recipes", "root", "admin", content=source)
