@@ -85,6 +85,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/org/people"),
         ("GET", "/v1/org/people/{person_id}"),
         ("GET", "/v1/org/roles"),
+        ("GET", "/v1/audit"),
         ("GET", "/v1/audit/checkpoints"),
         ("GET", "/v1/audit/proof"),
         ("GET", "/v1/audit/verify"),
