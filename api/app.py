@@ -27,6 +27,7 @@ from api import (
     evidence,
     explain,
     health,
+    imports,
     incidents,
     migrating,
     mirror,
@@ -144,6 +145,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         explain,
         evidence,
         asking,
+        imports,
         health,
     ):
         app.include_router(part.router)

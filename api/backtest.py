@@ -44,7 +44,9 @@ async def backtest_draft(request: Request) -> Response:
         house.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        rows = await requests.past(connection, candidate.workflow, body.since, body.limit)
+        rows = await requests.past(
+            connection, candidate.workflow, body.since, body.limit, imported=body.imported
+        )
         if not rows:
             since = f" since {body.since:%Y-%m-%d %H:%M} UTC" if body.since else ""
             raise errors.invalid_at(

@@ -32,6 +32,7 @@ class Counts:
         return {
             "at": counts.at,
             "requests": counts.requests,
+            "imported": counts.imported,
             "open_tasks": counts.open_tasks,
             "incidents": counts.incidents,
             "outbox": outbox.rows,

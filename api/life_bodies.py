@@ -73,10 +73,11 @@ class DraftSimulationBody(SimulationBody):
 
 class BacktestBody(_Strict):
     """A `recipe` as YAML, against the newest `limit` requests of its workflow that were submitted
-    `since` then (default: ever)."""
+    `since` then (default: ever); with `imported` those, too, that another system had."""
 
     model_config = _example(recipe=_LEAVE, since="2026-01-01T00:00:00Z", limit=200)
     recipe: RecipeText
     file: Annotated[str, Field(max_length=200)] | None = None
     since: Moment | None = None
+    imported: bool = False
     limit: Annotated[int, Field(ge=1, le=500)] = 200

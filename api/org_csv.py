@@ -3,17 +3,14 @@
 A column that is not there leaves that fact as it is; an empty cell says that there is none.
 """
 
-import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
-from io import StringIO
 from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from api import errors
+from api import csv_file
 from api.org_entries import Reading, RoleName, refused
 from recipes.model import Json
 from storage.org import Fact
@@ -22,13 +19,12 @@ _FACTS: tuple[Fact, ...] = get_args(Fact)
 _OWN = ("id", "name", "email", "manager", "department", "time_zone", "joined", "left")
 _YES, _NO = frozenset({"true", "yes", "y", "1", "x"}), frozenset({"false", "no", "n", "0"})
 _LIMIT = re.compile(r"([A-Za-z]{3})\s+(\S.*)")
-_LONGEST_CELL = 1_000_000
 _ROLES = TypeAdapter(list[RoleName])
 
 
 def read(source: bytes) -> Reading:
     """The rows' people. Problem 400 if it is no text in UTF-8, 422 if its header is none."""
-    rows = _rows(source)
+    rows = csv_file.rows(source)
     header = [name.strip() for name in next(rows, [])]
     columns = [
         name.lower() if name.lower() in (*_OWN, "roles", "limits") else name for name in header
@@ -44,24 +40,6 @@ def read(source: bytes) -> Reading:
         if any(cell.strip() for cell in cells):
             _person(reading, number, columns, cells)
     return reading
-
-
-def _rows(source: bytes) -> Iterator[list[str]]:
-    """The header, then every row: the first line, whatever it is, has the number 1."""
-    try:
-        text = source.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        detail = "the file is not in UTF-8: save it as `CSV UTF-8`"
-        raise errors.Problem(400, "not_csv", detail) from None
-    first = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
-    delimiter = max(",;\t", key=first.count)
-    csv.field_size_limit(_LONGEST_CELL)
-    rows = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        yield from rows
-    except csv.Error as error:
-        place: dict[str, Json] = {"row": rows.line_num, "message": f"is not CSV: {error}"}
-        raise refused([place]) from None
 
 
 def _check_header(columns: list[str]) -> None:

@@ -97,6 +97,9 @@ async def list_requests(
     ] = None,
     words: Words = None,
     where: Where = None,
+    imported: Annotated[
+        bool | None, Query(description="Those that another system had; `false`: our own.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -115,6 +118,7 @@ async def list_requests(
         entity_id=entity_id,
         words=words,
         condition=read_condition(where),
+        imported=imported,
     )
     return await listed(services(request).pool, caller, wanted, limit, cursor)
 
@@ -291,7 +295,8 @@ async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[st
         fired = await actions.history(source, row["id"], HISTORY_SHOWN)
         more |= {"history": [views.moved(item) for item in fired]}
         more |= {"waiting_for": await _who_moves(house, source, row)}
-    return views.request(row, found, _temporal_url(house, row["id"])) | more
+    where = None if row["import_id"] else _temporal_url(house, row["id"])
+    return views.request(row, found, where) | more
 
 
 async def _who_moves(house: Services, source: Source, row: asyncpg.Record) -> list[str]:

@@ -156,6 +156,7 @@ _REQUEST: dict[str, Json] = {
     "created_at": "2026-03-02T09:12:43.990000Z",
     "finalized_at": "2026-03-02T09:30:00.140000Z",
     "entity": None,
+    "imported": None,
 }
 
 
@@ -325,8 +326,16 @@ class Entity(_Strict):
     id: str
 
 
+class Origin(_Strict):
+    """Where an imported request comes from: the system that had it, and its id there."""
+
+    import_id: UUID
+    source: str
+    external_id: str
+
+
 class RequestSummary(_Strict):
-    """`status` is the state that a state machine is in."""
+    """`status` is the state that a state machine is in; `imported` is of requests that another system had."""
 
     model_config = _example(**_REQUEST)
     id: UUID
@@ -344,6 +353,7 @@ class RequestSummary(_Strict):
     created_at: datetime
     finalized_at: datetime | None
     entity: Entity | None
+    imported: Origin | None
 
 
 class Request(RequestSummary):
@@ -872,10 +882,12 @@ class Health(_Strict):
 
 
 class Stats(_Strict):
-    """Counted at most every few seconds: `at` says when. `outbox_oldest_seconds` is of the oldest row."""
+    """Counted at most every few seconds: `at` says when. `requests` are without those `imported`.
+    `outbox_oldest_seconds` is of the oldest row."""
 
     at: datetime
     requests: dict[str, int]
+    imported: int
     open_tasks: int
     incidents: int
     outbox: int

@@ -288,4 +288,5 @@ def _row(item: requests.Submission) -> dict[str, Json]:
         "digest": item.digest,
         "entity_type": item.entity and item.entity.type,
         "entity_id": item.entity and item.entity.id,
+        "import_id": None,
     }

@@ -62,7 +62,14 @@ def decision(row: Row) -> dict[str, Json] | None:
 def request_summary(row: Row) -> dict[str, Json]:
     about = row["entity_type"]
     entity = None if about is None else {"type": about, "id": row["entity_id"]}
-    return {name: row[name] for name in _REQUEST} | {"entity": entity}
+    return {name: row[name] for name in _REQUEST} | {"entity": entity, "imported": _imported(row)}
+
+
+def _imported(row: Row) -> dict[str, Json] | None:
+    """Where a request comes from that another system had."""
+    if row["import_id"] is None:
+        return None
+    return {name: row[name] for name in ("import_id", "source", "external_id")}
 
 
 def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[str, Json]:

@@ -162,6 +162,7 @@ def replay(
 
 async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, list[Finding]]":
     from cli.evidence import connected, workflow_findings
+    from storage.errors import NeverCarriedOut
     from storage.replay import replay as carry_out_again
 
     async with connected() as connection:
@@ -169,6 +170,11 @@ async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, list
             found = await carry_out_again(connection, request, at)
         except LookupError:
             raise Failure(f"there is no request {request}", code=Exit.NOT_FOUND) from None
+        except NeverCarriedOut:
+            raise Failure(
+                f"request {request} was imported: another system carried it out",
+                fix=f"countersign audit verify --request {request} looks at its rows",
+            ) from None
     differences = list(found.findings)
     if at is None:
         differences += await workflow_findings(_settings(), found)

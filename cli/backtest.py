@@ -27,6 +27,9 @@ def backtest(
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Requests submitted since then (RFC 3339).")
     ] = None,
+    imported: Annotated[
+        bool, typer.Option("--imported", help="Also those that another system had.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=500, help="The newest, at most so many.")] = 200,
     url: Url = None,
     as_person: As = None,
@@ -40,6 +43,7 @@ def backtest(
     """
     body: dict[str, Any] = {**text_of(file), "limit": limit}
     body |= {"since": since} if since else {}
+    body |= {"imported": True} if imported else {}
     found = connect(url, as_person, role).post_long("/v1/recipes/backtest", body)
     if as_json:
         write_json(found)

@@ -22,6 +22,7 @@ from cli import (
     doctor,
     events,
     explain,
+    history,
     incidents,
     migrate,
     mirror,
@@ -88,6 +89,7 @@ app.add_typer(delegations.app, name="delegation")
 audit.app.command("query")(asking.query)
 audit.app.add_typer(audit_keys.app, name="key")
 app.add_typer(audit.app, name="audit")
+app.add_typer(history.app, name="import")
 org.app.add_typer(mirror.app, name="mirror")
 app.add_typer(org.app, name="org")
 

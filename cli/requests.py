@@ -140,6 +140,10 @@ def list_requests(
     where: Annotated[
         str | None, typer.Option(metavar="CONDITION", help="On inputs: 'amount > 50000'.")
     ] = None,
+    imported: Annotated[
+        bool | None,
+        typer.Option("--imported/--live", help="Those alone that another system had; or none."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
     url: Url = None,
@@ -159,6 +163,7 @@ def list_requests(
         "entity_id": number if colon else None,
         "words": words,
         "where": where,
+        "imported": imported,
     }
     found = list(api.items("/v1/requests", limit, **wanted, incident="true" if incident else None))
     if as_json:
@@ -299,6 +304,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "workflow": f"{request['workflow']} v{request['version']}",
             "requester": request["requester"],
             "about": request["entity"] and f"{request['entity']['type']}:{request['entity']['id']}",
+            "imported": _origin(request),
             "inputs": details(request["inputs"]),
             "state": _state(request),
             "step": request["step"],
@@ -435,7 +441,14 @@ def _task_rows(request: dict[str, Any], closings: dict[str, str]) -> list[tuple[
 
 def _state(request: dict[str, Any]) -> Text:
     state = Text(request["state"], style=_STATE_STYLES.get(request["state"], ""))
+    if request.get("imported"):
+        state += Text(" (imported)", style="dim")
     return state + Text(" (incident)", style="bold red") if request["incidents"] else state
+
+
+def _origin(request: dict[str, Any]) -> str | None:
+    origin = request.get("imported")
+    return origin and f"{origin['external_id']} of {origin['source']}, import {origin['import_id']}"
 
 
 def actor(actor: dict[str, Any]) -> str:

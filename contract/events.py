@@ -53,6 +53,7 @@ DELEGATION_ENDED = "delegation.ended"
 TIMER_SET = "timer.set"
 CALENDAR_IMPORTED = "calendar.imported"
 EVENT_RECEIVED = "event.received"
+HISTORY_IMPORTED = "history.imported"
 
 
 def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:

@@ -17,6 +17,10 @@ class AlreadyOpen(StorageError):
     does not want."""
 
 
+class NeverCarriedOut(StorageError):
+    """A request that another system had: no engine of ours carried it out."""
+
+
 class TaskClosedOtherwise(StorageError):
     """A transition meant to close a task that is closed, and nobody decided it."""
 

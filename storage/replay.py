@@ -24,6 +24,7 @@ from recipes.model import Json, Recipe
 from recipes.state import Commanded, Decided, Happening, State, Transition
 from storage import audit, commits, outbox
 from storage.audit import AuditEvent
+from storage.errors import NeverCarriedOut
 from storage.pool import Connection
 
 _COMMITTED: TypeAdapter[Committed] = TypeAdapter(Committed)
@@ -40,6 +41,7 @@ _ENGINE_ALONE = frozenset(
 )
 """Types of rows that nothing but a transition leaves."""
 
+IMPORTED = "SELECT imported FROM requests WHERE id = $1"
 COMMITS = "SELECT seq, committed FROM commits WHERE request_id = $1 ORDER BY seq"
 PROJECTION = """
 SELECT r.state, r.seq, r.step, r.reason, r.status, r.moves, r.version, r.finalized_at IS NOT NULL AS final,
@@ -63,8 +65,11 @@ class Replayed:
 
 
 async def replay(connection: Connection, request_id: UUID, at: datetime | None = None) -> Replayed:
-    """Carry a request out again, up to `at` or to where it is. LookupError if there is none."""
+    """Carry a request out again, up to `at` or to where it is. LookupError if there is none,
+    NeverCarriedOut if it was imported."""
     start = await outbox.start_input(connection, request_id)
+    if await connection.fetchval(IMPORTED, request_id):
+        raise NeverCarriedOut(f"request {request_id} was imported")
     run = _Run(request_id, start.recipe, start.state)
     found = await audit.events_of(connection, request_id, limit=2**31 - 1)
     rows = [row for row in found if at is None or row["occurred_at"] <= at]

@@ -19,7 +19,8 @@ from storage.pool import Source
 
 _COLUMNS = """
 r.id, r.workflow, r.version, r.title, r.requester, r.state, r.status, r.step, r.incidents, r.reason,
-r.deadline_at, r.deadline_by, r.created_at, r.finalized_at, r.entity_type, r.entity_id"""
+r.deadline_at, r.deadline_by, r.created_at, r.finalized_at, r.entity_type, r.entity_id, r.import_id, r.source,
+r.external_id"""
 
 # All that a submission depends on: who submits, the recipe (the highest version that is not
 # disabled, or the one named, whatever its switch says), the time, the key's earlier use, whether the
@@ -208,7 +209,8 @@ class Filter:
     """Which requests a list holds; None is any. `text` is looked for in titles, in any case;
     `incident` is whether people are needed; `version` leaves those alone that are in flight on it;
     `status` is of a state machine; `entity_id` counts beside `entity_type` alone; `words` are all in the
-    title or inputs, `condition` is on inputs."""
+    title or inputs, `condition` is on inputs; `imported` is whether another
+    system had them."""
 
     state: str | None = None
     workflow: str | None = None
@@ -221,6 +223,7 @@ class Filter:
     entity_id: str | None = None
     words: str | None = None
     condition: Condition | None = None
+    imported: bool | None = None
 
 
 # {need}, {about} and {subject} are written into the text: the planner would not see the partial indexes by
@@ -231,6 +234,7 @@ AND ($4::text IS NULL OR r.requester = $4)
 AND ($5::text IS NULL OR r.title ILIKE $5)
 AND ($9::int IS NULL OR (r.version = $9 AND r.finalized_at IS NULL))
 AND ($10::text IS NULL OR r.status = $10)
+AND ($15::boolean IS NULL OR r.imported = $15)
 AND (r.created_at, r.id) < ($6, $7)"""
 _NEWEST = "ORDER BY r.created_at DESC, r.id DESC LIMIT $8"
 
@@ -337,6 +341,7 @@ async def newest(
         wanted.entity_id,
         wanted.words,
         None if wanted.condition is None else jsonpath(wanted.condition),
+        wanted.imported,
     )
 
 
@@ -363,13 +368,14 @@ PAST = """
 SELECT r.id, r.version, r.requester, r.title, r.inputs, r.state, r.created_at, r.entity_type, r.entity_id,
        p.sha256
   FROM requests r JOIN recipes p USING (workflow, version)
- WHERE r.workflow = $1 AND ($2::timestamptz IS NULL OR r.created_at >= $2)
+ WHERE r.workflow = $1 AND ($2::timestamptz IS NULL OR r.created_at >= $2) AND ($4 OR NOT r.imported)
  ORDER BY r.created_at DESC, r.id DESC LIMIT $3
 """
 
 
 async def past(
-    source: Source, workflow: str, since: datetime | None, limit: int
+    source: Source, workflow: str, since: datetime | None, limit: int, *, imported: bool
 ) -> list[asyncpg.Record]:
-    """The newest requests of a workflow, whatever became of them, with what was submitted when."""
-    return await source.fetch(PAST, workflow, since, limit)
+    """The newest requests of a workflow, whatever became of them, with what was submitted when; with
+    `imported` those, too, that another system had."""
+    return await source.fetch(PAST, workflow, since, limit, imported)

@@ -28,10 +28,11 @@ async def outbox(source: Source) -> Outbox:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """`requests` by state; `incidents` counts requests that have one."""
+    """`requests` by state, without those `imported`; `incidents` counts requests that have one."""
 
     at: datetime
     requests: dict[str, int]
+    imported: int
     open_tasks: int
     incidents: int
 
@@ -39,7 +40,8 @@ class Counts:
 COUNTS = """
 SELECT now() AS at,
        (SELECT coalesce(jsonb_object_agg(state, n), '{}')
-          FROM (SELECT state, count(*) AS n FROM requests GROUP BY state) s) AS requests,
+          FROM (SELECT state, count(*) AS n FROM requests WHERE NOT imported GROUP BY state) s) AS requests,
+       (SELECT count(*) FROM requests WHERE imported) AS imported,
        (SELECT count(*) FROM tasks WHERE state = 'open') AS open_tasks,
        (SELECT count(*) FROM requests WHERE incidents <> '[]') AS incidents
 """
@@ -49,7 +51,7 @@ async def counts(source: Source) -> Counts:
     """All counts. Reads every request: callers keep the answer for a while."""
     row = await source.fetchrow(COUNTS)
     assert row is not None
-    return Counts(row["at"], row["requests"], row["open_tasks"], row["incidents"])
+    return Counts(**dict(row))
 
 
 async def ping(source: Source) -> None:

@@ -26,6 +26,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "delegations",
         "events",
         "explain",
+        "history",
         "incidents",
         "migrate",
         "mirror",

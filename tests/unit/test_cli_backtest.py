@@ -56,7 +56,8 @@ def test_what_changes_is_told(
         assert text in out
     assert "unseen" not in out
     api.answers[PATH] = answer_json(200, FOUND | {"items": []})
-    assert main.run(["recipe", "backtest", str(file)]) == 0
+    assert main.run(["recipe", "backtest", str(file), "--imported"]) == 0
+    assert json.loads(api.asked[1].content)["imported"] is True
     assert REQUEST not in capsys.readouterr().out
     assert main.run(["recipe", "backtest", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["items"] == []
