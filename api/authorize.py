@@ -14,7 +14,7 @@ from api.auth import Caller
 from contract.canonical import timestamp
 from recipes.state import Actor
 
-RequestAction = Literal["see", "cancel", "retry", "reassign", "watchers"]
+RequestAction = Literal["see", "cancel", "resubmit", "retry", "reassign", "watchers"]
 TaskAction = Literal["see", "decide", "release", "ask", "hand_on", "add"]
 HouseAction = Literal["publish", "switch", "import", "migrate"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
@@ -112,6 +112,8 @@ def _request(caller: Caller, action: Action, request: RequestObject) -> Actor:
         if not caller.admin:
             raise errors.forbidden("only the requester or an administrator may cancel a request")
         return Actor(caller.id, "admin")
+    if action == "resubmit" and caller.id != request.requester:
+        raise errors.forbidden("only its requester may resubmit a request")
     if action == "reassign" and caller.id == request.requester:
         raise errors.forbidden("nobody chooses who decides their own request")
     if action == "watchers":

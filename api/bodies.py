@@ -2,7 +2,7 @@
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import (
@@ -116,7 +116,8 @@ class Submission(_Strict):
     entity: EntityBody | None = None
 
 
-Decision = Literal["approve", "reject"]
+Decision = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+"""The id of an outcome that the task offers: approve, reject, request_changes, or one of its recipe's."""
 _TASK_ID, _OTHER_ID = (
     "aa4bc62d-72fc-51d1-84eb-ad49e69a21a8",
     "0b7f3d52-9d5e-5c0b-8a1a-6f1f4f0c2d11",
@@ -131,13 +132,16 @@ _ITEMS: dict[str, Any] = {
 
 
 class DecisionBody(_Strict):
-    """`digest` is the one the task showed: the decision is refused if the request is another now."""
+    """`decision` is the id of one of the task's `outcomes`; `to` one of its `rewind_to`, where
+    `request_changes` leads: without it to the requester. `digest` is the one the task showed: the decision
+    is refused if the request is another now."""
 
     model_config = _example(decision="approve", comment="Enjoy.")
     decision: Decision
     comment: Text | None = None
     reason: Text | None = None
     digest: Text | None = None
+    to: Text | None = None
 
 
 class DecisionItem(DecisionBody):
@@ -215,6 +219,14 @@ class AnswerBody(_Strict):
 
 class CommandBody(_Strict):
     model_config = _example(comment="The trip was called off.")
+    comment: Text | None = None
+
+
+class ResubmitBody(_Strict):
+    """All inputs, as of a submission; the comment says what has changed."""
+
+    model_config = _example(inputs={"days": 4, "reason": "holiday"}, comment="A day less.")
+    inputs: Inputs
     comment: Text | None = None
 
 

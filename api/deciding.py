@@ -11,19 +11,21 @@ from uuid import UUID, uuid4
 import asyncpg
 from pydantic import TypeAdapter
 
-from api import bodies, errors, views
+from api import bodies, errors, revised, views
 from api.auth import Caller
 from api.authorize import Action, authorize, task_object
 from api.services import Services
 from contract.canonical import timestamp
 from contract.messages import Message
-from recipes.model import Json
-from recipes.state import Actor, Decided, Together
+from recipes import outcomes
+from recipes.model import Json, Outcome
+from recipes.state import Actor, Decided, Offer, Together
 from storage import decisions, tasks
 from storage.decisions import Deciding
 from storage.pool import Connection, Source
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+_OFFER: TypeAdapter[Offer] = TypeAdapter(Offer)
 
 Verdict: TypeAlias = dict[str, Json] | errors.Problem
 """The task with the decision on it, or why there is none."""
@@ -107,6 +109,8 @@ async def _judge(connection: Connection, caller: Caller, waiting: Mapping[int, I
         try:
             found = _look(row, actors[row["id"]], caller, item.body)
         except errors.Problem as refusal:
+            if refusal.kind == "digest_mismatch":
+                refusal.extra |= await revised.since(connection, row, item.body.digest or "")
             judged.verdicts[number] = refusal
             continue
         if not isinstance(found, _Ready):
@@ -157,15 +161,22 @@ def _look(
     if row["state"] != "open":
         return _not_first(row, caller, body)
     check_claim(row, caller)
-    if body.decision in row["require_comment"] and not (body.comment or "").strip():
-        raise errors.invalid_at("/comment", f"a comment is needed to {body.decision} this task")
+    offer = offer_of(row)
+    refusal = outcomes.refusal(offer, body.decision, body.comment, body.reason, body.to)
+    if refusal is not None:
+        raise errors.invalid_at(f"/{refusal.key}", refusal.message)
     if body.digest is not None and body.digest != row["digest"]:
         raise errors.conflict(
             "digest_mismatch",
             "this is not the request that was looked at: load the task again and look",
             digest=row["digest"],
         )
-    return _ready(row, actor, body)
+    return _ready(row, actor, body, outcomes.made(offer, body.decision, body.to))
+
+
+def offer_of(row: asyncpg.Record) -> Offer:
+    """What a task offers to decide, from a row that has its columns."""
+    return _OFFER.validate_python({name: row[name] for name in views.OFFER})
 
 
 def _not_first(row: asyncpg.Record, caller: Caller, body: bodies.DecisionBody) -> dict[str, Json]:
@@ -207,8 +218,11 @@ def closed(row: asyncpg.Record) -> errors.Problem:
     )
 
 
-def _ready(row: asyncpg.Record, actor: Actor, body: bodies.DecisionBody) -> _Ready:
-    message = Decided(str(row["id"]), body.decision, actor, row["now"], body.comment)
+def _ready(
+    row: asyncpg.Record, actor: Actor, body: bodies.DecisionBody, outcome: Outcome
+) -> _Ready:
+    task_id, to = str(row["id"]), outcome.to
+    message = Decided(task_id, body.decision, actor, row["now"], body.comment, to=to)
     decision_id = uuid4()
     record = Deciding(
         decision_id=decision_id,
@@ -217,6 +231,8 @@ def _ready(row: asyncpg.Record, actor: Actor, body: bodies.DecisionBody) -> _Rea
         workflow=row["workflow"],
         version=row["version"],
         decision=body.decision,
+        counts_as=None if outcome.id in ("approve", "reject") else outcome.counts_as,
+        rewind_to=to,
         actor=actor,
         comment=body.comment,
         reason=body.reason,
@@ -227,6 +243,8 @@ def _ready(row: asyncpg.Record, actor: Actor, body: bodies.DecisionBody) -> _Rea
             "step": row["step"],
             "branch": row["branch"],
             "decision": body.decision,
+            "counts_as": outcome.counts_as,
+            "to": to,
             "comment": body.comment,
             "reason": body.reason,
             "digest": row["digest"],
@@ -269,6 +287,8 @@ def _decided(item: _Ready) -> dict[str, Json]:
         "task_id": record.task_id,
         "step": item.row["step"],
         "decision": record.decision,
+        "counts_as": record.counts_as or record.decision,
+        "to": record.rewind_to,
         "user": actor.user,
         "role": actor.role,
         "on_behalf_of": actor.on_behalf_of,

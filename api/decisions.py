@@ -65,7 +65,7 @@ async def decide_tasks(request: Request) -> Response:
     openapi_extra=takes(bodies.PreviewBody),
 )
 async def preview_decisions(request: Request) -> Response:
-    """The tasks that I may decide now and the filter fits, the soonest due first, 500 at most. `items`
+    """The tasks that I may decide so now and the filter fits, the soonest due first, 500 at most. `items`
     is what `POST /v1/decisions` takes: ids and digests, so that nothing is decided that was not here.
     Nothing is decided, and nothing is kept, by a preview."""
     caller = await caller_of(request)
@@ -73,7 +73,8 @@ async def preview_decisions(request: Request) -> Response:
     only = body.filter
     older_than = None if only.older_than is None else calendar.seconds(only.older_than)
     narrowing = tasks.Narrowing(only.workflow, only.requester, only.step, older_than)
-    found, more = await _decidable(services(request).pool, caller, narrowing)
+    pool = services(request).pool
+    found, more = await _decidable(pool, caller, narrowing, body.decision)
     return answer(
         {
             "items": [
@@ -82,22 +83,24 @@ async def preview_decisions(request: Request) -> Response:
             ],
             "tasks": [views.inbox_task(row) for row in found],
             "need_comment": [row["id"] for row in found if body.decision in row["require_comment"]],
+            "need_reason": [row["id"] for row in found if body.decision in row["require_reason"]],
             "more": more,
         }
     )
 
 
 async def _decidable(
-    source: Source, caller: Caller, only: tasks.Narrowing
+    source: Source, caller: Caller, only: tasks.Narrowing, decision: str
 ) -> tuple[list[asyncpg.Record], bool]:
-    """Rows of the inbox that the caller may decide, MOST at most, and whether there are more."""
+    """Rows of the inbox that the caller may decide so, MOST at most, and whether there are more."""
     found: list[asyncpg.Record] = []
     after: tuple[datetime | None, UUID] = _BEGINNING
     while True:
         page = await tasks.matching(source, caller.id, only, after)
         loaded = await tasks.load_all(source, [row["id"] for row in page], caller.id)
         actors = await deciding.capacities(source, caller, "decide", loaded.values())
-        found += [row for row in page if _may(caller, loaded.get(row["id"]), actors)]
+        offering = [row for row in page if any(it["id"] == decision for it in row["outcomes"])]
+        found += [row for row in offering if _may(caller, loaded.get(row["id"]), actors)]
         if len(found) > MOST:
             return found[:MOST], True
         if len(page) < tasks.MOST_MATCHING:

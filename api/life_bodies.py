@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.bodies import EntityBody, Inputs, PersonId, Text
+from api.bodies import Decision, EntityBody, Inputs, PersonId, Text
 from api.http import Moment
 from recipes.model import Json
-from recipes.supposed import Deed
+from recipes.supposed import Otherwise
 
 _LEAVE = """\
 workflow: leave_request
@@ -30,15 +30,17 @@ def _example(**values: Json) -> ConfigDict:
 
 class SupposedDecision(_Strict):
     """Tasks of that `step`, `branch` and person `who` (left out: any) are decided so, `after` a
-    duration (`2h`) since they opened; `wait` lets time pass, so that timeouts come. Of several that
-    fit a task the first counts."""
+    duration (`2h`) since they opened, `request_changes` leading `to` a step or the requester; `wait`
+    lets time pass, so that timeouts come. Of several that fit a task the first counts; one that leads
+    back counts once."""
 
-    decision: Deed
+    decision: Decision
     step: Text | None = None
     branch: Text | None = None
     who: PersonId | None = None
     after: Annotated[str, Field(max_length=40)] | None = None
     comment: Text | None = None
+    to: Text | None = None
 
 
 class SimulationBody(_Strict):
@@ -56,7 +58,7 @@ class SimulationBody(_Strict):
     requester: PersonId | None = None
     at: Moment | None = None
     decisions: Annotated[list[SupposedDecision], Field(max_length=100)] = []
-    otherwise: Deed = "approve"
+    otherwise: Otherwise = "approve"
     entity: EntityBody | None = None
 
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, entitled, errors, schemas, views
+from api import bodies, entitled, errors, revised, schemas, views
 from api.asking import Where, Words, read_condition
 from api.auth import Caller
 from api.authorize import Action, authorize, request_object
@@ -31,6 +31,7 @@ from storage import (
     comments,
     questions,
     requests,
+    revisions,
     tasks,
     watchers,
 )
@@ -72,7 +73,8 @@ async def submit_request(request: Request) -> Response:
         headers["Idempotency-Replayed"] = "true"
         row, _ = await allowed(house.pool, caller, "see", made.id)
         return answer(await shown(house, house.pool, row), 201, headers)
-    return answer(views.request(made.row, [], _temporal_url(house, made.id)), 201, headers)
+    said: dict[str, Json] = {"revisions": revised.shown([revised.first(made.row)])}
+    return answer(views.request(made.row, [], _temporal_url(house, made.id)) | said, 201, headers)
 
 
 @router.get("", response_model=schemas.RequestPage, summary="List requests")
@@ -82,6 +84,7 @@ async def list_requests(
     state: RequestState | None = None,
     workflow: Annotated[str | None, Query(max_length=63)] = None,
     requester: Annotated[str | None, Query(max_length=128)] = None,
+    mine: Annotated[bool, Query(description="Those that I submitted.")] = False,
     incident: Annotated[
         bool | None, Query(description="Those that need people; `false`: those that do not.")
     ] = None,
@@ -107,10 +110,12 @@ async def list_requests(
     caller = await caller_of(request)
     if entity_id is not None and entity_type is None:
         raise errors.invalid_parameter("entity_id", "needs entity_type beside it")
+    if mine and requester not in (None, caller.id):
+        raise errors.invalid_parameter("requester", "is somebody else: leave it or `mine` out")
     wanted = requests.Filter(
         state,
         workflow,
-        requester,
+        caller.id if mine else requester,
         q,
         incident,
         status=status,
@@ -282,10 +287,12 @@ async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[st
     said = await comments.latest(source, row["id"], COMMENTS_SHOWN)
     asked = await questions.of_request(source, row["id"])
     watching = await watchers.of_request(source, row["id"])
+    said_before = await revisions.of_request(source, row["id"])
     files = await attachments.of_request(source, row["id"])
     added = await commands.added_approvers(source, row["id"])
     more: dict[str, Json] = {
         "added_approvers": [views.added_approver(item) for item in added],
+        "revisions": revised.shown(said_before),
         "comments": [views.comment(item) for item in said],
         "questions": [views.question(item) for item in asked],
         "attachments": [views.attachment(item) for item in files],

@@ -10,7 +10,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.people_shapes import AddedApprover, Attachment, Comment, Question, Watcher
-from recipes.model import Json
+from api.revision_shapes import Changed, OtherVersion, Outcome, Revision
+from recipes.model import CountsAs, Json
 from recipes.state import RequestState, Where
 
 TaskState = Literal["open", "decided", "expired", "superseded", "cancelled", "reassigned"]
@@ -69,7 +70,9 @@ class Winner(_Strict):
 
 
 class AlreadyClosed(ProblemDetails):
-    """409 of a decision: who won and when, how else the task was closed, or who has claimed it."""
+    """409 of a decision: who won and when, how else the task was closed, who has claimed it; or, where
+    it was on another digest, the one of now, what has `changed` since, and the `recipe` versions if it was
+    another one."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -94,6 +97,9 @@ class AlreadyClosed(ProblemDetails):
     claimed_at: datetime | None = None
     state: TaskState | None = None
     closed_at: datetime | None = None
+    digest: str | None = None
+    changed: list[Changed] | None = None
+    recipe: OtherVersion | None = None
 
 
 # --- answers ----------------------------------------------------------------------------------------
@@ -104,6 +110,8 @@ _DECISION: dict[str, Json] = {
     "task_id": "0b7c8a52-6d0e-5c55-8d0b-7f0a1c6a2e90",
     "step": "manager_approval",
     "decision": "approve",
+    "counts_as": "approve",
+    "to": None,
     "user": "bob",
     "role": None,
     "on_behalf_of": None,
@@ -132,7 +140,16 @@ _TASK: dict[str, Json] = {
     "due_by": None,
     "closed_at": "2026-03-02T09:30:00.123456Z",
     "digest": "b1946ac92492d2347c6235b4d2611184",
-    "require_comment": ["reject"],
+    "outcomes": [
+        {"id": "approve", "name": "Approve", "counts_as": "approve", "to": None},
+        {"id": "reject", "name": "Reject", "counts_as": "reject", "to": None},
+        {"id": "request_changes", "name": "Request changes", "counts_as": "rewind", "to": None},
+    ],
+    "require_comment": ["reject", "request_changes"],
+    "require_reason": [],
+    "reasons": [],
+    "rewind_to": ["requester", "manager_approval"],
+    "show": [],
     "added_by": None,
     "where": None,
     "claimed_by": None,
@@ -153,6 +170,7 @@ _REQUEST: dict[str, Json] = {
     "reason": None,
     "deadline_at": None,
     "deadline_by": None,
+    "resubmit_by": None,
     "created_at": "2026-03-02T09:12:43.990000Z",
     "finalized_at": "2026-03-02T09:30:00.140000Z",
     "entity": None,
@@ -173,12 +191,16 @@ class DueBy(_Strict):
 
 
 class Decision(_Strict):
-    """`on_behalf_of` and `via` tell by which delegation, `role` by which role `user` decided."""
+    """`decision` is the id of the outcome that was chosen, `counts_as` what it did; one that rewinds led
+    `to` a step, or to the requester. `on_behalf_of` and `via` tell by which delegation, `role` by which
+    role `user` decided."""
 
     id: UUID
     task_id: UUID
     step: str
     decision: str
+    counts_as: CountsAs
+    to: str | None
     user: str
     role: str | None
     on_behalf_of: str | None
@@ -190,7 +212,11 @@ class Decision(_Strict):
 
 class Task(_Strict):
     """Either one `assignee`, or `candidates` (`user:x`, `role:y`) of whom any may decide: `claimed_by`
-    alone, if there is one. Of an approver whom somebody added: by whom, and `where`."""
+    alone, if there is one. Of an approver whom somebody added: by whom, and `where`.
+
+    It is decided as one of `outcomes`; those named by `require_comment` and `require_reason` need these, a
+    reason being one of `reasons` if there are any. `rewind_to`: where `request_changes` may lead. `show`
+    names the inputs that the decision is about; none named: all."""
 
     model_config = _example(**_TASK)
     id: UUID
@@ -212,7 +238,12 @@ class Task(_Strict):
     due_by: DueBy | None
     closed_at: datetime | None
     digest: str
+    outcomes: list[Outcome]
     require_comment: list[str]
+    require_reason: list[str]
+    reasons: list[str]
+    rewind_to: list[str]
+    show: list[str]
     added_by: str | None
     where: Where | None
     claimed_by: str | None
@@ -221,7 +252,7 @@ class Task(_Strict):
 
 
 class TaskShown(Task):
-    """A task with the inputs of its request: what there is to decide about."""
+    """A task with the inputs of its request that it shows: what there is to decide about."""
 
     model_config = _example(**_TASK, inputs=_INPUTS)
     inputs: dict[str, Any]
@@ -277,18 +308,20 @@ class PinnedDecision(_Strict):
 
 
 class DecisionsPreview(_Strict):
-    """`items` to send, a comment added to those in `need_comment`; `tasks` to look at, in the same order;
+    """`items` to send, a comment added to those in `need_comment`, a reason to those in `need_reason`; `tasks` to look at, in the same order;
     `more` where there are more than 500."""
 
     model_config = _example(
         items=[{"task_id": _TASK["id"], "decision": "approve", "digest": _TASK["digest"]}],
         tasks=[_TASK | {"state": "open", "closed_at": None, "decision": None}],
         need_comment=[],
+        need_reason=[],
         more=False,
     )
     items: list[PinnedDecision]
     tasks: list[Task]
     need_comment: list[UUID]
+    need_reason: list[UUID]
     more: bool
 
 
@@ -335,7 +368,9 @@ class Origin(_Strict):
 
 
 class RequestSummary(_Strict):
-    """`status` is the state that a state machine is in; `imported` is of requests that another system had."""
+    """`status` is the state that a state machine is in; `imported` is of requests that another system had.
+    One that is `rewound` waits for its requester, and expires at `resubmit_by` if that is set; `reason` is
+    what is to be changed."""
 
     model_config = _example(**_REQUEST)
     id: UUID
@@ -350,6 +385,7 @@ class RequestSummary(_Strict):
     reason: str | None
     deadline_at: datetime | None
     deadline_by: DueBy | None
+    resubmit_by: datetime | None
     created_at: datetime
     finalized_at: datetime | None
     entity: Entity | None
@@ -358,8 +394,9 @@ class RequestSummary(_Strict):
 
 class Request(RequestSummary):
     """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks, or of what can
-    be fired of a state machine; `added_approvers` those added by hand, asked yet or not. A machine's `moves` counts the actions fired; the last 100 are in
-    `history`, oldest first, all of them among its events. `comments` are the last 50."""
+    be fired of a state machine; `added_approvers` those added by hand, asked yet or not. A machine's `moves`
+    counts the actions fired; the last 100 are in `history`, oldest first, all of them among its events.
+    `comments` are the last 50; `revisions` all its submissions, the first one first."""
 
     model_config = _example(
         **_REQUEST,
@@ -371,6 +408,7 @@ class Request(RequestSummary):
         decisions=[_DECISION],
         waiting_for=[],
         added_approvers=[],
+        revisions=[],
         comments=[],
         questions=[],
         attachments=[],
@@ -386,6 +424,7 @@ class Request(RequestSummary):
     decisions: list[Decision]
     waiting_for: list[str]
     added_approvers: list[AddedApprover]
+    revisions: list[Revision]
     comments: list[Comment]
     questions: list[Question]
     attachments: list[Attachment]

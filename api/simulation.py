@@ -17,9 +17,10 @@ from api.services import caller_of, services
 from api.submission import check_inputs
 from api.wording import Words, words
 from recipes import calendar, parse
-from recipes.model import ApprovalStep, Json, Recipe
+from recipes.model import REQUESTER, ApprovalStep, Json, Recipe
+from recipes.outcomes import BUILT_IN
 from recipes.state import Entity
-from recipes.supposed import Simulated, StepPlayed, Supposed, Supposition, TaskPlayed
+from recipes.supposed import WAIT, Simulated, StepPlayed, Supposed, Supposition, TaskPlayed
 from storage import calendars, commands, directory, jsonb, recipes, simulation
 from storage.pool import Pool, Source
 
@@ -140,7 +141,9 @@ def _suppositions(recipe: Recipe, body: SimulationBody) -> tuple[Supposition, ..
         except calendar.DurationError as error:
             problems.append((f"{place}/after", f"{error}: {error.fix}"))
         found.append(
-            Supposition(item.decision, item.step, item.branch, item.who, after, item.comment)
+            Supposition(
+                item.decision, item.step, item.branch, item.who, after, item.comment, item.to
+            )
         )
     raise_all(problems)
     return tuple(found)
@@ -163,6 +166,13 @@ def _misplaced(recipe: Recipe, item: SupposedDecision) -> Iterator[tuple[str, st
         if item.branch not in known:
             listed = ", ".join(known) or "none, so leave `branch` out"
             yield "branch", f"there is no branch {item.branch}; there are: {listed}"
+    own = [outcome.id for step in steps.values() for it in step.ballots for outcome in it.outcomes]
+    outcomes = dict.fromkeys((*(outcome.id for outcome in BUILT_IN), *own, WAIT))
+    if item.decision not in outcomes:
+        yield "decision", f"nothing offers {item.decision}; there are: {', '.join(outcomes)}"
+    if item.to is not None and item.to not in {REQUESTER, *steps}:
+        listed = ", ".join((REQUESTER, *steps))
+        yield "to", f"nothing leads to {item.to}; there are: {listed}"
 
 
 def raise_all(problems: Iterable[tuple[str, str]]) -> None:

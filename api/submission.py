@@ -50,7 +50,7 @@ async def submit(
         )
         if found["fingerprint"] is not None:
             return _again(found["fingerprint"], found["request_id"], fingerprint)
-        _check_requester(caller, found)
+        check_requester(caller.id, found)
         _check_recipe(body, found)
         check_starter(caller.id, body.workflow, found)
         ready = await draft(
@@ -150,13 +150,14 @@ def _again(known: str, request_id: UUID, fingerprint: str) -> Made:
     return Made(request_id, {}, again=True)
 
 
-def _check_requester(caller: Caller, found: asyncpg.Record) -> None:
+def check_requester(person: str, found: asyncpg.Record) -> None:
+    """Problem 403 for whoever is not, or no longer, in the directory."""
     if found["person"] is None:
         raise errors.forbidden(
-            f"{caller.id} is not in the directory; an administrator adds people by org import"
+            f"{person} is not in the directory; an administrator adds people by org import"
         )
     if not found["employed"]:
-        raise errors.forbidden(f"{caller.id} has left according to the directory")
+        raise errors.forbidden(f"{person} has left according to the directory")
 
 
 def check_starter(person: str, workflow: str, found: asyncpg.Record) -> None:
@@ -282,6 +283,7 @@ def _row(item: requests.Submission) -> dict[str, Json]:
         "reason": None,
         "deadline_at": item.deadline_at,
         "deadline_by": item.deadline_by and asdict(item.deadline_by),
+        "resubmit_by": None,
         "created_at": item.at,
         "finalized_at": None,
         "inputs": item.inputs,

@@ -89,8 +89,9 @@ def _closed_answer(
 
 @router.get("/{task_id}", response_model=schemas.TaskShown, summary="One task")
 async def show_task(request: Request, task_id: UUID) -> Response:
-    """A task with the inputs of its request and, if it was decided, the decision. A shared one that I
-    may decide by a delegation alone says on whose behalf."""
+    """A task with those inputs of its request that its recipe shows for it (`show`; nothing listed: all)
+    and, if it was decided, the decision. A shared one that I may decide by a delegation alone says on
+    whose behalf."""
     caller = await caller_of(request)
     pool = services(request).pool
     row = await tasks.load(pool, task_id, caller.id)
@@ -103,7 +104,14 @@ async def show_task(request: Request, task_id: UUID) -> Response:
     mine = capacity(caller, task_object(row))
     if row["state"] == "open" and mine is not None:
         shown |= {"on_behalf_of": mine.on_behalf_of, "via": mine.via}
-    return answer({**shown, "inputs": row["inputs"]})
+    return answer({**shown, "inputs": _looked_at(row)})
+
+
+def _looked_at(row: asyncpg.Record) -> dict[str, Json]:
+    inputs: dict[str, Json] = row["inputs"]
+    if not row["show"]:
+        return inputs
+    return {name: inputs[name] for name in row["show"] if name in inputs}
 
 
 @router.post(
@@ -114,8 +122,9 @@ async def show_task(request: Request, task_id: UUID) -> Response:
     openapi_extra=takes(bodies.DecisionBody),
 )
 async def decide_task(request: Request, task_id: UUID) -> Response:
-    """Approve or reject, as one it is assigned to. The first decision counts; a later one gets 409
-    with who was first. The same decision by the same person again gets 200 again."""
+    """Approve, reject, request changes, or choose another of its outcomes, as one it is assigned to. The
+    first decision counts; a later one gets 409 with who was first, one on what the request said before
+    409 with what has changed. The same decision by the same person again gets 200 again."""
     caller = await caller_of(request)
     body = await read(request, bodies.DecisionBody)
     [verdict] = await deciding.decide(services(request), caller, [deciding.Item(task_id, body)])

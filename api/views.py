@@ -12,11 +12,14 @@ Row: TypeAlias = Mapping[str, Any] | Any
 _TASK = (
     "id", "request_id", "workflow", "version", "title", "requester", "step", "branch", "assignee",
     "candidates", "role", "on_behalf_of", "via", "state", "opened_at", "due_at", "due_by", "closed_at",
-    "digest", "require_comment", "added_by", "claimed_by", "claimed_at",
+    "digest", "outcomes", "require_comment", "require_reason", "reasons", "rewind_to", "show", "added_by",
+    "claimed_by", "claimed_at",
 )  # fmt: skip
+OFFER = ("outcomes", "require_comment", "require_reason", "reasons", "rewind_to", "show")
+"""What of a task is a `recipes.state.Offer`."""
 _REQUEST = (
     "id", "workflow", "version", "title", "requester", "state", "status", "step", "incidents", "reason",
-    "deadline_at", "deadline_by", "created_at", "finalized_at",
+    "deadline_at", "deadline_by", "resubmit_by", "created_at", "finalized_at",
 )  # fmt: skip
 
 
@@ -49,6 +52,8 @@ def decision(row: Row) -> dict[str, Json] | None:
         "task_id": row["id"],
         "step": row["step"],
         "decision": row["decision"],
+        "counts_as": row["counts_as"],
+        "to": row["decided_to"],
         "user": row["decided_by"],
         "role": row["decided_role"],
         "on_behalf_of": row["decided_on_behalf_of"],
@@ -84,8 +89,9 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         "history": [],
         "tasks": shown,
         "decisions": sorted(decisions, key=lambda item: item["decided_at"]),
-        "waiting_for": _waiting_for(shown),
+        "waiting_for": _waiting_for(row, shown),
         "added_approvers": [],
+        "revisions": [],
         "comments": [],
         "questions": [],
         "attachments": [],
@@ -143,7 +149,9 @@ def watcher(row: Row) -> dict[str, Json]:
     return {"person": row["person"], "added_by": row["added_by"], "added_at": row["added_at"]}
 
 
-def _waiting_for(tasks: list[dict[str, Json]]) -> list[str]:
+def _waiting_for(row: Row, tasks: list[dict[str, Json]]) -> list[str]:
+    if row["state"] == "rewound":
+        return [f"user:{row['requester']}"]
     waiting: dict[str, None] = {}
     for item in tasks:
         if item["state"] == "open":

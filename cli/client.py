@@ -1,5 +1,6 @@
 """The API as commands call it: who calls, what is answered, and what becomes of a refusal."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -163,6 +164,7 @@ def refusal(response: httpx.Response) -> Failure:
     elif response.status_code == 503:
         fix = f"try again in {response.headers.get('Retry-After', 'a few')} seconds"
     places = [_place(item) for item in errors]
+    places += [changed(item) for item in problem.get("changed") or []]
     details = [] if places == [message] else places
     return Failure(str(message), code=code, details=details, fix=fix)
 
@@ -189,6 +191,15 @@ def _place(error: dict[str, Any]) -> str:
     where = f"{error.get('file') or ''}{line} {place}".strip()
     text = f"{where}: {error.get('message', '')}" if where else str(error.get("message", ""))
     return text + (f" (fix: {error['fix']})" if error.get("fix") else "")
+
+
+def changed(item: dict[str, Any]) -> str:
+    """What is different since it was looked at, of a problem's `changed`."""
+    before, after = (
+        json.dumps(item[key], ensure_ascii=False) if key in item else "nothing"
+        for key in ("from", "to")
+    )
+    return f"{item['pointer']}: {before} has become {after}"
 
 
 def _given(parameters: dict[str, object]) -> dict[str, Any]:

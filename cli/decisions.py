@@ -1,19 +1,25 @@
 """`countersign decide-all`: look at what waits, then decide all of it, and nothing else."""
 
 import sys
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from cli.client import As, Role, Url, connect
 from cli.output import AsJson, Exit, Failure, say, write_json
-from cli.tasks import Comment, show_tasks
+from cli.tasks import Comment, Reason, To, show_tasks
 
-_PAST = {"approve": "approved", "reject": "rejected"}
+_PAST = {"approve": "approved", "reject": "rejected", "request_changes": "sent back"}
 
 
 def decide_all(
-    decision: Annotated[Literal["approve", "reject"], typer.Argument(help="approve or reject.")],
+    decision: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUTCOME",
+            help="approve, reject, request_changes, or an outcome of a recipe's own.",
+        ),
+    ],
     workflow: Annotated[str | None, typer.Option(help="Only those of this recipe.")] = None,
     requester: Annotated[str | None, typer.Option(help="Only this person's requests.")] = None,
     step: Annotated[str | None, typer.Option(help="Only tasks of this step.")] = None,
@@ -21,9 +27,8 @@ def decide_all(
         str | None, typer.Option(help="Only tasks open for longer, such as 2d.")
     ] = None,
     comment: Comment = None,
-    reason: Annotated[
-        str | None, typer.Option(metavar="CODE", help="A short code for the record.")
-    ] = None,
+    reason: Reason = None,
+    to: To = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     url: Url = None,
     as_person: As = None,
@@ -50,19 +55,22 @@ def decide_all(
         show_tasks(found["tasks"])
     if found["more"]:
         say(f"only the first {len(found['items'])}: there are more")
-    _check_comment(decision, found, comment)
+    _check_said(decision, found["need_comment"], "comment", comment)
+    _check_said(decision, found["need_reason"], "reason", reason)
     _ask(decision, len(found["items"]), yes=yes)
     more = {"comment": comment, "reason": reason}
+    if to is not None:
+        more["to"] = to
     items = [item | more for item in found["items"]]
     _report(decision, found["tasks"], api.post("/v1/decisions", {"items": items}), as_json)
 
 
-def _check_comment(decision: str, found: dict[str, Any], comment: str | None) -> None:
-    if found["need_comment"] and not (comment or "").strip():
+def _check_said(decision: str, needing: list[str], what: str, said: str | None) -> None:
+    if needing and not (said or "").strip():
         raise Failure(
-            f"{len(found['need_comment'])} of them need a comment to {decision}",
+            f"{len(needing)} of them need a {what} to {decision}",
             code=Exit.USAGE,
-            fix="add --comment WHY",
+            fix=f"add --{what} {'WHY' if what == 'comment' else 'CODE'}",
         )
 
 
@@ -82,7 +90,7 @@ def _report(
 ) -> None:
     if as_json:
         write_json(answer)
-    say(f"{_PAST[decision]}: {_counted(answer['decided'])}")
+    say(f"{_PAST.get(decision, f'decided {decision}')}: {_counted(answer['decided'])}")
     refused = [
         (task, result)
         for task, result in zip(tasks, answer["items"], strict=True)

@@ -32,6 +32,7 @@ from cli import (
     recipes,
     remarks,
     requests,
+    resubmit,
     serve,
     simulate,
     tasks,
@@ -59,6 +60,8 @@ app.command()(token.token)
 app.command()(tasks.inbox)
 app.command()(tasks.approve)
 app.command()(tasks.reject)
+app.command("request-changes")(tasks.request_changes)
+app.command()(tasks.decide)
 app.command()(tasks.claim)
 app.command()(tasks.release)
 app.command()(remarks.comment)
@@ -72,6 +75,7 @@ app.command("add-approver")(adding.add_approver)
 app.command()(actions.actions)
 app.command()(actions.fire)
 app.command()(explain.explain)
+requests.app.command("resubmit")(resubmit.resubmit)
 requests.app.command("attach")(attachments.attach)
 requests.app.command("download")(attachments.download)
 app.add_typer(requests.app, name="request")

@@ -14,7 +14,7 @@ import typer
 import yaml
 from rich.text import Text
 
-from cli.client import Api, As, Role, Url, connect, is_id
+from cli.client import Api, As, Role, Url, changed, connect, is_id
 from cli.output import (
     AsJson,
     Exit,
@@ -314,6 +314,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "reason": request["reason"],
             "submitted": when(request["created_at"]),
             "deadline": when(request["deadline_at"]),
+            "to be resubmitted by": when(request.get("resubmit_by")),
             "ended": when(request["finalized_at"]),
             "in Temporal": request["temporal_url"],
         }
@@ -349,6 +350,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             wraps=("who", "decision", "comment"),
         )
     _show_added(request)
+    _show_revisions(request)
     _show_comments(request)
     _show_questions(request)
     _show_files(request)
@@ -371,6 +373,25 @@ def _show_added(request: dict[str, Any]) -> None:
                 for it in request["added_approvers"]
             ),
             wraps=("why",),
+        )
+
+
+def _show_revisions(request: dict[str, Any]) -> None:
+    later = request.get("revisions", [])[1:]
+    if later:
+        write("")
+        table(
+            ("resubmitted (UTC)", "who", "what has changed", "comment"),
+            (
+                (
+                    at(it["submitted_at"]),
+                    it["submitted_by"],
+                    [changed(item) for item in it["changed"]],
+                    it["comment"],
+                )
+                for it in later
+            ),
+            wraps=("what has changed", "comment"),
         )
 
 

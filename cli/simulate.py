@@ -13,11 +13,12 @@ from cli.recipes import read
 from cli.requests import About, given_inputs, parse_entity
 
 _SUPPOSITION = re.compile(
-    r"(?P<where>[^=]+)=(?P<decision>approve|reject|wait)(?:@(?P<after>[0-9A-Za-z]+))?"
+    r"(?P<where>[^=]+)=(?P<decision>[a-z][a-z0-9_]*)(?::(?P<to>[a-z][a-z0-9_]*))?"
+    r"(?:@(?P<after>[0-9A-Za-z]+))?"
 )
 _SUPPOSE_FIX = (
-    "write WHERE=approve, =reject or =wait, with @2h for later; WHERE is STEP, STEP/BRANCH,"
-    " user:PERSON or STEP/user:PERSON"
+    "write WHERE=approve, =reject, =wait or another outcome, =request_changes:STEP, with @2h for later;"
+    " WHERE is STEP, STEP/BRANCH, user:PERSON or STEP/user:PERSON"
 )
 
 
@@ -113,7 +114,7 @@ def _supposition(text: str) -> dict[str, str]:
     found = {"decision": match["decision"]}
     found |= dict(zip(("step", "branch"), named, strict=False))
     found |= {"who": people[0]} if people else {}
-    return found | ({"after": match["after"]} if match["after"] else {})
+    return found | {key: match[key] for key in ("to", "after") if match[key]}
 
 
 def _show(found: dict[str, Any], suppose: list[str]) -> None:

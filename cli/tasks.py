@@ -1,4 +1,4 @@
-"""`countersign inbox`, `approve`, `reject`: an approver's ten seconds at a terminal."""
+"""`countersign inbox`, `approve`, `reject`, `request-changes`: an approver's ten seconds at a terminal."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,11 +8,22 @@ from cli.client import Api, As, Role, Url, connect, is_id
 from cli.incidents import show_helpable
 from cli.output import AsJson, Exit, Failure, Ids, at, due, say, table, write_ids, write_json
 from cli.questions import show_open
+from cli.resubmit import show_rewound
 
 TaskId = Annotated[
     str, typer.Argument(metavar="TASK", help="The task's id, or the beginning of one in the inbox.")
 ]
 Comment = Annotated[str | None, typer.Option(help="A comment that goes on the record.")]
+Reason = Annotated[
+    str | None,
+    typer.Option(metavar="CODE", help="A short code for the record; some recipes list them."),
+]
+To = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STEP", help="Which step is to decide again. Default: the requester changes it."
+    ),
+]
 
 _SHORTEST = 4
 
@@ -30,7 +41,7 @@ def inbox(
     as_json: AsJson = False,
 ) -> None:
     """List the tasks that wait for you, directly or by a role, soonest due first; and below them
-    the questions put to you, and the incidents that you can help with."""
+    your requests that were sent back, the questions put to you, and the incidents that you can help with."""
     api = connect(url, as_person, role)
     found = list(api.items("/v1/tasks", limit, state=state))
     if as_json:
@@ -44,6 +55,7 @@ def inbox(
     else:
         say("nothing waits for you" if state == "open" else "there is nothing")
     if state != "closed":
+        show_rewound(api)
         show_open(api)
         show_helpable(api)
 
@@ -51,7 +63,13 @@ def inbox(
 def _show(found: list[dict[str, Any]], state: str) -> None:
     show_tasks(found)
     if state == "open":
-        say("decide with: countersign approve TASK | countersign reject TASK --comment WHY")
+        say(
+            "decide with: countersign approve TASK | countersign reject TASK --comment WHY |"
+            " countersign request-changes TASK --comment WHAT"
+        )
+        own = {it["id"] for item in found for it in item.get("outcomes", ())} - set(_PAST)
+        if own:
+            say(f"or: countersign decide TASK OUTCOME ({', '.join(sorted(own))})")
 
 
 def show_tasks(found: list[dict[str, Any]]) -> None:
@@ -83,25 +101,60 @@ def _by(task: dict[str, Any]) -> object:
 def approve(
     task: TaskId,
     comment: Comment = None,
+    reason: Reason = None,
     url: Url = None,
     as_person: As = None,
     role: Role = None,
     as_json: AsJson = False,
 ) -> None:
     """Approve a task. Somebody was first: exit code 3, naming them."""
-    _decide("approve", task, comment, connect(url, as_person, role), as_json)
+    said = {"decision": "approve", "comment": comment, "reason": reason}
+    _decide(said, task, connect(url, as_person, role), as_json)
 
 
 def reject(
     task: TaskId,
     comment: Comment = None,
+    reason: Reason = None,
     url: Url = None,
     as_person: As = None,
     role: Role = None,
     as_json: AsJson = False,
 ) -> None:
-    """Reject a task. Some recipes want a comment."""
-    _decide("reject", task, comment, connect(url, as_person, role), as_json)
+    """Reject a task. Some recipes want a comment or a reason."""
+    said = {"decision": "reject", "comment": comment, "reason": reason}
+    _decide(said, task, connect(url, as_person, role), as_json)
+
+
+def request_changes(
+    task: TaskId,
+    comment: Annotated[str, typer.Option(help="What is to be changed.")],
+    to: To = None,
+    reason: Reason = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a request back to its requester, or to a step that is to decide it again."""
+    said = {"decision": "request_changes", "comment": comment, "reason": reason, "to": to}
+    _decide(said, task, connect(url, as_person, role), as_json)
+
+
+def decide(
+    task: TaskId,
+    outcome: Annotated[str, typer.Argument(help="The id of an outcome that the task offers.")],
+    comment: Comment = None,
+    reason: Reason = None,
+    to: To = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide a task as one of the outcomes that its recipe gives it."""
+    said = {"decision": outcome, "comment": comment, "reason": reason, "to": to}
+    _decide(said, task, connect(url, as_person, role), as_json)
 
 
 def claim(
@@ -134,15 +187,17 @@ def _claim(action: str, task: str, api: Api, as_json: bool) -> None:
         say(f"{_PAST[action]}: {answer['title']} ({answer['requester']}), step {answer['step']}")
 
 
-def _decide(decision: str, task: str, comment: str | None, api: Api, as_json: bool) -> None:
+def _decide(said: dict[str, str | None], task: str, api: Api, as_json: bool) -> None:
     found = task_id(api, task)
     seen = api.get(f"/v1/tasks/{found}")
-    body = {"decision": decision, "comment": comment, "digest": seen["digest"]}
-    answer = api.post(f"/v1/tasks/{found}/decisions", body)
+    body = {name: value for name, value in said.items() if value is not None}
+    answer = api.post(f"/v1/tasks/{found}/decisions", body | {"digest": seen["digest"]})
     if as_json:
         write_json(answer)
     else:
-        say(f"{_PAST[decision]}: {seen['title']} ({seen['requester']}), step {seen['step']}")
+        decision = said["decision"] or ""
+        done = _PAST.get(decision, f"decided {decision}")
+        say(f"{done}: {seen['title']} ({seen['requester']}), step {seen['step']}")
 
 
 def task_id(api: Api, given: str) -> str:
@@ -170,6 +225,7 @@ def task_id(api: Api, given: str) -> str:
 _PAST = {
     "approve": "approved",
     "reject": "rejected",
+    "request_changes": "sent back",
     "claim": "claimed",
     "release": "released",
 }

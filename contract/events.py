@@ -11,14 +11,18 @@ from recipes.state import (
     CloseTask,
     DueBy,
     Effect,
+    KeepApproval,
     OpenTask,
     RebindTask,
     Record,
     RemindTask,
+    Resubmit,
     SettleCommand,
 )
 
 REQUEST_CREATED = "request.created"
+REQUEST_REWOUND = "request.rewound"
+REQUEST_RESUBMITTED = "request.resubmitted"
 REQUEST_FINALIZED = "request.finalized"
 REQUEST_MIGRATED = "request.migrated"
 TASK_ASSIGNED = "task.assigned"
@@ -28,6 +32,7 @@ TASK_CLAIMED = "task.claimed"
 TASK_RELEASED = "task.released"
 APPROVER_ADDED = "approver.added"
 DECISION_RECORDED = "decision.recorded"
+APPROVAL_KEPT = "approval.kept"
 STEP_SKIPPED = "step.skipped"
 STEP_COMPLETED = "step.completed"
 INCIDENT_RAISED = "incident.raised"
@@ -88,6 +93,29 @@ def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
                 "detail": detail,
             }
             return COMMAND_SETTLED, payload, ENGINE
+        case Resubmit(number, inputs, digest, title, comment, actor):
+            payload = {
+                "revision": number,
+                "title": title,
+                "inputs": inputs,
+                "digest": digest,
+                "comment": comment,
+            }
+            return REQUEST_RESUBMITTED, payload, actor
+        case KeepApproval(approval, rests_on):
+            decision = approval.decision
+            payload = {
+                "step": approval.step,
+                "seat": approval.seat,
+                "task_id": decision.task_id,
+                "decision": decision.decision,
+                "user": decision.actor.user,
+                "on_behalf_of": decision.actor.on_behalf_of,
+                "decided_at": decision.at,
+                "why": "nothing that it rests on has changed",
+                "rests_on": list(rests_on),
+            }
+            return APPROVAL_KEPT, payload, ENGINE
         case Record(event_type, payload, actor):
             return event_type, payload, actor
         case _:

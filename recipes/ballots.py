@@ -12,8 +12,8 @@ from recipes.model import (
     Quorum,
     Reminder,
     TimeoutAction,
-    Verdict,
 )
+from recipes.parse_outcomes import read_choices
 from recipes.source import Entries, Items, Node, Scalar, below
 
 BRANCH_KEYS = (
@@ -25,6 +25,10 @@ BRANCH_KEYS = (
     "on_timeout",
     "remind",
     "require_comment",
+    "require_reason",
+    "reasons",
+    "outcomes",
+    "show",
 )
 APPROVAL_KEYS = ("approver", "candidates", "approvers", "quorum", *BRANCH_KEYS[2:])
 
@@ -38,7 +42,6 @@ LEVEL_LIMIT = 20
 CURRENCY_INPUT = "currency"
 """The input that `authority` takes the currency from unless it says which."""
 _LEVELS_FIX = "write escalate, approve, reject, expire, reassign:<somebody>, or a list of these"
-_VERDICTS: dict[str, Verdict] = {"reject": "reject", "approve": "approve"}
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _PERCENT = re.compile(r"([0-9]{1,3})%", re.ASCII)
 _QUORUM_FIX = "write any, all, a number, or a percentage such as 60%"
@@ -55,6 +58,7 @@ class _Effect:
 
 def read_ballot(fields: Fields, ballot_id: str) -> Ballot:
     """The ballot that the entries describe, as far as they can be understood."""
+    choices = read_choices(fields)
     return Ballot(
         id=ballot_id,
         name=fields.text("name"),
@@ -63,9 +67,13 @@ def read_ballot(fields: Fields, ballot_id: str) -> Ballot:
         approvers=fields.text("approvers"),
         levels=_levels(fields),
         remind=_reminders(fields),
-        require_comment=_require_comment(fields),
+        require_comment=choices.require_comment,
         authority=_authority(fields),
         not_same_as=tuple(dict.fromkeys(fields.texts("not_same_as"))),
+        outcomes=choices.outcomes,
+        require_reason=choices.require_reason,
+        reasons=choices.reasons,
+        show=tuple(dict.fromkeys(fields.texts("show"))),
     )
 
 
@@ -172,9 +180,3 @@ def _reminders(fields: Fields) -> tuple[Reminder, ...]:
         if found is not None:
             reminders.append(Reminder(found, before))
     return tuple(reminders)
-
-
-def _require_comment(fields: Fields) -> tuple[Verdict, ...]:
-    path = below(fields.path, "require_comment")
-    chosen = (fields.chosen(text, _VERDICTS, path) for text in fields.texts("require_comment"))
-    return tuple(dict.fromkeys(verdict for verdict in chosen if verdict is not None))

@@ -9,6 +9,8 @@
         inputs: {days: 5}                           # and `entity: {type, id}` where there is one
         events:
           - {at: 2h, who: bob, decide: approve}     # times count from the submission
+          - {at: 2h, who: erin, decide: request_changes, comment: too long, to: manager_approval}
+          - {at: 3h, who: alice, resubmit: {days: 4}}  # once it is rewound to the requester
           - {at: 3h, who: alice, cancel: true}
           - {at: 24h, who: bob, delegate: dave}     # goes away; `scope: role:x` if not for all
           - {at: 30h, who: bob, return: true}       # is back: delegations, or departure, end
@@ -22,6 +24,10 @@
           state: approved
           tasks: [{step: manager_approval, to: bob, is: decided}]
           path: [auto_approve_short skipped, manager_approval approved]
+
+A decision is approve, reject, request_changes (`to` a step, else the requester) or one of the recipe's
+outcomes, with `comment` and `reason` where it wants them. `path` also has `hr rewound to requester` and,
+of approvals that stay, `manager kept`.
 
 Other expectations: `step` (where it stands), `status` (of a state machine, whose `path` has the actions
 fired), `incidents` (kinds), `reminders` (how many), `after`
@@ -48,7 +54,7 @@ from recipes.calendar_file import calendar_of, read_calendar
 from recipes.case_directory import Delegation, Directory
 from recipes.case_org import entries, known, mapping, read_delegation, read_organisation, read_scope
 from recipes.fields import Fields
-from recipes.model import Json, Verdict
+from recipes.model import Json
 from recipes.problems import RecipeInvalid
 from recipes.source import Entries, Items, Scalar, below, plain, read
 from recipes.state import Entity, Where
@@ -59,8 +65,31 @@ Read = Callable[[str], bytes]
 MONDAY_MORNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 _CASE_KEYS = ("name", "requester", "inputs", "entity", "at", "delegations", "events", "expect")
-_DEEDS = ("decide", "cancel", "retry", "reassign", "add", "fire", "delegate", "return", "leave")
-_EVENT_KEYS = ("at", "who", *_DEEDS, "where", "comment", "scope", "step", "branch", "refused")
+_DEEDS = (
+    "decide",
+    "resubmit",
+    "cancel",
+    "retry",
+    "reassign",
+    "add",
+    "fire",
+    "delegate",
+    "return",
+    "leave",
+)
+_EVENT_KEYS = (
+    "at",
+    "who",
+    *_DEEDS,
+    "where",
+    "comment",
+    "reason",
+    "to",
+    "scope",
+    "step",
+    "branch",
+    "refused",
+)
 _EXPECT_KEYS = (
     "state",
     "status",
@@ -73,10 +102,18 @@ _EXPECT_KEYS = (
     "refused",
 )
 _TASK_KEYS = ("step", "branch", "to", "is", "at", "behalf")
-_VERDICTS: dict[str, Verdict] = {"approve": "approve", "reject": "reject"}
 _WHERE: dict[str, Where] = {"before": "before", "beside": "beside", "after": "after"}
 _STATES = {
-    name: name for name in ("created", "pending", "approved", "rejected", "cancelled", "expired")
+    name: name
+    for name in (
+        "created",
+        "pending",
+        "rewound",
+        "approved",
+        "rejected",
+        "cancelled",
+        "expired",
+    )
 }
 _TASK_STATES = {
     name: name for name in ("open", "decided", "expired", "superseded", "cancelled", "reassigned")
@@ -85,9 +122,10 @@ _TASK_STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something at `at` seconds after the submission: `what` is approve, reject, cancel, retry,
-    reassign, delegate, add (these three `to` somebody, the last `where`), fire (`action`), return, leave,
-    or None for time alone. `refused` is a part of why an action is."""
+    """Something at `at` seconds after the submission: `what` is decide (`decision`, maybe `to` a step),
+    resubmit (`inputs`), cancel, retry, reassign, delegate, add (these three `to` somebody, the last
+    `where`), fire (`action`), return, leave, or None for time alone. `refused` is a part of why an action
+    is."""
 
     at: int
     what: str | None = None
@@ -100,6 +138,9 @@ class Event:
     action: str = ""
     refused: str | None = None
     where: Where | None = None
+    decision: str = ""
+    reason: str | None = None
+    inputs: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +309,16 @@ def _event(fields: Fields, directory: Directory) -> Event:
         fields.error(
             "refused", "has no effect: only an action is refused", "add `fire: its_action`"
         )
+    if what != "decide":
+        for key in ("to", "reason"):
+            if fields.node(key) is not None:
+                fields.error(key, "has no effect: nothing is decided", "add `decide: ...`")
+    elif fields.node("to") is not None:
+        to = fields.text("to")
+    inputs = fields.node("resubmit")
     return Event(
         at,
-        fields.choice("decide", _VERDICTS) if what == "decide" else what,
+        what,
         who or "",
         fields.text("comment"),
         fields.text("step"),
@@ -280,6 +328,9 @@ def _event(fields: Fields, directory: Directory) -> Event:
         fields.text("fire") or "",
         fields.text("refused"),
         fields.choice("where", _WHERE, required=True) if what == "add" else None,
+        fields.text("decide") or "",
+        fields.text("reason"),
+        None if inputs is None else plain(inputs),
     )
 
 

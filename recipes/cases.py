@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import NAMESPACE_OID, uuid5
 
-from recipes import calendar, inputs, machine, progress, tally, timers
+from recipes import calendar, inputs, machine, outcomes, progress, tally, timers
 from recipes.business import Zones, utc_alone
 from recipes.case_directory import Delegation, Directory
 from recipes.case_file import Case, Event, Read, read_cases
 from recipes.expressions import ExpressionError
-from recipes.model import ApprovalStep, Json, MachineAction, Recipe, Verdict
+from recipes.model import ApprovalStep, Json, MachineAction, Recipe
 from recipes.parse import parse
 from recipes.problems import Problem, RecipeInvalid
 from recipes.starting import entity_problem
@@ -27,6 +27,8 @@ from recipes.state import (
     Decided,
     Effect,
     Happening,
+    KeepApproval,
+    Offer,
     OpenTask,
     Rechecked,
     Record,
@@ -35,9 +37,6 @@ from recipes.state import (
     Started,
     Ticked,
 )
-
-_COUNTING = ("open", "decided")
-"""Tasks whose people have a part of their step."""
 
 
 class CaseFailed(Exception):
@@ -89,7 +88,7 @@ class TaskSeen:
     step: str
     branch: str | None
     assignment: Assignment
-    require_comment: tuple[Verdict, ...]
+    offer: Offer
     at: float
     seat: str
     without: tuple[str, ...] = ()
@@ -188,8 +187,10 @@ class Play:
 
     def happens(self, event: Event, moment: datetime) -> None:
         match event.what:
-            case "approve" | "reject":
-                self.decide(event, event.what, moment)
+            case "decide":
+                self.decide(event, moment)
+            case "resubmit":
+                self.resubmit(event, moment)
             case "cancel" | "retry" | "reassign":
                 self.command(event, event.what, moment)
             case "add":
@@ -309,13 +310,13 @@ class Play:
 
     def note(self, effect: Effect, since: float) -> None:
         match effect:
-            case OpenTask(task, step, branch, require_comment):
+            case OpenTask(task, step, branch, offer):
                 self.tasks[task.id] = TaskSeen(
                     task.id,
                     step,
                     branch,
                     task.assignment,
-                    require_comment,
+                    offer,
                     since,
                     task.seat,
                     task.ask.without if task.ask is not None else (),
@@ -330,6 +331,10 @@ class Play:
                     raise CaseFailed(f"{command} at {calendar.text(since)} is refused: {detail}")
             case Record("action.fired", payload):
                 self.path.append(payload["action"])
+            case Record("request.rewound", payload):
+                self.path.append(f"{payload['step']} rewound to {payload['to']}")
+            case KeepApproval(approval):
+                self.path.append(f"{approval.seat} kept")
             case Record("step.skipped", payload):
                 self.path.append(f"{payload['step']} skipped")
             case Record("step.completed", payload):
@@ -337,17 +342,40 @@ class Play:
             case _:
                 pass
 
-    def decide(self, event: Event, verdict: Verdict, moment: datetime) -> None:
+    def resubmit(self, event: Event, moment: datetime) -> None:
+        """The requester submits again. CaseFailed with all that is wrong with the inputs."""
+        if event.who != self.case.requester:
+            raise CaseFailed(f"{event.who} is not the requester: only {self.case.requester} is")
+        wrong = [f"{it.pointer} {it.message}" for it in inputs.validate(self.recipe, event.inputs)]
+        if wrong:
+            raise CaseFailed(f"resubmit is refused: {'; '.join(wrong)}")
+        told = Commanded(
+            str(self.played),
+            "resubmit",
+            Actor(event.who),
+            moment,
+            event.comment,
+            inputs=event.inputs,
+            digest="",
+        )
+        self.befall(told, moment)
+
+    def decide(self, event: Event, moment: datetime) -> None:
         fits = ((task, self.decider(task, event)) for task in self.tasks.values())
         task, actor = next((pair for pair in fits if pair[1] is not None), (None, None))
         if task is None or actor is None:
             waiting = [" or ".join(t.to) for t in self.tasks.values() if t.closing == "open"]
             whom = f"waiting for {', '.join(waiting)}" if waiting else "nobody is waited for"
             raise CaseFailed(f"{event.who} has no open task at {calendar.text(event.at)}; {whom}")
-        if verdict in task.require_comment and event.comment is None:
-            raise CaseFailed(f"{event.who} must give a comment to {verdict} at {task.step}")
+        refusal = outcomes.refusal(
+            task.offer, event.decision, event.comment, event.reason, event.to or None
+        )
+        if refusal is not None:
+            raise CaseFailed(f"{event.who} at {task.step}: {refusal.message}")
         self.tasks[task.id] = replace(task, closing="decided", by=actor)
-        self.befall(Decided(task.id, verdict, actor, moment, event.comment), moment)
+        to = event.to or None
+        made = Decided(task.id, event.decision, actor, moment, event.comment, to=to)
+        self.befall(made, moment)
 
     def decider(self, task: TaskSeen, event: Event) -> Actor | None:
         """As whom the event's person can decide a task; None if it is another one's, or not theirs."""
@@ -367,14 +395,18 @@ class Play:
         step = progress.step_of(self.recipe, self.state)
         several = not isinstance(step, ApprovalStep) or tally.several(step, self.state.seats)
         people: set[str | None] = set()
+        counting = {seat.key: seat.by for seat in self.state.seats if seat.by is not None}
+        counting = {key: by for key, by in counting.items() if key != task.seat}
         for other in self.tasks.values():
+            in_part = other.seat in counting and other.by == counting[other.seat]
+            open_part = other.closing == "open" and other.seat != task.seat
             apart = several or task.added or other.added
-            here = other.step == task.step and other.seat != task.seat
-            if apart and here and other.closing in _COUNTING:
-                by, asked = other.by or Actor(""), other.assignment
-                people.add(by.user)
-                if task.assignment.candidates:
-                    people |= {by.on_behalf_of, asked.user, asked.on_behalf_of}
+            if not (apart and (in_part or open_part)):
+                continue
+            by, asked = other.by or Actor(""), other.assignment
+            people.add(by.user)
+            if task.assignment.candidates:
+                people |= {by.on_behalf_of, asked.user, asked.on_behalf_of}
         return {person for person in people if person}
 
     def differences(self) -> list[Difference]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
+from recipes import outcomes
 from recipes.findings import short
 from recipes.model import ApprovalStep, Ballot, BusinessDays, Duration, Json, Level, Recipe, Step
 from recipes.state import (
@@ -125,17 +126,8 @@ class Changes:
         )
         branch = ballot.id if isinstance(step, ApprovalStep) and step.type == "parallel" else None
         fixed = self.fixed_seat(task.seat) is not None and not (task.level or task.by_hand)
-        self.effects.append(
-            OpenTask(
-                task,
-                step.id,
-                branch,
-                ballot.require_comment,
-                state.digest,
-                fixed,
-                self.seat(task.seat).added,
-            )
-        )
+        offer, added = outcomes.offer(self.recipe, step, ballot), self.seat(task.seat).added
+        self.effects.append(OpenTask(task, step.id, branch, offer, state.digest, fixed, added))
 
     def due(self, seat: str, level: int) -> datetime | None:
         """When a task of that level is due, where no business days count."""
@@ -176,7 +168,12 @@ class Changes:
         step = self.step().id
         result = self.state.results.get(step, {})
         people = [*result.get("decided_by", []), decision.actor.user]
-        result = {**result, "decided_by": people, "comment": decision.comment}
+        result = {
+            **result,
+            "decided_by": people,
+            "decision": decision.decision,
+            "comment": decision.comment,
+        }
         whose = decision.actor.user, decision.actor.on_behalf_of
         deciders = [*self.state.deciders.get(step, ()), *(who for who in whose if who is not None)]
         self.state = replace(

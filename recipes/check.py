@@ -1,7 +1,7 @@
 """Judges a whole recipe: what would never happen, never end, or never find anybody.
 
-Steps run in the order they stand, each at most once: this language has nothing that leads back, so
-a recipe can't cycle. (The rule against loops without a human decision comes with `rewind`.)
+Steps run in the order they stand. What leads back is judged in `check_rewinding`: people turn every
+loop.
 """
 
 import re
@@ -14,6 +14,7 @@ from itertools import chain
 from recipes import calendar
 from recipes.check_calendar import check_calendar
 from recipes.check_expressions import Expressions
+from recipes.check_rewinding import check_rewinding
 from recipes.check_schema import check_schema, mended
 from recipes.draft import Draft, Placed, Template, templates
 from recipes.model import (
@@ -61,6 +62,7 @@ def check(
     check_calendar(draft, calendars, book)
     _unique_steps(draft, book)
     _reachable(draft, expressions, book)
+    check_rewinding(draft, sound, complete.implied, book)
     before: list[Step] = []
     for placed in draft.steps:
         for ballot, path in placed.placed_ballots():

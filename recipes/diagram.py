@@ -1,7 +1,8 @@
 """A recipe as a picture: what there is to draw, and as Mermaid text. `diagram_svg` draws it by itself.
 
 The flow goes down, step after step. A step's `when` stands before it, with a way past it; from an
-approval ways lead out for a rejection and, where time can do that, for an expiry.
+approval ways lead out for a rejection and, where time can do that, for an expiry; and back, where the
+recipe says so. That everybody who is asked may request changes is said, but not drawn.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Literal
 
 from recipes import calendar, tally
 from recipes.difference import on_timeout, quorum, spelled
-from recipes.model import ActionStep, ApprovalStep, Ballot, Json, Recipe, Step
+from recipes.model import REQUESTER, ActionStep, ApprovalStep, Ballot, Json, Recipe, Step
 from recipes.state import Seat
 
 End = Literal["Approved", "Rejected", "Expired"]
@@ -26,6 +27,14 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Back:
+    """A way back: on what, and `to` which step, or REQUESTER."""
+
+    label: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One step. `branches` are side by side in it; `out` are the ends it can lead to beside going on;
     `ends`: it never goes on."""
@@ -36,6 +45,8 @@ class Node:
     branches: tuple[Box, ...] = ()
     out: tuple[End, ...] = ()
     ends: bool = False
+    back: tuple[Back, ...] = ()
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,7 @@ def mermaid(recipe: Recipe) -> str:
     ]
     used: dict[End, None] = {}
     before, label = ["submitted"], ""
+    entries = {REQUESTER: "submitted"}
     for number, node in enumerate(drawn.nodes):
         entry = f"step{number}"
         ways: list[str] = []
@@ -80,9 +92,12 @@ def mermaid(recipe: Recipe) -> str:
         lines += _step_lines(entry, node)
         lines += [f"  {each} -->{label} {entry}" for each in before]
         label = ""
+        entries[node.id] = entry if node.when is None else f"when{number}"
         for end in node.out:
             used[end] = None
             lines.append(f"  {entry} -->|{end.lower()}| {end.lower()}")
+        for back in node.back:
+            lines.append(f'  {entry} -. "{_quoted(back.label)}" .-> {entries[back.to]}')
         before = ways if node.ends else [*ways, entry]
     for each in before:
         used["Approved"] = None
@@ -128,13 +143,26 @@ def _node(step: Step) -> Node:
         told = tuple(f"{key}: {_said(value)}" for key, value in spelled(step).items())
         return Node(step.id, Box(title, told), step.when)
     actions = {level.action for ballot in step.ballots for level in ballot.levels}
-    out: tuple[End, ...] = ("Rejected", "Expired") if "expire" in actions else ("Rejected",)
+    back = _ways_back(step)
+    ends: tuple[End, ...] = ("Rejected",) if step.on_reject is None else ()
+    out: tuple[End, ...] = (*ends, "Expired") if "expire" in actions else ends
+    leads = tuple(f"{way.label}: back to {way.to}" for way in back)
     if step.type == "parallel":
         boxes = tuple(_branch(step, each) for each in step.ballots)
-        return Node(step.id, Box(title, _needed(step)), step.when, boxes, out)
+        box = Box(title, (*_needed(step), *leads))
+        return Node(step.id, box, step.when, boxes, out, back=back, asks=True)
     [ballot] = step.ballots
     needed = () if ballot.approvers is None else (f"needs {quorum(step.quorum)} of them",)
-    return Node(step.id, Box(title, (*_ballot(ballot), *needed)), step.when, out=out)
+    box = Box(title, (*_ballot(ballot), *needed, *leads))
+    return Node(step.id, box, step.when, out=out, back=back, asks=True)
+
+
+def _ways_back(step: ApprovalStep) -> tuple[Back, ...]:
+    """Those that the recipe names: a rejection, and outcomes of its own."""
+    found = [] if step.on_reject is None else [Back("rejected", step.on_reject)]
+    outcomes = [outcome for ballot in step.ballots for outcome in ballot.outcomes]
+    found += [Back(outcome.name, outcome.to) for outcome in outcomes if outcome.to is not None]
+    return tuple(dict.fromkeys(found))
 
 
 def _branch(step: ApprovalStep, ballot: Ballot) -> Box:
@@ -183,8 +211,14 @@ def _ballot(ballot: Ballot) -> tuple[str, ...]:
             after = action["after"] if isinstance(action, dict) else first
             what = action["action"] if isinstance(action, dict) else action
             lines.append(f"{'after' if number == 0 else 'then after'} {after}: {what}")
-    if ballot.require_comment:
-        lines.append(f"comment needed to {' or '.join(ballot.require_comment)}")
+    ends = [it for it in ballot.outcomes if it.counts_as != "rewind"]
+    if ends:
+        lines.append(f"also offers {', '.join(f'{it.name} ({it.counts_as})' for it in ends)}")
+    if ballot.show:
+        lines.append(f"shows {', '.join(ballot.show)}")
+    for needed, what in ((ballot.require_comment, "comment"), (ballot.require_reason, "reason")):
+        if needed:
+            lines.append(f"{what} needed to {' or '.join(needed)}")
     return tuple(lines)
 
 
@@ -220,6 +254,8 @@ def _description(nodes: tuple[Node, ...], deadline: str | None) -> str:
         out = " or ".join(end.lower() for end in node.out)
         parts.append(ends or (f"may end as {out}" if out else "goes on"))
         told.append("; ".join(parts) + ".")
+    if any(node.asks for node in nodes):
+        told.append("Whoever is asked may request changes instead: then it goes back.")
     if not nodes or not nodes[-1].ends or nodes[-1].when is not None:
         told.append("After the last step the request is approved.")
     if deadline is not None:

@@ -1,6 +1,6 @@
 """A recipe as an SVG picture of its own layout: no program, no font and no script is needed to see it.
 
-One column goes down. The ways past steps run at its left, the ways out to its right. Colours follow
+One column goes down. The ways past steps and the ways back run at its left, the ways out to its right. Colours follow
 the reader's dark or light mode; `title` and `desc` say all of it to those who can't see it.
 """
 
@@ -8,12 +8,13 @@ from unicodedata import east_asian_width
 from xml.sax.saxutils import escape
 
 from recipes.diagram import Box, Chart, Node, chart
-from recipes.model import Recipe
+from recipes.model import REQUESTER, Recipe
 
 _WIDTH = 720
 _LEFT, _RIGHT = 90, 550
 _MIDDLE = (_LEFT + _RIGHT) // 2
 _RAIL = 45
+_BACK_RAIL = 18
 _END_LEFT, _END_WIDTH = 600, 100
 _LINE = 18
 _PAD = 12
@@ -44,6 +45,7 @@ class _Drawing:
         self.chart = drawn
         self.parts: list[str] = []
         self.y = 20
+        self.entries = {REQUESTER: (_MIDDLE - _END_WIDTH // 2, self.y + 15)}
 
     def document(self) -> str:
         self.end(_MIDDLE - _END_WIDTH // 2, self.y, "Submitted")
@@ -77,7 +79,10 @@ class _Drawing:
             self.note(_MIDDLE + 8, self.y + 20, "yes")
         self.down(_GAP)
         top = self.y
+        self.entries[node.id] = (_LEFT, top + 10 if past is None else past)
         self.step(node)
+        for number, to in enumerate(dict.fromkeys(back.to for back in node.back)):
+            self.way_back(top + 22 + number * 10, *self.entries[to])
         for number, end in enumerate(node.out):
             label = "" if node.ends else end.lower()
             self.right_way(top + 20 + number * 40, end, label)
@@ -141,6 +146,11 @@ class _Drawing:
         self.way(f"M{begin} {y}H{_END_LEFT - 2}", dashed=dashed)
         self.note(begin + 6, y - 5, label if dashed else "")
         self.end(_END_LEFT, y - 15, end)
+
+    def way_back(self, y: int, x: int, to: int) -> None:
+        """From the left of a box at `y` up to the left of what is at `x`, `to`."""
+        self.way(f"M{_LEFT} {y}H{_BACK_RAIL}V{to}H{x - 2}", tip=False, dashed=True)
+        self.parts.append(f'<path class="tip" d="M{x} {to}l-8 -5v10z"/>')
 
     def end(self, x: int, y: int, text: str) -> None:
         size = f'width="{_END_WIDTH}" height="30"'

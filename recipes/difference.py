@@ -21,6 +21,7 @@ from recipes.model import (
     Group,
     Json,
     Level,
+    Outcome,
     Quorum,
     Recipe,
     Reminder,
@@ -29,6 +30,7 @@ from recipes.model import (
 
 _DERIVED = frozenset({"workflow", "version", "steps", "inputs", "implied", "employee_paths"})
 """Fields that are told otherwise, or follow from others."""
+_DURATIONS = frozenset({"deadline", "resubmit_within"})
 _LONGEST = 120
 
 
@@ -66,7 +68,9 @@ def spelled(step: Step) -> dict[str, Json]:
     """A step as a recipe spells it, but for its id; branches by their ids."""
     if not isinstance(step, ApprovalStep):
         return _keys(step, "id")
-    own = _keys(step, "id", "ballots")
+    own = _keys(step, "id", "ballots", "on_reject")
+    if step.on_reject is not None:
+        own["on_reject"] = f"rewind:{step.on_reject}"
     if step.type == "approval":
         if step.ballots[0].approvers is None:
             del own["quorum"]  # one seat
@@ -79,7 +83,9 @@ def spelled(step: Step) -> dict[str, Json]:
 def ballot(each: Ballot) -> dict[str, Json]:
     """Whom to ask and what happens meanwhile, as a recipe spells it, but for its id."""
     levels = each.levels
-    found = _keys(each, "id", "levels")
+    found = _keys(each, "id", "levels", "outcomes")
+    if each.outcomes:
+        found["outcomes"] = {outcome.id: _outcome(outcome) for outcome in each.outcomes}
     if levels:
         found["timeout"] = calendar.text(levels[0].after)
         found["on_timeout"] = on_timeout(levels)
@@ -154,7 +160,7 @@ def _keys(node: Recipe | Step | Ballot | Group, *without: str) -> dict[str, Json
         value = getattr(node, field.name)
         if field.name in _DERIVED or field.name in without or value in (None, (), {}):
             continue
-        found[field.name] = calendar.text(value) if field.name == "deadline" else _value(value)
+        found[field.name] = calendar.text(value) if field.name in _DURATIONS else _value(value)
     return found
 
 
@@ -172,6 +178,11 @@ def _value(value: Json) -> Json:
             return {field.name: _value(getattr(value, field.name)) for field in fields(value)}
         case _:
             return value
+
+
+def _outcome(outcome: Outcome) -> dict[str, Json]:
+    told: dict[str, Json] = {"name": outcome.name, "as": outcome.counts_as}
+    return told if outcome.to is None else {**told, "to": outcome.to}
 
 
 def quorum(wanted: Quorum) -> Json:

@@ -16,8 +16,8 @@ from recipes.schema import RESERVED, Schema, closed, properties, resolve
 EMPLOYEE_FIELDS = ("id", "name", "email", "department", "title", "manager", "attributes")
 REQUEST_FIELDS = ("id", "requester", "workflow", "version", "submitted_at", "entity")
 ENTITY_FIELDS = ("type", "id")
-RESULT_FIELDS = ("outcome", "decided_by", "comment")
-"""What `steps.<id>` has after its step; `decided_by` and `comment` only if somebody decided."""
+RESULT_FIELDS = ("outcome", "decided_by", "decision", "comment")
+"""What `steps.<id>` has after its step; all but `outcome` only if somebody decided."""
 
 FINDING_LIMIT = 20
 """How many of one expression's errors are told."""

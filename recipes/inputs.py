@@ -26,6 +26,16 @@ _METASCHEMA = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
 
 
 @dataclass(frozen=True, slots=True)
+class InputChange:
+    """What is different at `pointer`, an RFC 6901 JSON pointer into the inputs. `before` and `after` hold
+    one value each, or none where there was nothing."""
+
+    pointer: str
+    before: tuple[Json, ...]
+    after: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InputProblem:
     """`pointer` is an RFC 6901 JSON pointer into the inputs; empty for the inputs as a whole."""
 
@@ -45,6 +55,21 @@ def validate(recipe: Recipe, inputs: Json) -> tuple[InputProblem, ...]:
     if recipe.inputs is not None:
         return tuple(_against_schema(recipe.inputs, inputs))
     return tuple(_missing(recipe, inputs))
+
+
+def changes(old: Json, new: Json, pointer: str = "") -> Iterator[InputChange]:
+    """Where two inputs differ, member by member; a list counts as one value."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys((*old, *new)):
+            place = f"{pointer}/{_escape(name)}"
+            if name in old and name in new:
+                yield from changes(old[name], new[name], place)
+            elif name in old:
+                yield InputChange(place, (old[name],), ())
+            else:
+                yield InputChange(place, (), (new[name],))
+    elif to_json(old) != to_json(new):
+        yield InputChange(pointer, (old,), (new,))
 
 
 _ELSEWHERE = frozenset(

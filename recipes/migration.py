@@ -10,6 +10,8 @@ The rules
   only its digest is the new version's, so that nobody decides by what they saw of the old one. What
   differs is asked anew, and its time begins anew. What business days were counted on stays, too.
 * A branch that was decided, or that somebody was added at by hand, cannot go; another one is closed.
+* A request that waits for its requester can go: it is at no step. Approvals that may stay when it comes
+  in again are those of steps that are the same in both versions.
 * What cannot go on is refused with every reason there is, and stays where it is.
 
 `judge` says it to those who only want to know, and to `Migrating`, which does it. Whether the inputs
@@ -22,11 +24,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from recipes import tally, timers
-from recipes.adding import Adding
+from recipes import outcomes, tally, timers
 from recipes.inputs import sources
 from recipes.mentions import mentions
 from recipes.model import ApprovalStep, Ballot, Machine, Recipe, Step
+from recipes.rewinding import Rewinding
 from recipes.state import (
     Commanded,
     DueBy,
@@ -58,7 +60,8 @@ def judge(
     if deadline is not None and deadline != state.deadline_at and deadline <= now:
         refusals.append(f"its deadline would have passed at {_told(deadline)}")
     notes: list[str] = []
-    if new.kind == old.kind and not state.final:
+    # What waits for its requester is at no step: it will run anew.
+    if new.kind == old.kind and not state.final and state.state != "rewound":
         place = _Machine(old, new, state) if old.machine is not None else _Steps(old, new, state)
         refusals += place.refusals()
         notes += () if refusals else place.notes()
@@ -285,7 +288,7 @@ def timers_differ(old: Machine, new: Machine, state: State) -> bool:
     return new.state(status).timers != old.state(status).timers
 
 
-class Migrating(Adding):
+class Migrating(Rewinding):
     """Seats and their questions, carried over to another version of the recipe."""
 
     def __init__(self, recipe: Recipe, state: State, now: datetime) -> None:
@@ -301,7 +304,10 @@ class Migrating(Adding):
             return False
         self.settle_command(command, done=f"moved to version {wanted.recipe.version}")
         self.effects.append(migrated(self.recipe, wanted, command))
-        self._carry(self.step(), wanted)
+        if self.state.state == "rewound":
+            self._take_over(wanted)
+        else:
+            self._carry(self.step(), wanted)
         return True
 
     def _carry(self, step: Step, wanted: Migration) -> None:
@@ -322,16 +328,21 @@ class Migrating(Adding):
         added = new_seats(step, here, seats)
         self._take_over(wanted)
         self.state = replace(self.state, position=position, entered=entered, seats=(*kept, *added))
-        self.effects += [RebindTask(task.id, here.id, wanted.digest) for task in self.state.tasks]
+        back = outcomes.rewind_to(wanted.recipe, here)
+        self.effects += [RebindTask(it.id, here.id, wanted.digest, back) for it in self.state.tasks]
         waiting = dict.fromkeys((*anew, *troubled, *(seat.key for seat in added)))
         turn = self.turn() if entered else []
         self.ask_for([key for key in waiting if key in turn])
 
     def _take_over(self, wanted: Migration) -> None:
-        """What `resolve: at_submit` fixed stays for steps that are the same in both versions."""
+        """What `resolve: at_submit` fixed, and what was approved, stays for steps that are the same in both
+        versions."""
         same = {step.id for step in self.recipe.steps if step in wanted.recipe.steps}
         fixed = {name: seats for name, seats in self.state.fixed.items() if name in same}
-        self.state = replace(moved(self.recipe, self.state, wanted), fixed=fixed)
+        approvals = tuple(it for it in self.state.approvals if it.step in same)
+        self.state = replace(
+            moved(self.recipe, self.state, wanted), fixed=fixed, approvals=approvals
+        )
         self.take_recipe(wanted.recipe)
         self.migration = wanted
 

@@ -14,12 +14,18 @@ Json: TypeAlias = Any
 """A JSON value as Python has it: None, bool, int, float, str, list or dict."""
 
 Verdict = Literal["approve", "reject"]
+CountsAs = Literal["approve", "reject", "rewind"]
+"""What an outcome that somebody chose does to its step."""
+DeadlineAction = Literal["expire", "approve", "reject"]
+KeepApprovals = Literal["none", "unaffected"]
 TimeoutAction = Literal["escalate", "reassign", "approve", "reject", "expire"]
 Resolve = Literal["at_step", "at_submit"]
 Kind = Literal["approval", "state_machine"]
 MachineOutcome = Literal["approved", "rejected"]
 
 STEP_LIMIT = 200
+REQUESTER = "requester"
+"""Where a rewind leads that leads to no step: the requester submits again, with other inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +93,26 @@ class Authority:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """A decision that a task offers, under its `name`. One that rewinds leads `to` a step, or REQUESTER;
+    None: whoever chooses it says where to."""
+
+    id: str
+    name: str
+    counts_as: CountsAs
+    to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ballot:
     """Whom to ask, and what happens while they don't answer. A step of one task, or one branch.
 
     Exactly one of `approver` (a reference or template: one person), `candidates` (references or
     templates: one shared task) and `approvers` (a template giving a list: one task each) is set.
-    `not_same_as` names earlier steps: who decided one of them does not decide here.
+    `not_same_as` names earlier steps: who decided one of them does not decide here. `outcomes` are offered
+    beside those that every task has (`recipes.outcomes`). Decisions of `require_comment` need a comment,
+    those of `require_reason` a reason, one of `reasons` if there are any. `show` names the inputs that
+    the decision is about; empty is all of them.
     """
 
     id: str
@@ -102,9 +122,13 @@ class Ballot:
     approvers: str | None = None
     levels: tuple[Level, ...] = ()
     remind: tuple[Reminder, ...] = ()
-    require_comment: tuple[Verdict, ...] = ()
+    require_comment: tuple[str, ...] = ()
     authority: Authority | None = None
     not_same_as: tuple[str, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    require_reason: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    show: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +160,8 @@ class ApprovalStep:
     `type: parallel` has one ballot per branch; `weights`, `veto` and `groups` name these, and `quorum`
     is of those in no group (see `tally`). `employee_paths` are the dotted paths the step's
     expressions read from `employee` (`manager.manager`, `department`), so that the directory is
-    asked for just these; empty where the step doesn't mention `employee`.
+    asked for just these; empty where the step doesn't mention `employee`. A rejection rewinds to
+    `on_reject`, a step or REQUESTER; None: it ends the request.
     """
 
     id: str
@@ -149,6 +174,7 @@ class ApprovalStep:
     weights: dict[str, int] = field(default_factory=dict)
     veto: tuple[str, ...] = ()
     groups: tuple[Group, ...] = ()
+    on_reject: str | None = None
 
 
 Step: TypeAlias = ActionStep | ApprovalStep
@@ -242,6 +268,9 @@ class Recipe:
     who holds its references at submission, so that later changes of roles don't touch the request.
     One of `kind: state_machine` has a `machine` and no steps.
     Without `entity` requests are about no entity. Business days are those of the `calendar` of that name.
+    A request that was rewound to its requester expires if it is not resubmitted within
+    `resubmit_within` seconds. Then, with `keep_approvals: unaffected`, those approvals stay that rest on
+    nothing that has changed.
     """
 
     workflow: str
@@ -259,6 +288,9 @@ class Recipe:
     entity: EntityRule | None = None
     start: Start | None = None
     calendar: str | None = None
+    on_deadline: DeadlineAction = "expire"
+    resubmit_within: int | None = None
+    keep_approvals: KeepApprovals = "none"
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)

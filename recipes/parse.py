@@ -18,7 +18,9 @@ from recipes.model import (
     ActionStep,
     ApprovalStep,
     Ballot,
+    DeadlineAction,
     Json,
+    KeepApprovals,
     Kind,
     Quorum,
     Recipe,
@@ -27,6 +29,7 @@ from recipes.model import (
     Verdict,
 )
 from recipes.parse_machine import read_machine
+from recipes.parse_outcomes import read_on_reject
 from recipes.problems import Problem, RecipeInvalid
 from recipes.source import Book, Entries, Items, Node, below, plain, read
 from recipes.starting import read_entity, read_start
@@ -44,24 +47,35 @@ RECIPE_KEYS = (
     "start",
     "entity",
     "deadline",
+    "on_deadline",
+    "resubmit_within",
+    "keep_approvals",
     "calendar",
     "resolve",
     "kind",
     "steps",
 )
+_OF_STEPS = frozenset({"on_deadline", "resubmit_within", "keep_approvals", "resolve", "steps"})
+"""Keys that a state machine does not have."""
 MACHINE_KEYS = (
-    *(key for key in RECIPE_KEYS if key not in {"resolve", "steps"}),
+    *(key for key in RECIPE_KEYS if key not in _OF_STEPS),
     "states",
     "actions",
 )
 _COMMON = ("id", "name", "when", "type")
 _STEP_KEYS: Mapping[str, tuple[str, ...]] = {
     "action": (*_COMMON, "action", "reason"),
-    "approval": (*_COMMON, *APPROVAL_KEYS),
-    "parallel": (*_COMMON, "branches", *VOTING_KEYS),
+    "approval": (*_COMMON, *APPROVAL_KEYS, "on_reject"),
+    "parallel": (*_COMMON, "branches", *VOTING_KEYS, "on_reject"),
 }
 _VERSIONS = range(1, 2**31)
 _KINDS: Mapping[str, Kind] = {"approval": "approval", "state_machine": "state_machine"}
+_ON_DEADLINE: Mapping[str, DeadlineAction] = {
+    "expire": "expire",
+    "approve": "approve",
+    "reject": "reject",
+}
+_KEEP: Mapping[str, KeepApprovals] = {"none": "none", "unaffected": "unaffected"}
 _RESOLVE: Mapping[str, Resolve] = {"at_step": "at_step", "at_submit": "at_submit"}
 
 
@@ -123,6 +137,12 @@ def _draft(root: Entries, book: Book) -> Draft:
     if kind == "state_machine":
         return Draft(recipe, (), read_machine(fields))
     steps = _steps(fields, book)
+    recipe = replace(
+        recipe,
+        on_deadline=fields.choice("on_deadline", _ON_DEADLINE) or "expire",
+        resubmit_within=fields.seconds("resubmit_within"),
+        keep_approvals=fields.choice("keep_approvals", _KEEP) or "none",
+    )
     return Draft(replace(recipe, steps=tuple(placed.step for placed in steps)), steps)
 
 
@@ -193,7 +213,14 @@ def _step(fields: Fields) -> list[Placed]:
         case "approval":
             ballot = read_ballot(fields, step_id)
             quorum = read_quorum(fields)
-            approval = ApprovalStep(step_id, (ballot,), quorum or Quorum("all"), name, when)
+            approval = ApprovalStep(
+                step_id,
+                (ballot,),
+                quorum or Quorum("all"),
+                name,
+                when,
+                on_reject=read_on_reject(fields),
+            )
             return [Placed(fields.path, approval, (fields.path,))]
         case _:
             return [_parallel(fields, step_id, name, when)]
@@ -259,5 +286,6 @@ def _parallel(fields: Fields, step_id: str, name: str | None, when: str | None) 
         weights=read_weights(fields),
         veto=tuple(dict.fromkeys(fields.texts("veto"))),
         groups=read_groups(fields),
+        on_reject=read_on_reject(fields),
     )
     return Placed(fields.path, step, tuple(paths))

@@ -2,8 +2,9 @@
 
 ALL state changes of a request begin here; nothing here knows a clock, a database or a network. Its
 layers: `changes` are the ways a state may change, `questions` whom a seat is asked for, `fixing` what
-is asked once at submission, `seating` what answers do, `adding` whose turn it is where people added
-approvers, `migration` how another version takes over; here is what happens when, and what follows.
+is asked once at submission, `keeping` which approvals stay, `seating` what answers do, `adding` whose turn
+it is where people added approvers, `rewinding` what leads back, `migration` how another version takes
+over; here is what happens when, and what follows.
 
 The rules
 ---------
@@ -37,13 +38,18 @@ The rules
 * The first decision on a task counts. Storage arbitrates who was first, so a `Decided` is never
   refused here: if its task is not open any more, it was told twice. Decisions told `Together` are
   counted before anything follows from one of them: none closes the task of another.
+* An outcome that rewinds, and a rejection of a step with `on_reject`, lead back: see `rewinding`.
+* When the deadline has passed the request ends as `on_deadline` says, but for one that waits for its
+  requester: that expires.
 * A final state is final. A command that comes later is refused with the reason.
 * The command `migrate` goes on with another version of the recipe, by the rules of `migration`.
 * A recipe of `kind: state_machine` has other rules: those of `machine`.
 
       created --tasks--> pending --quorum / action--> approved | rejected
-                            |--timeout: expire, deadline--> expired
-                            '--cancel--> cancelled
+                          ^ |--timeout: expire, deadline--> expired
+                          | |--cancel--> cancelled
+                 resubmit | '--rewind--> rewound --cancel--> cancelled
+                          '----------------' '--resubmit_within, deadline--> expired
 """
 
 from collections.abc import Callable
@@ -51,11 +57,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from recipes import machine, tally, timers
+from recipes import machine, outcomes, tally, timers
 from recipes.changes import level_of, numbered
 from recipes.expressions import ExpressionError
 from recipes.migration import Migrating
-from recipes.model import ActionStep, ApprovalStep, Json, Recipe, Step, TimeoutAction
+from recipes.model import (
+    ActionStep,
+    ApprovalStep,
+    DeadlineAction,
+    Json,
+    Outcome,
+    Recipe,
+    Step,
+    TimeoutAction,
+)
 from recipes.state import (
     ENGINE,
     Actor,
@@ -161,6 +176,7 @@ def next_wakeup(state: State) -> datetime | None:
     if state.final:
         return None
     moments = [state.deadline_at] if state.deadline_at else []
+    moments += [state.resubmit_by] if state.resubmit_by else []
     moments += [timer.at for timer in state.timers[:1]]
     for task in state.tasks:
         moments += [task.due_at] if task.due_at else []
@@ -185,7 +201,9 @@ def has_opened(state: State, task_id: str) -> bool:
 
 
 def step_of(recipe: Recipe, state: State) -> Step | None:
-    """The step the request is at; None when it has run out of steps."""
+    """The step the request is at; None when it has run out of steps, or waits for its requester."""
+    if state.state == "rewound":
+        return None
     return recipe.steps[state.position] if state.position < len(recipe.steps) else None
 
 
@@ -226,8 +244,7 @@ class _Run(Migrating):
             case _ if self.state.final:
                 pass
             case Started():
-                if self.recipe.resolve == "at_submit":
-                    self.fix()
+                self.begin()
                 self.advance()
             case Decided():
                 self.decided((happening,))
@@ -249,13 +266,23 @@ class _Run(Migrating):
 
     def decided(self, decisions: tuple[Decided, ...]) -> None:
         before = self.state.tasks
+        rewinds: list[tuple[Decided, Outcome]] = []
         for decision in decisions:
             task = next((task for task in self.state.tasks if task.id == decision.task_id), None)
-            if task is not None:
-                self.drop_task(task)
-                self.clear_incident(task.seat)
-                self.cast(task.seat, decision.decision, decision.actor)
-                self.note_result(decision)
+            if task is None:
+                continue
+            self.drop_task(task)
+            self.clear_incident(task.seat)
+            self.note_result(decision)
+            outcome = outcomes.chosen(self.ballot(task.seat), decision)
+            if outcome.counts_as == "rewind":
+                rewinds.append((decision, outcome))
+                continue
+            self.cast(task.seat, outcome.counts_as, decision.actor)
+            if outcome.counts_as == "approve":
+                self.remember(self.seat(task.seat), decision)
+        if rewinds:
+            self.rewind_as_decided(rewinds)
         if self.state.tasks != before:
             self.advance()
 
@@ -276,6 +303,9 @@ class _Run(Migrating):
                 self.advance()
         elif command.command == "add_approver":
             self.add(command)
+        elif command.command == "resubmit":
+            if self.resubmit(command):
+                self.advance()
         elif command.command == "fire":
             self.settle_command(command, "the recipe is no state machine: it has no actions")
         elif not self.state.incidents:
@@ -299,7 +329,10 @@ class _Run(Migrating):
 
     def ticked(self) -> None:
         if self.state.deadline_at is not None and self.state.deadline_at <= self.now:
-            self.finalize("expired", "expired", "the deadline has passed")
+            self.meet_deadline()
+            return
+        if self.state.resubmit_by is not None and self.state.resubmit_by <= self.now:
+            self.finalize("expired", "expired", "it was not resubmitted in time")
             return
         for task in self.state.tasks:
             if _due(task, self.now):
@@ -315,6 +348,15 @@ class _Run(Migrating):
         self.ask_for([task.seat for task in overdue])
 
     # --- time ---
+
+    def meet_deadline(self) -> None:
+        """The end that the recipe has for its deadline. Nothing is approved, or rejected, that its
+        requester was asked to change."""
+        action = "expire" if self.state.state == "rewound" else self.recipe.on_deadline
+        why = "expired" if action == "expire" else f"on_deadline: {action}"
+        for task in self.state.tasks:
+            self.close_task(task, "expired", why)
+        self.finalize(_DEADLINES[action], why, "the deadline has passed")
 
     def remind(self, task: Task) -> None:
         later = tuple(moment for moment in task.remind_at if moment > self.now)
@@ -334,7 +376,7 @@ class _Run(Migrating):
 
     def advance(self) -> None:
         """Go on as far as possible: until a seat is undecided, an ask is open, or the end."""
-        while not self.state.final and not self.state.asks:
+        while not self.state.final and not self.state.asks and self.state.state != "rewound":
             step = step_of(self.recipe, self.state)
             if step is None:
                 self.finalize("approved", "approved", None)
@@ -387,6 +429,8 @@ class _Run(Migrating):
         )
         if outcome == "approved":
             self.leave(step, outcome)
+        elif outcome == "rejected" and step.on_reject is not None:
+            self.rewind(step.on_reject, f"step {step.id} was rejected")
         elif outcome == "rejected":
             self.finalize("rejected", f"step {step.id} was rejected", None)
         else:
@@ -409,7 +453,7 @@ class _Run(Migrating):
             self.close_task(task, _CLOSINGS[to], why)
         for incident in self.state.incidents:
             self.clear_incident(incident.seat)
-        self.state = replace(self.state, state=to, reason=reason or why, asks=())
+        self.state = replace(self.state, state=to, reason=reason or why, asks=(), resubmit_by=None)
         payload: dict[str, Json] = {"state": to, "why": why, "reason": reason}
         self.effects.append(Record("request.finalized", payload, actor))
 
@@ -429,6 +473,11 @@ _CLOSINGS: dict[FinalState, Closing] = {
     "rejected": "superseded",
     "cancelled": "cancelled",
     "expired": "expired",
+}
+_DEADLINES: dict[DeadlineAction, FinalState] = {
+    "expire": "expired",
+    "approve": "approved",
+    "reject": "rejected",
 }
 _TIMEOUT_VOTES: dict[TimeoutAction, Vote] = {
     "approve": "approve",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from recipes.expressions import ExpressionError
-from recipes.fixing import Fixing
+from recipes.keeping import Keeping
 from recipes.model import ApprovalStep
 from recipes.state import (
     Actor,
@@ -30,7 +30,7 @@ _Given: TypeAlias = dict[str, tuple[SeatAsk, Assignment]]
 """By seat: a question, and the assignment that answers it."""
 
 
-class Seating(Fixing):
+class Seating(Keeping):
     """Questions, and what their answers do."""
 
     def take_seats(self, step: ApprovalStep) -> bool:
@@ -41,7 +41,8 @@ class Seating(Fixing):
             self.raise_incident("NoApproverFound", f"{step.id}: {error}", None)
             return False
         self.state = replace(self.state, entered=True, seats=seats)
-        self.ask_for([seat.key for seat in seats])
+        self.keep_approvals()
+        self.ask_for([seat.key for seat in self.state.seats if seat.vote is None])
         return True
 
     def ask_for(self, seats: Sequence[str]) -> None:

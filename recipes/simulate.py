@@ -7,7 +7,7 @@ through `progress`, as in a live request.
 
 A supposition says what becomes of the tasks it fits: of several the first counts. Where none fits,
 `otherwise` does. What is due at the moment of a decision happens before it. Where only an incident is
-left it ends, as people would have to help. Who shares a task is asked when it opens; those who decide
+left it ends, as people would have to help; and where it is rewound to its requester. Who shares a task is asked when it opens; those who decide
 for its members by delegation are not supposed to.
 """
 
@@ -19,7 +19,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from recipes import progress, tally, timers
 from recipes.changes import level_of
-from recipes.model import ApprovalStep, Ballot, Recipe, Step, Verdict
+from recipes.model import ApprovalStep, Ballot, Recipe, Step
 from recipes.state import (
     Actor,
     Answer,
@@ -31,6 +31,7 @@ from recipes.state import (
     Effect,
     Happening,
     Incident,
+    Offer,
     OpenTask,
     Record,
     RemindTask,
@@ -40,7 +41,15 @@ from recipes.state import (
     Ticked,
     Times,
 )
-from recipes.supposed import Asked, Simulated, StepPlayed, Supposed, Supposition, TaskPlayed
+from recipes.supposed import (
+    WAIT,
+    Asked,
+    Simulated,
+    StepPlayed,
+    Supposed,
+    Supposition,
+    TaskPlayed,
+)
 
 MOST_MOVES = 1000
 """After so many happenings a simulation stops: more than any recipe has that comes to an end."""
@@ -74,10 +83,10 @@ class _Deciding:
     """A decision that is to come."""
 
     task: Task
-    decision: Verdict
+    rule: Supposition
+    number: int | None
     who: str
     at: datetime
-    comment: str | None
 
 
 class _Play:
@@ -90,7 +99,10 @@ class _Play:
         self.now = supposed.at
         self.path: list[StepPlayed] = []
         self.tasks: dict[str, TaskPlayed] = {}
+        self.offers: dict[str, Offer] = {}
         self.used: set[int] = set()
+        self.spent: set[int] = set()
+        self.rewound = False
 
     def run(self) -> Playing:
         timing = timers.deadline_timing(self.recipe, self.now)
@@ -122,6 +134,8 @@ class _Play:
         step = None if state.final else progress.step_of(self.recipe, state)
         reached = {visit.step for visit in self.path}
         waiting = dict.fromkeys(person for task in state.tasks for person in task.assignment.people)
+        if state.state == "rewound":
+            waiting = {state.requester: None}
         return Simulated(
             state=state.state,
             reason=state.reason,
@@ -167,17 +181,20 @@ class _Play:
                     self.tasks[task.id].could_decide = tuple(p for p in people if p not in barred)
 
     def decide(self, deciding: _Deciding) -> Generator[Asked, tuple[Answer, ...], None]:
-        task, assignment = deciding.task, deciding.task.assignment
+        task, rule, assignment = deciding.task, deciding.rule, deciding.task.assignment
         seen = self.tasks[task.id]
         seen.closing, seen.closed_at = "decided", deciding.at
-        seen.decision, seen.decided_by = deciding.decision, deciding.who
-        seen.comment_required = deciding.decision in self.ballot(task).require_comment
-        comment = deciding.comment
+        seen.decision, seen.decided_by = rule.decision, deciding.who
+        seen.comment_required = rule.decision in self.offers[task.id].require_comment
+        comment = rule.comment
         if comment is None and seen.comment_required:
             comment = SUPPOSED_COMMENT
         actor = Actor(deciding.who, assignment.role, assignment.on_behalf_of, assignment.via)
-        told = Decided(task.id, deciding.decision, actor, deciding.at, comment)
+        told = Decided(task.id, rule.decision, actor, deciding.at, comment, to=rule.to)
+        self.rewound = False
         yield from self.befall(told, deciding.at)
+        if self.rewound and deciding.number is not None:
+            self.spent.add(deciding.number)
 
     # --- who decides what, when ---
 
@@ -196,22 +213,29 @@ class _Play:
                 continue
             if rule.who is not None and rule.who not in people:
                 continue
+            if number in self.spent or not self.offered(task, rule):
+                continue
             self.used.add(number)
-            if rule.decision != "wait":
+            if rule.decision != WAIT:
                 if not people:
                     return None
-                return self.deciding(task, rule, rule.decision, rule.who or people[0])
+                return self.deciding(task, rule, number, rule.who or people[0])
             if rule.who is None or task.assignment.user is not None:
                 return None
             people = [person for person in people if person != rule.who]
-        if self.supposed.otherwise == "wait" or not people:
+        if self.supposed.otherwise == WAIT or not people:
             return None
-        rest = Supposition(self.supposed.otherwise)
-        return self.deciding(task, rest, self.supposed.otherwise, people[0])
+        return self.deciding(task, Supposition(self.supposed.otherwise), None, people[0])
 
-    def deciding(self, task: Task, rule: Supposition, decision: Verdict, who: str) -> _Deciding:
+    def deciding(self, task: Task, rule: Supposition, number: int | None, who: str) -> _Deciding:
         moment = max(task.opened_at + timedelta(seconds=rule.after), self.now)
-        return _Deciding(task, decision, who, moment, rule.comment)
+        return _Deciding(task, rule, number, who, moment)
+
+    def offered(self, task: Task, rule: Supposition) -> bool:
+        """Whether the task can be decided so, as far as no words are needed for it."""
+        offer = self.offers[task.id]
+        ids = {outcome.id for outcome in offer.outcomes}
+        return rule.decision in {WAIT, *ids} and rule.to in {None, *offer.rewind_to}
 
     def people(self, task: Task) -> list[str]:
         """Who may decide it, first to last."""
@@ -256,6 +280,11 @@ class _Play:
             case Record("step.completed", payload):
                 self.visit(payload["step"]).outcome = payload["outcome"]
                 self.visits_end(payload["step"])
+            case Record("request.rewound", payload):
+                self.rewound = True
+                # The last visit, which a rejection has ended already.
+                visit = next(it for it in reversed(self.path) if it.step == payload["step"])
+                visit.outcome, visit.completed_at = f"rewound to {payload['to']}", self.now
             case Record("incident.raised", payload):
                 incident = Incident(
                     payload["kind"], payload["detail"], payload["step"], payload["seat"], self.now
@@ -287,6 +316,7 @@ class _Play:
             due_by=task.due_by,
         )
         self.tasks[task.id] = seen
+        self.offers[task.id] = opened.offer
         self.visit(opened.step).tasks.append(seen)
 
     def visit(self, step_id: str) -> StepPlayed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from recipes.model import Duration, Json, Recipe, Reminder, Verdict
+from recipes.model import Duration, Json, Outcome, Recipe, Reminder
 
 RequestState = Literal[
     "created", "pending", "rewound", "approved", "rejected", "cancelled", "expired"
@@ -270,14 +270,16 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision stands in storage: somebody was the first to close this task."""
+    """A decision stands in storage: somebody was the first to close this task. `decision` is the id of
+    the outcome chosen; `to` where `request_changes` leads, a step or REQUESTER."""
 
     task_id: str
-    decision: Verdict
+    decision: str
     actor: Actor
     at: datetime
     comment: str | None = None
     kind: Literal["decided"] = "decided"
+    to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,10 +309,11 @@ class Commanded:
     `reassign` gives the undecided `seat` to the person `to`; `add_approver` adds `to` to the step of
     the `seat`'s task, `where` says when they are asked. Only these two have a seat and a person. `fire`
     is for the `action` of a state machine, as whoever asked saw it: after so many `moves`. `migrate`
-    goes on with the `migration`."""
+    goes on with the `migration`. `resubmit` brings new `inputs` with their `digest` and `title`, for what
+    had the digest `seen`."""
 
     command_id: str
-    command: Literal["cancel", "retry", "reassign", "fire", "migrate", "add_approver"]
+    command: Literal["cancel", "retry", "reassign", "fire", "migrate", "add_approver", "resubmit"]
     actor: Actor
     at: datetime
     comment: str | None = None
@@ -321,6 +324,10 @@ class Commanded:
     moves: int | None = None
     migration: Migration | None = None
     where: Where | None = None
+    inputs: dict[str, Json] | None = None
+    digest: str | None = None
+    title: str | None = None
+    seen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +430,17 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """An approval that may stay when its step is entered again and has the same seat."""
+
+    step: str
+    seat: str
+    ballot: str
+    reference: str | None
+    decision: Decided
+
+
+@dataclass(frozen=True, slots=True)
 class FixedSeat:
     """A seat as it was fixed at submission: whom it was to ask, and who that was then (`people`)."""
 
@@ -462,6 +480,9 @@ class State:
     those who decided it and those for whom they did, `fixed` the seats that `resolve: at_submit` fixed
     (none of a step, or nobody in a seat, while that is being asked). `deadline_by`: as a task's `due_by`.
 
+    `revision` counts submissions, `round` the rewinds, from 1 on both. While `rewound` it is at no step: it waits to be resubmitted, until
+    `resubmit_by`. `approvals` are kept in mind where the recipe lets some of them stay.
+
     Of a state machine: `status` is the id of the state it is in, `timers` what that state has yet to
     fire, soonest first; `moves` counts the actions fired, of which `moved` is the last.
     """
@@ -496,6 +517,10 @@ class State:
     entity: Entity | None = None
     adding: Commanded | None = None
     deadline_by: DueBy | None = None
+    revision: int = 1
+    round: int = 1
+    resubmit_by: datetime | None = None
+    approvals: tuple[Approval, ...] = ()
 
     @property
     def final(self) -> bool:
@@ -506,13 +531,27 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What a task offers to decide: the `outcomes`, those that need a comment or a reason, the reasons
+    there are (none listed: any), where `request_changes` may lead (steps, REQUESTER), and the inputs to
+    look at (none listed: all)."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    require_comment: tuple[str, ...] = ()
+    require_reason: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    rewind_to: tuple[str, ...] = ()
+    show: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OpenTask:
     """`branch` is the ballot's id within the step, None for a step of one ballot; `added` is the seat's."""
 
     task: Task
     step: str
     branch: str | None
-    require_comment: tuple[Verdict, ...]
+    offer: Offer
     digest: str
     fixed: bool = False
     added: Added | None = None
@@ -534,11 +573,13 @@ class RemindTask:
 
 @dataclass(frozen=True, slots=True)
 class RebindTask:
-    """The task stays as it is, but a decision on it is bound to `digest` from now on."""
+    """The task stays as it is, but a decision on it is bound to `digest` from now on, and may lead back
+    to one of `rewind_to`."""
 
     task_id: str
     step: str
     digest: str
+    rewind_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -552,6 +593,26 @@ class SettleCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Resubmit:
+    """From now on the request is what its revision `number` says. `title` None: it stays."""
+
+    number: int
+    inputs: dict[str, Json]
+    digest: str
+    title: str | None
+    comment: str | None
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class KeepApproval:
+    """The approval stays in this round: nothing of the inputs that it `rests_on` has changed."""
+
+    approval: Approval
+    rests_on: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A fact for the audit trail that changes no row of its own."""
 
@@ -560,7 +621,16 @@ class Record:
     actor: Actor = ENGINE
 
 
-Effect: TypeAlias = OpenTask | CloseTask | RemindTask | RebindTask | SettleCommand | Record
+Effect: TypeAlias = (
+    OpenTask
+    | CloseTask
+    | RemindTask
+    | RebindTask
+    | SettleCommand
+    | Resubmit
+    | KeepApproval
+    | Record
+)
 
 
 @dataclass(frozen=True, slots=True)

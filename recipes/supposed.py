@@ -4,24 +4,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from recipes.model import Json, Verdict
+from recipes.model import Json
 from recipes.state import Ask, DueBy, Entity, Hop, Incident, RequestState
 
-Deed = Literal["approve", "reject", "wait"]
-"""`wait`: nobody decides, and time passes."""
+Otherwise = Literal["approve", "reject", "wait"]
+WAIT = "wait"
+"""Nobody decides, and time passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Supposition:
     """Tasks of that step, branch and person (None: any) are decided so, `after` seconds since they
-    opened. A person alone is left out of a shared task by `wait`: others decide it."""
+    opened: by the id of an outcome that they offer (a task without it is another's), or WAIT. A person
+    alone is left out of a shared task by WAIT: others decide it. `to` is where `request_changes` leads.
+    What leads back does so once: then the supposition is used up."""
 
-    decision: Deed
+    decision: str
     step: str | None = None
     branch: str | None = None
     who: str | None = None
     after: int = 0
     comment: str | None = None
+    to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Supposed:
     inputs: dict[str, Json]
     at: datetime
     decisions: tuple[Supposition, ...] = ()
-    otherwise: Deed = "approve"
+    otherwise: Otherwise = "approve"
     entity: Entity | None = None
 
 
@@ -68,7 +72,7 @@ class TaskPlayed:
     closing: str = "open"
     closed_at: datetime | None = None
     why: str | None = None
-    decision: Verdict | None = None
+    decision: str | None = None
     decided_by: str | None = None
 
 

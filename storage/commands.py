@@ -37,6 +37,7 @@ async def insert(
         "moves": command.moves,
         "version": command.migration and command.migration.recipe.version,
         "where": command.where,
+        "digest": command.digest,
     }
     details = {name: value for name, value in details.items() if value is not None}
     payload: dict[str, Json] = {

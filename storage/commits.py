@@ -22,9 +22,11 @@ from recipes.state import (
     Actor,
     CloseTask,
     Decided,
+    KeepApproval,
     OpenTask,
     RebindTask,
     RemindTask,
+    Resubmit,
     SettleCommand,
     State,
     Transition,
@@ -60,7 +62,9 @@ class Lost:
 # $17..$22 audit events, of which the first is written only if an earlier try had failed and said so,
 # $23 $24 where a state machine is, and after how many moves, $25 the recipe's version from now on,
 # $26 the digest of that and the inputs, $27 tasks that are bound to it, $28 by what a state's timers were
-# worked out, $29 $30 the deadline and by what that was: another version may have another one.
+# worked out, $29 $30 the deadline and by what that was: another version may have another one,
+# $31 where these tasks lead back to, $32 until when it may be resubmitted, $33 the revision that came in,
+# $34 the round of what is opened, and of $35, approvals that were kept.
 # Locks in the order every writer keeps: request, tasks by id, audit head.
 COMMIT = """
 WITH before AS (
@@ -75,10 +79,13 @@ WITH before AS (
            deadline_at = $29, deadline_by = $30,
            first_deadline = CASE WHEN version = $25 OR first_version IS NOT NULL THEN first_deadline
                                  ELSE jsonb_build_object('due_at', deadline_at, 'by', deadline_by) END,
+           resubmit_by = $32,
+           inputs = coalesce($33::jsonb->'inputs', r.inputs),
+           title = coalesce($33::jsonb->>'title', r.title),
            finalized_at = CASE WHEN $7 THEN coalesce(finalized_at, $3) END
       FROM before
      WHERE r.id = before.id AND seq = $2
-    RETURNING r.id, workflow, version, failing
+    RETURNING r.id, workflow, version, failing, r.title
 ), held AS (
     SELECT t.id FROM moved, tasks t
      WHERE t.id = ANY($10::uuid[] || $13::uuid[] || $27::uuid[]) AND t.state = 'open'
@@ -92,21 +99,32 @@ WITH before AS (
     SELECT 1 FROM moved WHERE (SELECT count(*) FROM closed) = cardinality($10::uuid[])
 ), kept AS (
     INSERT INTO commits (request_id, seq, committed) SELECT id, $2 + 1, $9 FROM moved
+), revised AS (
+    INSERT INTO revisions (request_id, number, inputs, digest, title, comment, submitted_at, submitted_by)
+    SELECT m.id, v.number, v.inputs, v.digest, m.title, v.comment, $3, v.by
+      FROM moved m, jsonb_to_record($33::jsonb) AS v(
+           number int, inputs jsonb, digest text, comment text, by text)
+     WHERE $33::jsonb IS NOT NULL
+), kept_on AS (
+    UPDATE tasks t SET round = $34 FROM moved WHERE t.id = ANY($35::uuid[])
 ), emptied AS (
     DELETE FROM task_candidates WHERE task_id = ANY($10::uuid[])
 ), opened AS (
     INSERT INTO tasks (id, request_id, step, branch, seat, assignee, candidates, role, on_behalf_of,
                        via, chain, delegations, level, require_comment, digest, opened_at, due_at,
-                       ask, excluded, fixed, several, added_by, added_where, due_by)
+                       ask, excluded, fixed, several, added_by, added_where, due_by, outcomes,
+                       require_reason, reasons, rewind_to, show, round)
     SELECT o.id, $1, o.step, o.branch, o.seat, o.assignee, o.candidates, o.role, o.on_behalf_of,
            o.via, o.chain, o.delegations, o.level, o.require_comment, o.digest, o.opened_at, o.due_at,
-           o.ask, o.excluded, o.fixed, o.several, o.added_by, o.added_where, o.due_by
+           o.ask, o.excluded, o.fixed, o.several, o.added_by, o.added_where, o.due_by, o.outcomes,
+           o.require_reason, o.reasons, o.rewind_to, o.show, $34
       FROM whole, jsonb_to_recordset($12::jsonb) AS o(
            id uuid, step text, branch text, seat text, assignee text, candidates text[], role text,
            on_behalf_of text, via text[], chain jsonb, delegations uuid[], level int,
            require_comment text[], digest text, opened_at timestamptz, due_at timestamptz,
            ask jsonb, excluded text[], fixed boolean, several boolean, added_by text,
-           added_where text, due_by jsonb)
+           added_where text, due_by jsonb, outcomes jsonb, require_reason text[], reasons text[],
+           rewind_to text[], show text[])
     RETURNING id, candidates, due_at
 ), shared AS (
     INSERT INTO task_candidates (principal, due, task_id)
@@ -116,7 +134,7 @@ WITH before AS (
     UPDATE tasks SET reminded_at = $3 FROM whole WHERE id = ANY($13::uuid[]) AND state = 'open'
     RETURNING id
 ), rebound AS (
-    UPDATE tasks SET digest = $26 FROM whole WHERE id = ANY($27::uuid[]) AND state = 'open'
+    UPDATE tasks SET digest = $26, rewind_to = $31 FROM whole WHERE id = ANY($27::uuid[]) AND state = 'open'
     RETURNING id
 ), settled AS (
     UPDATE commands c SET applied = s.applied, detail = s.detail, settled_at = $3
@@ -173,6 +191,7 @@ def _arguments(
         for i in state.incidents
     ]
     settled = [effect for effect in effects if isinstance(effect, SettleCommand)]
+    revised = [_revision(effect) for effect in effects if isinstance(effect, Resubmit)]
     return [
         UUID(state.request_id),
         state.seq - 1,
@@ -199,7 +218,23 @@ def _arguments(
         next((asdict(timer.due_by) for timer in state.timers if timer.due_by is not None), None),
         state.deadline_at,
         None if state.deadline_by is None else asdict(state.deadline_by),
+        list(next((it.rewind_to for it in effects if isinstance(it, RebindTask)), ())),
+        state.resubmit_by,
+        revised[0] if revised else None,
+        state.round,
+        [UUID(it.approval.decision.task_id) for it in effects if isinstance(it, KeepApproval)],
     ]
+
+
+def _revision(came_in: Resubmit) -> dict[str, Json]:
+    return {
+        "number": came_in.number,
+        "inputs": came_in.inputs,
+        "digest": came_in.digest,
+        "title": came_in.title,
+        "comment": came_in.comment,
+        "by": came_in.actor.user,
+    }
 
 
 def _several(step: Step | None, state: State) -> bool:
@@ -217,7 +252,7 @@ def _row(opened: OpenTask, several: bool) -> dict[str, Json]:
         "seat": task.seat,
         **assigned(task.assignment),
         "level": task.level,
-        "require_comment": list(opened.require_comment),
+        **asdict(opened.offer),
         "digest": opened.digest,
         "opened_at": task.opened_at,
         "due_at": task.due_at,
@@ -294,7 +329,7 @@ async def forget(source: Source, days: int) -> None:
 
 
 DECISIONS_ON = """
-SELECT task_id, decision, actor, role, on_behalf_of, via, comment, decided_at
+SELECT task_id, decision, actor, role, on_behalf_of, via, comment, rewind_to, decided_at
 FROM decisions WHERE task_id = ANY($1::uuid[]) ORDER BY decided_at, task_id
 """
 
@@ -309,6 +344,7 @@ async def decisions_on(source: Source, tasks: Sequence[UUID]) -> tuple[Decided, 
             actor=Actor(row["actor"], row["role"], row["on_behalf_of"], tuple(row["via"])),
             at=row["decided_at"],
             comment=row["comment"],
+            to=row["rewind_to"],
         )
         for row in rows
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from recipes.model import Json
+from recipes.model import CountsAs, Json
 from recipes.state import Actor
 from storage import audit
 from storage.pool import Connection, Source
@@ -15,7 +15,7 @@ from storage.pool import Connection, Source
 
 @dataclass(frozen=True, slots=True)
 class Deciding:
-    """A decision to be recorded; `message` is what tells its request's workflow of it. `claimed_at` is of
+    """A decision to be recorded; `counts_as` is None for `approve` and `reject`. `message` is what tells its request's workflow of it. `claimed_at` is of
     the claim that the task had when it was looked at."""
 
     decision_id: UUID
@@ -32,6 +32,8 @@ class Deciding:
     snapshot: dict[str, Json]
     message: dict[str, Json]
     claimed_at: datetime | None = None
+    counts_as: CountsAs | None = None
+    rewind_to: str | None = None
 
 
 # The closing is the lock: of `asked`, only what an UPDATE hits goes on, and all of that is done or
@@ -43,10 +45,11 @@ WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
                          $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[],
                          $12::uuid[], $13::text[], $14::int[], $15::text[], $16::text[], $17::text[],
-                         $18::timestamptz[])
+                         $18::timestamptz[], $19::text[], $20::text[])
            WITH ORDINALITY
            AS a(task_id, decision_id, decision, actor, role, on_behalf_of, via, comment, reason, at,
-                message, event_id, workflow, version, who, payload, snapshot, claimed_at, n)
+                message, event_id, workflow, version, who, payload, snapshot, claimed_at, counts_as,
+                rewind_to, n)
 ), held AS (
     SELECT id FROM tasks WHERE id = ANY($1) AND state = 'open' ORDER BY id FOR NO KEY UPDATE
 ), won AS (
@@ -57,10 +60,10 @@ WITH asked AS (
 ), emptied AS (
     DELETE FROM task_candidates c USING won WHERE c.task_id = won.task_id
 ), decided AS (
-    INSERT INTO decisions (id, task_id, request_id, decision, actor, role, on_behalf_of, via,
-                           comment, reason, decided_at)
-    SELECT decision_id, task_id, request_id, decision, actor, role, on_behalf_of,
-           string_to_array(via, ','), comment, reason, at
+    INSERT INTO decisions (id, task_id, request_id, decision, counts_as, rewind_to, actor, role,
+                           on_behalf_of, via, comment, reason, decided_at)
+    SELECT decision_id, task_id, request_id, decision, counts_as, rewind_to, actor, role,
+           on_behalf_of, string_to_array(via, ','), comment, reason, at
       FROM won
 ), told AS (
     INSERT INTO outbox (request_id, kind, message, due_at)
@@ -108,6 +111,8 @@ async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
         payloads,
         snapshots,
         [item.claimed_at for item in items],
+        [item.counts_as for item in items],
+        [item.rewind_to for item in items],
     )
     return {row["task_id"]: row["told_by"] for row in rows}
 

@@ -6,29 +6,30 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from contract.events import STEP_COMPLETED, STEP_SKIPPED
+from contract.events import REQUEST_REWOUND, STEP_COMPLETED, STEP_SKIPPED
 from contract.messages import Committed
 from recipes import progress
-from recipes.model import Json, Recipe
+from recipes.model import REQUESTER, Json, Recipe
 from recipes.state import State
-from storage import outbox
+from storage import outbox, revisions
 from storage.pool import Source
 
 _COMMITTED: TypeAdapter[Committed] = TypeAdapter(Committed)
 
 COMMITS = "SELECT committed FROM commits WHERE request_id = $1 ORDER BY seq"
 
-# What later steps see of the earlier ones, from what is kept for ever.
+# What later steps see of the earlier ones, from what is kept for ever; and what was undone of it.
 RESULTS = """
-SELECT t.step, d.actor, d.on_behalf_of, d.comment, NULL AS outcome, d.decided_at AS at
+SELECT t.step, d.actor, d.on_behalf_of, d.decision, d.comment, NULL AS event, NULL::jsonb AS payload,
+       d.decided_at AS at, NULL AS seq
   FROM decisions d JOIN tasks t ON t.id = d.task_id WHERE d.request_id = $1 AND d.decided_at <= $2
 UNION ALL
-SELECT a.payload->>'step', NULL, NULL, NULL,
-       CASE a.event_type WHEN $4 THEN 'skipped' ELSE a.payload->>'outcome' END, a.occurred_at
+SELECT a.payload->>'step', NULL, NULL, NULL, NULL, a.event_type, a.payload, a.occurred_at, a.seq
   FROM audit a
- WHERE a.request_id = $1 AND a.occurred_at <= $2 AND a.event_type IN ($3, $4)
- ORDER BY at
+ WHERE a.request_id = $1 AND a.occurred_at <= $2 AND a.event_type = ANY($3)
+ ORDER BY at, seq NULLS FIRST
 """
+_TOLD_BY = [STEP_COMPLETED, STEP_SKIPPED, REQUEST_REWOUND]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,33 @@ async def state_at(source: Source, request_id: UUID, at: datetime) -> Past:
 async def _from_record(source: Source, recipe: Recipe, state: State, at: datetime) -> State:
     results: dict[str, dict[str, Json]] = {}
     deciders: dict[str, tuple[str, ...]] = {}
-    found = await source.fetch(RESULTS, UUID(state.request_id), at, STEP_COMPLETED, STEP_SKIPPED)
-    for row in found:
+    for row in await source.fetch(RESULTS, UUID(state.request_id), at, _TOLD_BY):
+        if row["event"] == REQUEST_REWOUND:
+            results = _before(recipe, row["payload"]["to"], results)
+            continue
         result = results.setdefault(row["step"], {})
-        if row["actor"] is None:
-            result["outcome"] = row["outcome"]
+        if row["event"] is not None:
+            result["outcome"] = row["payload"].get("outcome", "skipped")
             continue
         result["decided_by"] = [*result.get("decided_by", []), row["actor"]]
-        result["comment"] = row["comment"]
+        result |= {"decision": row["decision"], "comment": row["comment"]}
         people = (*deciders.get(row["step"], ()), row["actor"], row["on_behalf_of"])
         deciders[row["step"]] = tuple(dict.fromkeys(name for name in people if name is not None))
+    for said in await revisions.of_request(source, UUID(state.request_id)):
+        if said.submitted_at <= at:
+            state = replace(state, inputs=said.inputs, digest=said.digest, revision=said.number)
     done = len(recipe.steps)
     return replace(state, position=done, results=results, deciders=deciders)
+
+
+def _before(
+    recipe: Recipe, to: str, results: dict[str, dict[str, Json]]
+) -> dict[str, dict[str, Json]]:
+    """What is left of the results once the request was rewound to a step, or to its requester."""
+    left: dict[str, dict[str, Json]] = {}
+    for step in recipe.steps:
+        if to in (REQUESTER, step.id):
+            break
+        if step.id in results:
+            left[step.id] = results[step.id]
+    return left

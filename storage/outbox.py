@@ -73,29 +73,32 @@ async def postpone(source: Source, row_id: int, seconds: float, error: str) -> N
 
 
 START = """
-SELECT r.id, r.requester, r.inputs, r.created_at, r.digest, r.entity_type, r.entity_id,
-       r.first_version, r.deadline_at, r.deadline_by, r.first_deadline, p.sha256, p.recipe
+SELECT r.id, r.requester, coalesce(v.inputs, r.inputs) AS inputs, r.created_at, r.digest,
+       v.digest AS first_digest, r.entity_type, r.entity_id, r.first_version, r.deadline_at,
+       r.deadline_by, r.first_deadline, p.sha256, p.recipe
   FROM requests r
   JOIN recipes p ON p.workflow = r.workflow AND p.version = coalesce(r.first_version, r.version)
+  LEFT JOIN revisions v ON v.request_id = r.id AND v.number = 1
  WHERE r.id = $1
 """
 
 
 async def start_input(source: Source, request_id: UUID) -> StartInput:
-    """The start of a request's workflow, made anew from what was committed: on the version that it was
-    submitted on, from where its commits lead to the one it has now."""
+    """The start of a request's workflow, made anew from what was committed: as it was first submitted, on
+    the version of then, from where its commits lead to the one it has now."""
     row = await source.fetchrow(START, request_id)
     if row is None:
         raise LookupError(f"request {request_id} is not there")
     recipe = model.load(row["recipe"])
     moved = row["first_version"] is not None
+    computed = canonical.digest(row["sha256"], row["inputs"])
     state = progress.initial(
         recipe,
         request_id=str(row["id"]),
         requester=row["requester"],
         inputs=row["inputs"],
         submitted_at=row["created_at"],
-        digest=canonical.digest(row["sha256"], row["inputs"]) if moved else row["digest"],
+        digest=row["first_digest"] or (computed if moved else row["digest"]),
         entity=requests.entity_of(row),
         deadline=_deadline(row),
     )

@@ -44,7 +44,7 @@ SEATED = f"""
       FROM tasks a LEFT JOIN decisions e ON e.task_id = a.id
      WHERE a.request_id = {{task}}.request_id AND a.step = {{task}}.step AND a.seat <> {{task}}.seat
        AND ({{task}}.several OR coalesce({{task}}.added_by, a.added_by) IS NOT NULL)
-       AND a.state IN ('open', 'decided')), NULL)
+       AND a.round = {{task}}.round AND a.state IN ('open', 'decided')), NULL)
       ELSE ARRAY[]::text[] END)"""
 
 # Who does not decide {task}, of the {request}, whoever they are.

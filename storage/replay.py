@@ -34,7 +34,10 @@ _ENGINE_ALONE = frozenset(
         events.TASK_REMINDED,
         events.STEP_COMPLETED,
         events.STEP_SKIPPED,
+        events.REQUEST_REWOUND,
+        events.REQUEST_RESUBMITTED,
         events.REQUEST_FINALIZED,
+        events.APPROVAL_KEPT,
         events.ACTION_FIRED,
         *(f"task.{closing}" for closing in ("expired", "superseded", "cancelled", "reassigned")),
     ]
@@ -44,7 +47,8 @@ _ENGINE_ALONE = frozenset(
 IMPORTED = "SELECT imported FROM requests WHERE id = $1"
 COMMITS = "SELECT seq, committed FROM commits WHERE request_id = $1 ORDER BY seq"
 PROJECTION = """
-SELECT r.state, r.seq, r.step, r.reason, r.status, r.moves, r.version, r.finalized_at IS NOT NULL AS final,
+SELECT r.state, r.seq, r.step, r.reason, r.status, r.moves, r.version, r.digest, r.resubmit_by, r.inputs,
+       r.finalized_at IS NOT NULL AS final,
        ARRAY(SELECT i->>'kind' FROM jsonb_array_elements(r.incidents) i
               WHERE i->>'kind' <> 'CommitFailed') AS incidents,
        ARRAY(SELECT t.id::text FROM tasks t WHERE t.request_id = r.id AND t.state = 'open') AS open,
@@ -167,12 +171,16 @@ class _Run:
             "status": state.status,
             "moves": state.moves,
             "version": self.recipe.version,
+            "digest": state.digest,
+            "resubmit_by": state.resubmit_by,
             "final": state.final,
             "incidents": [incident.kind for incident in state.incidents],
         }
         for name, value in expected.items():
             if row[name] != value:
                 self.find(f"the request shows {name} {row[name]!r}; the engine comes to {value!r}")
+        if row["inputs"] != state.inputs:
+            self.find("the request shows other inputs than the engine comes to")
         mine = {task.id for task in state.tasks}
         for task_id in sorted(set(row["open"]) ^ mine):
             if task_id not in mine:

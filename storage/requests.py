@@ -19,8 +19,8 @@ from storage.pool import Source
 
 _COLUMNS = """
 r.id, r.workflow, r.version, r.title, r.requester, r.state, r.status, r.step, r.incidents, r.reason,
-r.deadline_at, r.deadline_by, r.created_at, r.finalized_at, r.entity_type, r.entity_id, r.import_id, r.source,
-r.external_id"""
+r.deadline_at, r.deadline_by, r.resubmit_by, r.created_at, r.finalized_at, r.entity_type, r.entity_id,
+r.import_id, r.source, r.external_id"""
 
 # All that a submission depends on: who submits, the recipe (the highest version that is not
 # disabled, or the one named, whatever its switch says), the time, the key's earlier use, whether the
@@ -107,6 +107,9 @@ WITH claimed AS (
     SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9, $16, $17, $18, $19
      WHERE $10::text IS NULL OR EXISTS (SELECT 1 FROM claimed)
     RETURNING id
+), revised AS (
+    INSERT INTO revisions (request_id, number, inputs, digest, title, submitted_at, submitted_by)
+    SELECT id, 1, $7, $8, $6, $2, $5 FROM made
 ), told AS (
     INSERT INTO outbox (request_id, kind, due_at)
     SELECT id, 'start', now() + interval '2 seconds' FROM made RETURNING id

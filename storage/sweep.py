@@ -65,7 +65,7 @@ _THIN = f"""
 alive AS (
     SELECT 'role:' || role AS principal, count(*) AS people FROM members GROUP BY role
 ), thin AS MATERIALIZED (
-    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat, t.added_by
+    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat, t.added_by, t.round
       FROM (SELECT k.task_id, max(coalesce(a.people, 0)) AS people
               FROM task_candidates k LEFT JOIN alive a USING (principal) GROUP BY k.task_id) most
       JOIN open t ON t.id = most.task_id
@@ -75,7 +75,7 @@ alive AS (
 )"""
 _THIN_TOUCHED = """
 thin AS MATERIALIZED (
-    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat, t.added_by
+    SELECT t.id, t.request_id, t.candidates, t.excluded, t.several, t.step, t.seat, t.added_by, t.round
       FROM open t WHERE t.candidates IS NOT NULL
 )"""
 

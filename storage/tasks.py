@@ -14,10 +14,11 @@ from storage.pool import Source
 _COLUMNS = f"""
 t.id, t.request_id, r.workflow, r.version, r.title, r.requester, t.step, t.branch, t.assignee,
 t.candidates, t.role, t.on_behalf_of, t.via, t.state, t.opened_at, t.due_at, t.due_by, t.closed_at, t.digest,
-t.require_comment, t.added_by, t.added_where, t.claimed_at, {pools.CLAIMED_BY.format(task="t", request="r")} AS claimed_by"""
+t.require_comment, t.require_reason, t.reasons, t.outcomes, t.rewind_to, t.show, t.added_by, t.added_where,
+t.claimed_at, {pools.CLAIMED_BY.format(task="t", request="r")} AS claimed_by"""
 
 _DECISION = """
-d.id AS decision_id, d.decision, d.actor AS decided_by, d.role AS decided_role,
+d.id AS decision_id, d.decision, coalesce(d.counts_as, d.decision) AS counts_as, d.rewind_to AS decided_to, d.actor AS decided_by, d.role AS decided_role,
 d.on_behalf_of AS decided_on_behalf_of, d.via AS decided_via, d.comment, d.reason, d.decided_at"""
 
 # Of those excluded from `t`, which step they decided, or somebody decided for them, that its recipe

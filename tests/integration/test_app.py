@@ -43,6 +43,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/requests/{request_id}"),
         ("GET", "/v1/requests/{request_id}/events"),
         ("POST", "/v1/requests/{request_id}/cancel"),
+        ("POST", "/v1/requests/{request_id}/resubmit"),
         ("POST", "/v1/requests/{request_id}/retry"),
         ("POST", "/v1/requests/{request_id}/reassign"),
         ("GET", "/v1/requests/{request_id}/actions"),

@@ -1,4 +1,4 @@
-"""Random recipes that `parse` accepts, as YAML text, over one typed input `n`."""
+"""Random recipes that `parse` accepts, as YAML text, over a typed input `n`, and `m` that is only shown."""
 
 import json
 from typing import Any
@@ -72,10 +72,24 @@ def _fit(draw: st.DrawFn, shared: bool, earlier: list[str]) -> dict[str, Any]:
 
 
 @st.composite
+def _choices(draw: st.DrawFn, earlier: list[str]) -> dict[str, Any]:
+    """`outcomes` and `show`, or nothing."""
+    keys: dict[str, Any] = {}
+    if draw(st.integers(0, 3)) == 0:
+        back = {"id": "back", "as": "rewind", "to": draw(st.sampled_from(("requester", *earlier)))}
+        own = [{"id": "fine", "as": "approve"}, {"id": "never", "as": "reject"}, back]
+        keys["outcomes"] = draw(st.lists(st.sampled_from(own), min_size=1, unique_by=str))
+    if draw(st.booleans()):
+        keys["show"] = draw(st.sampled_from((["m"], ["n"], ["n", "m"])))
+    return keys
+
+
+@st.composite
 def _ballot(draw: st.DrawFn, earlier: list[str]) -> dict[str, Any]:
     shared = draw(st.booleans())
     who = {"candidates": draw(_candidates)} if shared else {"approver": draw(_approver)}
-    return {**who, **draw(_clock(shared)), **draw(_fit(shared, earlier))}
+    fit = draw(_fit(shared, earlier))
+    return {**who, **draw(_clock(shared)), **fit, **draw(_choices(earlier))}
 
 
 @st.composite
@@ -95,6 +109,7 @@ def _step(draw: st.DrawFn, number: int, earlier: list[str]) -> dict[str, Any]:
     if kind == "approvers":
         quorum = {"quorum": draw(_quorum)} if draw(st.booleans()) else {}
         rest = {**draw(_clock(shared=False)), **draw(_fit(False, earlier))}
+        rest |= draw(_choices(earlier))
         return {**step, "approvers": draw(_people), **quorum, **rest}
     branches = draw(st.lists(_ballot(earlier), min_size=2, max_size=4))
     step |= {"branches": branches, "quorum": draw(_quorum)}
@@ -131,7 +146,13 @@ def recipes(draw: st.DrawFn) -> str:
     steps: list[dict[str, Any]] = []
     for number in range(1, draw(st.integers(1, 4)) + 1):
         earlier = [step["id"] for step in steps if "action" not in step]
-        steps.append(draw(_step(number, earlier)))
+        step = draw(_step(number, earlier))
+        if "action" not in step and draw(st.integers(0, 3)) == 0:
+            # Where time rejects, a way back to a step may never end: that is refused.
+            timed = '"reject"' in json.dumps(step).replace('"require_comment": ["reject"]', "")
+            back = ["rewind"] if timed else ["rewind", *(f"rewind:{it}" for it in earlier)]
+            step["on_reject"] = draw(st.sampled_from(back))
+        steps.append(step)
     recipe: dict[str, Any] = {
         "workflow": "random",
         "version": 1,
@@ -139,7 +160,7 @@ def recipes(draw: st.DrawFn) -> str:
         "inputs": {
             "type": "object",
             "required": ["n"],
-            "properties": {"n": {"type": "integer"}},
+            "properties": {"n": {"type": "integer"}, "m": {"type": "integer"}},
         },
         "calendar": "work",
         "steps": steps,
@@ -147,5 +168,10 @@ def recipes(draw: st.DrawFn) -> str:
     }
     if draw(st.booleans()):
         recipe["deadline"] = draw(st.sampled_from(("20d", "9bd", "15bd at 12:00")))
+        recipe["on_deadline"] = draw(st.sampled_from(("expire", "approve", "reject")))
+    if any("action" not in step for step in steps):
+        recipe["keep_approvals"] = draw(st.sampled_from(("none", "unaffected", "unaffected")))
+        if draw(st.booleans()):
+            recipe["resubmit_within"] = "3d"
     # Through JSON, so that no two places share a list: YAML would write an alias.
     return yaml.safe_dump(json.loads(json.dumps(recipe)), sort_keys=False)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import TypeAdapter
 
-from recipes import progress, tally, timers
+from recipes import outcomes, progress, tally, timers
 from recipes.business import Holiday
 from recipes.migration import judge
 from recipes.model import ApprovalStep, Quorum, Recipe, Step, dump, load
@@ -38,6 +38,7 @@ from recipes.state import (
     FixedSeat,
     Happening,
     Hop,
+    KeepApproval,
     Migration,
     OpenTask,
     RebindTask,
@@ -45,6 +46,7 @@ from recipes.state import (
     Record,
     Refusal,
     RemindTask,
+    Resubmit,
     SeatAsk,
     SettleCommand,
     Started,
@@ -54,6 +56,7 @@ from recipes.state import (
     Transition,
     Where,
 )
+from tests.model.keeping import Memory
 from tests.model.recipe_strategies import recipes
 from tests.model.voting import asked_now, possible
 from tests.workflow.ledger import CALENDARS, WORK
@@ -62,6 +65,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 _TRANSITION: TypeAdapter[Transition] = TypeAdapter(Transition)
 
+VERDICTS = st.sampled_from(("approve", "approve", "approve", "reject", "other"))
 SOMEBODY = ("bob", "carol", "dave", "erin", "finance-1")
 MANAGERS = {
     "id": "bob",
@@ -113,11 +117,12 @@ class Requests(RuleBasedStateMachine):
         self.fixed: dict[str, tuple[FixedSeat, ...]] = {}
         self.calendars = CALENDARS
         timing = timers.deadline_timing(self.recipe, self.now)
+        self.memory = Memory(self.recipe)
         self.state = progress.initial(
             self.recipe,
             request_id="3a2f6a2e-5f0b-4f57-9f5c-3d2a7f6a1b00",
             requester="alice",
-            inputs={"n": n},
+            inputs={"n": n, "m": 0},
             submitted_at=self.now,
             digest="d" * 32,
             deadline=None if timing is None else CALENDARS.times(timing),
@@ -131,27 +136,33 @@ class Requests(RuleBasedStateMachine):
     # --- what happens ---
 
     @precondition(lambda self: self.open)
-    @rule(pick=st.integers(0, 50), verdict=st.sampled_from(("approve", "approve", "reject")))
+    @rule(pick=st.integers(0, 50), verdict=VERDICTS)
     def decide(self, pick: int, verdict: str) -> None:
         decision = self.decision(sorted(self.open)[pick % len(self.open)], verdict)
         self.befall(decision)
         self.nothing_from(decision)
 
     def decision(self, task_id: str, verdict: str) -> Decided:
-        """It stands in storage."""
+        """It stands in storage: an approval, or any other outcome that the task offers."""
+        offer = self.open[task_id].offer
+        counts_as = {outcome.id: outcome.counts_as for outcome in offer.outcomes}
+        if verdict == "other":
+            verdict = self.random.choice(list(counts_as))
+        to = self.random.choice(offer.rewind_to) if verdict == "request_changes" else None
+        assert outcomes.refusal(offer, verdict, "because", None, to) is None
+        if counts_as[verdict] == "approve":
+            self.memory.approve(self.open[task_id], self.state.inputs)
         given = self.open[task_id].task.assignment
         actor = Actor(given.user or "somebody", None, given.on_behalf_of)
         people = {actor.user, given.on_behalf_of or actor.user}
         self.deciders.setdefault(self.open[task_id].step, set()).update(people)
         self.decided_in_storage(task_id)
-        return Decided(task_id, verdict, actor, self.now, "because")  # type: ignore[arg-type]
+        return Decided(task_id, verdict, actor, self.now, "because", to=to)
 
     @precondition(lambda self: len(self.open) > 1)
     @rule(
         picks=st.lists(st.integers(0, 50), min_size=2, max_size=4),
-        verdicts=st.lists(
-            st.sampled_from(("approve", "approve", "reject")), min_size=4, max_size=4
-        ),
+        verdicts=st.lists(VERDICTS, min_size=4, max_size=4),
     )
     def decide_together(self, picks: list[int], verdicts: list[str]) -> None:
         """Several stand in storage before the workflow hears of one: all of them count."""
@@ -191,6 +202,24 @@ class Requests(RuleBasedStateMachine):
         told = Commanded(number, command, Actor("alice"), self.now)  # type: ignore[arg-type]
         self.befall(told)
         assert number in self.settled
+        if again:
+            self.nothing_from(told)
+
+    @rule(n=st.integers(-1, 5), m=st.integers(0, 1), again=st.booleans())
+    def resubmit(self, n: int, m: int, again: bool) -> None:
+        """With the `n` that it had, where that is -1."""
+        inputs = {"n": self.state.inputs["n"] if n < 0 else n, "m": m}
+        number, revision = str(next(self.commands)), self.state.revision
+        waited = self.state.state == "rewound"
+        told = Commanded(
+            number, "resubmit", Actor("alice"), self.now, inputs=inputs, digest=f"{n} {m}"
+        )
+        self.befall(told)
+        assert self.settled[number] == waited
+        assert self.state.revision == revision + waited
+        if waited:
+            assert (self.state.inputs, self.state.digest) == (inputs, f"{n} {m}")
+            self.fixed = self.state.fixed
         if again:
             self.nothing_from(told)
 
@@ -272,7 +301,8 @@ class Requests(RuleBasedStateMachine):
             assert self.recipe == wanted
             assert self.state.digest == migration.digest
             assert self.state.fixed.items() <= self.fixed.items()
-            assert self.state.results.keys() >= before.results.keys()
+            if self.state.round == before.round:
+                assert self.state.results.keys() >= before.results.keys()
             self.fixed = self.state.fixed
             if how == "as it is" and not self.state.final:
                 troubled = {incident.seat for incident in before.incidents}
@@ -319,8 +349,13 @@ class Requests(RuleBasedStateMachine):
         again = progress.settle(self.recipe, before, happening, self.now, replaying(answers))
         assert again == after, "the same happening and answers gave something else"
         assert _TRANSITION.validate_json(_TRANSITION.dump_json(after)) == after
+        self.memory.migrate(progress.recipe_after(self.recipe, after))
         self.carry_out(after)
         self.recipe = progress.recipe_after(self.recipe, after)
+        rewinds = [
+            e for e in after.effects if isinstance(e, Record) and e.type == "request.rewound"
+        ]
+        assert after.state.round == self.state.round + len(rewinds)
         assert after.state.seq == self.state.seq + (after.state != self.state)
         if self.state.final:
             assert after.state.state == self.state.state, "a final state is final"
@@ -407,6 +442,14 @@ class Requests(RuleBasedStateMachine):
                     self.settled[command_id] = applied
                 case RemindTask(task_id) | RebindTask(task_id):
                     assert task_id in self.open
+                case Resubmit(number, inputs):
+                    assert number == self.state.revision + 1
+                    assert self.state.state == "rewound"
+                    assert inputs == transition.state.inputs
+                case KeepApproval():
+                    self.memory.keep(effect, transition.state.inputs)
+                case Record("request.rewound", payload):
+                    self.memory.rewind(payload["to"])
                 case Record("step.completed"):
                     self.count_again(transition)
                 case Record():
@@ -442,6 +485,13 @@ class Requests(RuleBasedStateMachine):
             return
         assert not self.state.asks
         waiting = self.state.tasks or self.state.incidents
+        if self.state.state == "rewound":
+            assert not waiting
+            assert not self.open
+            assert not self.state.seats
+            assert (self.state.resubmit_by is None) == (self.recipe.resubmit_within is None)
+            return
+        assert self.state.resubmit_by is None
         assert waiting, "no open task and no incident: silence"
         assert {task.id for task in self.state.tasks} == set(self.open)
         for task in self.state.tasks:

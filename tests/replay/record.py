@@ -36,6 +36,7 @@ from tests.workflow.running import (
     AT_SUBMIT,
     BUSINESS,
     BUSINESS_REVIEW,
+    CHANGES,
     LEAVE,
     REVIEW,
     TWO_OF_THREE,
@@ -207,6 +208,39 @@ async def business_timers(run: Running) -> None:
     await run.fire("publish")
 
 
+async def changes_and_resubmission(run: Running) -> None:
+    """Changes twice: an approval is kept the second time. Two leave together, one of them furthest."""
+    await run.resubmit(6)
+    await run.decide("ann")
+    await run.written(3)
+    await run.request_changes("cy")
+    await run.written(4)
+    await run.resubmit(6)
+    await run.resubmit(7)
+    await run.written(6)
+    await run.decide("ann")
+    await run.written(7)
+    await run.decide("ben", "fine")
+    await run.written(8)
+    await run.request_changes("cy")
+    await run.written(9)
+    await run.resubmit(8)
+    await run.written(10)
+    await run.decide("cy", "reject")
+    await run.written(11)
+    await run.decide("ann")
+    await run.written(12)
+    now = await run.env.get_current_time()
+    sibling = run.ledger.decide(run.task("ben"), "ben", "approve", now)
+    await run.request_changes("cy", "board")
+    await run.handle.signal("tell", sibling)
+    await run.written(13)
+    await run.decide("ben")
+    await run.request_changes("cy")
+    await run.written(15)
+    await run.env.sleep(timedelta(days=15))
+
+
 async def reviewed(run: Running) -> None:
     await run.fire("submit")
     await run.written(2)
@@ -289,6 +323,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("weighed", WEIGHED, answer, weighed),
     ("business_days", BUSINESS, answer, business_days),
     ("business_timers", BUSINESS_REVIEW, answer, business_timers),
+    ("changes_and_resubmission", CHANGES, answer, changes_and_resubmission),
 )
 
 

@@ -36,6 +36,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "recipes",
         "remarks",
         "requests",
+        "resubmit",
         "simulate",
         "tasks",
         "versions",

@@ -15,6 +15,7 @@ class FakeApi:
     def __init__(self) -> None:
         none = httpx.Response(200, json={"items": [], "next_cursor": None})
         self.answers: dict[str, httpx.Response | list[httpx.Response]] = {
+            "GET /v1/requests": none,
             "GET /v1/incidents": none,
             "GET /v1/questions": none,
         }

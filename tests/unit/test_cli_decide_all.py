@@ -18,6 +18,7 @@ def _preview(*ids: str, need_comment: tuple[str, ...] = (), more: bool = False) 
     items = [{"task_id": one, "decision": "approve", "digest": "d1"} for one in ids]
     tasks = [task(one) for one in ids]
     shown = {"items": items, "tasks": tasks, "need_comment": need_comment, "more": more}
+    shown |= {"need_reason": need_comment[1:]}
     return answer_json(200, shown)
 
 

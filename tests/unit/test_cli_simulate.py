@@ -99,7 +99,7 @@ def test_a_file_and_json(api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFix
     "more",
     [
         ["--suppose", "boss"],
-        ["--suppose", "boss=maybe"],
+        ["--suppose", "boss=May be"],
         ["--suppose", "a/b/c=wait"],
         ["--suppose", "user:a/user:b=wait"],
         ["--suppose", "a/=wait"],

@@ -134,11 +134,12 @@ class Ledger:
             and effect.task.id not in self.decided
         ]
 
-    def decide(self, task_id: str, who: str, decision: str, at: datetime) -> Decided:
+    def decide(
+        self, task_id: str, who: str, decision: str, at: datetime, to: str | None = None
+    ) -> Decided:
         """The decide path: the first on an open task wins. ValueError for everybody else."""
         if task_id in self.closed or task_id in self.decided:
             raise ValueError("too late")
-        made = Decided(task_id=task_id, decision="approve", actor=Actor(who), at=at)
-        made = replace(made, decision="reject") if decision == "reject" else made
+        made = Decided(task_id=task_id, decision=decision, actor=Actor(who), at=at, to=to)
         self.decided[task_id] = made
         return made

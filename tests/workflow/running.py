@@ -153,6 +153,22 @@ steps:
 """
 
 
+CHANGES = """
+workflow: offer
+version: 1
+inputs: {type: object, required: [days], properties: {days: {type: integer}, text: {type: string}}}
+owner: role:legal
+keep_approvals: unaffected
+resubmit_within: 14d
+steps:
+  - {id: text, approver: "user:ann", show: [text]}
+  - id: board
+    quorum: all
+    branches: [{approver: "user:ben", show: [text], outcomes: [{id: fine, as: approve}]}, {approver: "user:cy"}]
+    on_reject: rewind:text
+"""
+
+
 @dataclass
 class Running:
     """One started request, its ledger and the client that signals it."""
@@ -199,6 +215,20 @@ class Running:
         now = await self.env.get_current_time()
         kind = "cancel" if command == "cancel" else "retry"
         asked = Commanded(str(uuid4()), kind, Actor("alice"), now)
+        await self.handle.signal(SIGNAL_TELL, asked)
+        return asked
+
+    async def request_changes(self, who: str, to: str | None = None) -> Decided:
+        """They stand in storage, and the workflow is told."""
+        now = await self.env.get_current_time()
+        made = self.ledger.decide(self.task(who), who, "request_changes", now, to)
+        await self.handle.signal(SIGNAL_TELL, made)
+        return made
+
+    async def resubmit(self, days: int) -> Commanded:
+        now = await self.env.get_current_time()
+        said = {"inputs": {"days": days, "text": "the same"}, "digest": f"d{days}"}
+        asked = Commanded(str(uuid4()), "resubmit", Actor("alice"), now, title="again", **said)
         await self.handle.signal(SIGNAL_TELL, asked)
         return asked
 

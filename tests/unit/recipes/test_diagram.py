@@ -175,3 +175,41 @@ def test_a_kind_of_step_that_is_not_known_here_is_drawn_by_its_keys() -> None:
     assert drawn.nodes[0].box.lines == ("type: task", "run: mail")
     assert "Step 1, later; type: task; run: mail; goes on." in drawn.description
     assert "step0 --> approved" in mermaid(recipe)
+
+
+WAYS_BACK = """
+workflow: back
+version: 1
+owner: x
+inputs: {properties: {n: {type: integer}}, required: [n]}
+steps:
+  - {id: a, approver: bob}
+  - id: b
+    when: n > 0
+    approver: carol
+    on_reject: rewind:a
+    show: [n]
+    require_reason: [reject]
+    outcomes: [{id: fine, as: approve, name: Fine so}, {id: again, as: rewind, to: b}]
+  - {id: c, branches: [{approver: dave, outcomes: [{id: rethink, as: rewind}]}, {approver: erin}]}
+"""
+
+
+def test_ways_back() -> None:
+    recipe = parse(WAYS_BACK).recipe
+    lines = mermaid(recipe).splitlines()
+    assert '  step1 -. "rejected" .-> step0' in lines
+    assert '  step1 -. "Again" .-> when1' in lines
+    assert '  step2 -. "Rethink" .-> submitted' in lines
+    assert "  step2 -->|rejected| rejected" in lines
+    assert "  step1 -->|rejected| rejected" not in lines
+    description = chart(recipe).description
+    for said in (
+        "also offers Fine so (approve); shows n; reason needed to reject; rejected: back to a",
+        "Rethink: back to requester",
+        "Whoever is asked may request changes instead: then it goes back.",
+    ):
+        assert said in description
+    drawn = svg(recipe)
+    assert drawn.count("way dash") == 3
+    assert "H18V35H" in drawn  # up to where it was submitted

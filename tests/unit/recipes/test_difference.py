@@ -147,3 +147,27 @@ def test_fields_that_are_not_known_here_are_told_as_they_are() -> None:
 
     value: Json = difference._value(Later(1))
     assert value == {"amount": 1}
+
+
+def test_outcomes_and_ways_back() -> None:
+    assert changes(
+        ("owner: admins", "owner: admins\nresubmit_within: 14d\nkeep_approvals: unaffected"),
+        (
+            "approver: role:hr, authority",
+            "approver: role:hr, on_reject: rewind, show: [days], authority",
+        ),
+        (
+            "quorum: 60%}",
+            "quorum: 60%, reasons: [a], outcomes: [{id: fine, as: approve}, {id: b, as: rewind, to: boss}]}",
+        ),
+    ) == [
+        "keep_approvals changed: none becomes unaffected",
+        "resubmit_within added: is new: 14d",
+        "steps.third.on_reject added: is new: rewind:requester",
+        'steps.third.show added: is new: ["days"]',
+        'steps.list.reasons added: is new: ["a"]',
+        (
+            "steps.list.outcomes added: is new: "
+            '{"fine":{"name":"Fine","as":"approve"},"b":{"name":"B","as":"rewind","to":"boss"}}'
+        ),
+    ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from recipes.inputs import SIZE_LIMIT, InputProblem, schema_problems, validate
+from recipes.inputs import SIZE_LIMIT, InputChange, InputProblem, changes, schema_problems, validate
 from recipes.model import Recipe
 from recipes.parse import parse
 
@@ -153,3 +153,15 @@ def test_schemas_that_are_none(schema: Any, path: tuple[str, ...], message: str)
 
 def test_a_sound_schema() -> None:
     assert schema_problems({"$defs": {"a": {"type": "string"}}, "$ref": "#/$defs/a"}) == ()
+
+
+def test_where_inputs_differ() -> None:
+    old = {"a": 1, "b": {"c/d": [1], "e": None}, "f": True, "g": 0}
+    new = {"a": 1, "b": {"c/d": [2], "e": None}, "f": 1, "h": "x"}
+    assert list(changes(old, new)) == [
+        InputChange("/b/c~1d", ([1],), ([2],)),
+        InputChange("/f", (True,), (1,)),
+        InputChange("/g", (0,), ()),
+        InputChange("/h", (), ("x",)),
+    ]
+    assert list(changes(old, old)) == []

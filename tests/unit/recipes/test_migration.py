@@ -154,7 +154,7 @@ def test_what_is_the_same_stays_with_its_time_and_is_bound_anew() -> None:
     after = migrate(old, state, wanted)
     assert after.state.tasks == state.tasks
     assert [e for e in after.effects if not isinstance(e, SettleCommand | Record)] == [
-        RebindTask(state.tasks[0].id, "boss", "v2")
+        RebindTask(state.tasks[0].id, "boss", "v2", ("requester", "boss"))
     ]
     [told] = [e for e in after.effects if isinstance(e, Record)]
     assert (told.type, told.actor) == ("request.migrated", ROOT)
@@ -493,3 +493,40 @@ def test_a_machine_in_a_state_that_is_not_there_stays() -> None:
     assert refused(old, begun(old), final) == (
         "it is in state draft, which ends a request in version 2"
     )
+
+
+def test_what_waits_for_its_requester_goes_and_runs_anew() -> None:
+    keep = "keep_approvals: unaffected\n"
+    same = "{id: first, approver: bob, show: [n]}"
+    old = recipe(1, same, "{id: gone, approver: carol}", BOSS.replace("bob", "dave"), more=keep)
+    wanted = recipe(2, same, "{id: new, approver: erin}", more=keep)
+    state = begun(old)
+    for who in ("bob", "carol"):
+        state = decide(old, state, who)
+    state = decide(old, state, "dave", "request_changes")
+    assert state.state == "rewound"
+    assert notes(old, state, wanted) == ()
+    after = migrate(old, state, wanted)
+    assert (after.state.state, after.state.tasks) == ("rewound", ())
+    assert [it.step for it in after.state.approvals] == ["first"]
+    assert not [e for e in after.effects if isinstance(e, RebindTask)]
+    said: Any = {"inputs": {"n": 1}, "digest": "v2 again"}
+    stale = Commanded("r1", "resubmit", Actor("alice"), NOW, seen="v1", **said)
+    refused_it = go(wanted, after.state, stale)
+    assert refused_it.state.state == "rewound"
+    assert [e.detail for e in refused_it.effects if isinstance(e, SettleCommand)] == [
+        "the request was moved to another version: look again"
+    ]
+    again = Commanded("r2", "resubmit", Actor("alice"), NOW, seen="v2", **said)
+    came_in = go(wanted, after.state, again)
+    assert opened(came_in.effects) == ["erin"]
+
+
+def test_who_meant_a_step_that_has_gone_meant_to_send_it_back() -> None:
+    old = recipe(1, "{id: first, approver: bob}", BOSS)
+    wanted = recipe(2, BOSS)
+    state = decide(old, begun(old), "bob")
+    task = state.tasks[0].id
+    after = migrate(old, state, wanted)
+    back = Decided(task, "request_changes", Actor("bob"), NOW, "no", to="first")
+    assert go(wanted, after.state, back).state.state == "rewound"

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from recipes import progress
+from recipes import outcomes, progress
+from recipes.model import ApprovalStep
 from recipes.state import (
     Actor,
     Answer,
@@ -82,9 +83,11 @@ def test_another_answer_moves_the_task_and_keeps_its_time() -> None:
     office.managers = ("carol",)
     state, effects = go(made, state, recheck(state), 13, office)
     [task] = state.tasks
+    [step] = made.steps
+    assert isinstance(step, ApprovalStep)
     assert effects == (
         CloseTask(old.id, "a", "reassigned", "to carol"),
-        OpenTask(task, "a", None, (), ""),
+        OpenTask(task, "a", None, outcomes.offer(made, step, step.ballots[0]), ""),
     )
     assert (task.level, task.due_at, task.remind_at) == (0, old.due_at, old.remind_at)
     assert (task.opened_at, task.assignment.user) == (NOW + timedelta(hours=13), "carol")

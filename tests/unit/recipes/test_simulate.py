@@ -11,7 +11,7 @@ from recipes.case_directory import Delegation, Directory, Person
 from recipes.model import Recipe
 from recipes.parse import parse
 from recipes.state import Answer, Ask, AskHolders
-from recipes.supposed import Deed, Simulated, Supposed, Supposition
+from recipes.supposed import Otherwise, Simulated, Supposed, Supposition
 
 MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
 RECIPE = """
@@ -60,7 +60,7 @@ def people() -> Directory:
 def play(
     n: float,
     *decisions: Supposition,
-    otherwise: Deed = "approve",
+    otherwise: Otherwise = "approve",
     recipe: str = RECIPE,
     directory: Directory | None = None,
     **inputs: Any,
@@ -231,3 +231,66 @@ def test_a_pool_that_nobody_holds_any_more() -> None:
     there = people()
     found = play(2, directory=Emptied(there.people, there.roles))
     assert found.path[2].tasks[0].decided_by is None
+
+
+BACK = """
+workflow: back
+version: 1
+owner: x
+inputs: {properties: {n: {type: number}}, required: [n]}
+steps:
+  - {id: boss, approver: bob}
+  - id: team
+    approver: dave
+    on_reject: rewind:boss
+    outcomes: [{id: fine, as: approve}]
+  - {id: many, approver: erin}
+"""
+
+
+def test_what_leads_back_does_so_once() -> None:
+    found = play(
+        1,
+        Supposition("reject", step="team"),
+        Supposition("request_changes", step="many", to="team"),
+        Supposition("fine", step="team"),
+        Supposition("fine", step="many"),
+        recipe=BACK,
+    )
+    assert path(found) == [
+        "boss approved",
+        "team rewound to boss",
+        "boss approved",
+        "team approved",
+        "many rewound to team",
+        "team approved",
+        "many approved",
+    ]
+    assert (found.state, found.unused, found.stopped) == ("approved", (3,), False)
+    assert [step.tasks[0].decision for step in found.path] == [
+        "approve",
+        "reject",
+        "approve",
+        "fine",
+        "request_changes",
+        "fine",
+        "approve",
+    ]
+    assert found.path[4].tasks[0].comment_required
+
+
+def test_it_ends_where_its_requester_would_have_to_change_it() -> None:
+    found = play(1, Supposition("request_changes", step="team"), recipe=BACK)
+    assert path(found) == ["boss approved", "team rewound to requester"]
+    assert (found.state, found.step, found.waiting_for) == ("rewound", None, ("alice",))
+    elsewhere = Supposition("request_changes", step="boss", to="many")
+    assert play(1, elsewhere, recipe=BACK).unused == (0,)
+
+
+def test_a_rejection_that_leads_back_for_ever_is_stopped() -> None:
+    found = play(
+        1,
+        otherwise="reject",
+        recipe=BACK.replace("{id: boss", "{id: boss, on_reject: 'rewind:boss'"),
+    )
+    assert (found.state, found.stopped) == ("pending", True)

@@ -1,0 +1,73 @@
+"""`countersign request resubmit`: what came back goes in again, with what was to be changed."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.client import Api, As, Role, Url, connect
+from cli.output import AsJson, at, due, say, table, write, write_json
+from cli.requests import RequestId, given_inputs, request_id, show_request
+
+_INBOX = 50
+
+
+def resubmit(
+    request: RequestId,
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="What changes; the rest stays as it was."),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=VALUE", help="An input, taken as text as it stands."),
+    ] = None,
+    inputs_file: Annotated[
+        Path | None, typer.Option(help="All inputs, from a JSON or YAML file; - is stdin.")
+    ] = None,
+    comment: Annotated[str | None, typer.Option(help="What has changed.")] = None,
+    url: Url = None,
+    as_person: As = None,
+    role: Role = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit your request again, after changes were requested. Too late is exit code 3."""
+    api = connect(url, as_person, role)
+    found = api.get(f"/v1/requests/{request_id(api, request)}")
+    given = given_inputs(values or [], inputs_file, inputs or [])
+    if inputs_file is None:
+        given = found["inputs"] | given
+    answer = api.post(f"/v1/requests/{found['id']}/resubmit", {"inputs": given, "comment": comment})
+    if as_json:
+        write_json(answer)
+    elif "command_id" in answer:
+        say(f"recorded, not yet applied: {answer['detail']}")
+        write(f"countersign request show {request}")
+    else:
+        show_request(api, answer)
+
+
+def show_rewound(api: Api) -> None:
+    """Below an inbox: own requests that were sent back."""
+    found: list[dict[str, Any]] = list(
+        api.items("/v1/requests", _INBOX, state="rewound", mine="true")
+    )
+    if not found:
+        return
+    write("")
+    table(
+        ("request", "title", "what is to be changed", "until", "submitted (UTC)"),
+        (
+            (
+                item["id"],
+                item["title"],
+                item["reason"],
+                due(item["resubmit_by"]),
+                at(item["created_at"]),
+            )
+            for item in found
+        ),
+        least=("submitted (UTC)",),
+        wraps=("what is to be changed",),
+    )
+    say("change it: countersign request resubmit REQUEST NAME=VALUE... --comment WHAT")
