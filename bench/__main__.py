@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from bench import decide, inbox, lifecycle, memory, org, wide
+from bench import audit, decide, inbox, lifecycle, memory, org, wide
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "lifecycle": lifecycle.run,
@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "inbox": inbox.run,
     "memory": memory.run,
     "org": org.run,
+    "audit": audit.run,
     "wide": wide.run,
 }
 
