@@ -7,7 +7,7 @@ tree with every checkpoint. What is not as it should be is a `Finding`.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -60,15 +60,15 @@ class Finding:
 
 
 class Row(NamedTuple):
-    """A row as it was read: `said` are its columns as they should be in `body`; `fresh` if it may be
-    waiting to be sealed."""
+    """A row as it was read: `said` are its columns as JSON, which should be what `body` says; `fresh` if
+    it may be waiting to be sealed."""
 
     request_id: UUID
     seq: int
     prev_hash: bytes
     hash: bytes
     body: bytes
-    said: Mapping[str, Json]
+    said: str
     fresh: bool
     recorded_at: datetime
 
@@ -162,9 +162,10 @@ class Chains:
         except ValueError:
             self._find("edited", "its body is not JSON", row)
             return
-        if said != row.said:
-            names = row.said if isinstance(said, dict) else ()
-            wrong = ", ".join(n for n in names if said.get(n) != row.said[n]) or "its body"
+        columns = orjson.loads(row.said)
+        if said != columns:
+            names = columns if isinstance(said, dict) else ()
+            wrong = ", ".join(n for n in names if said.get(n) != columns[n]) or "its body"
             self._find("column", f"not as in the body that was hashed: {wrong}", row)
         if not spelt(row.body, said):
             self._find("misspelt", "its body is not the canonical spelling of what it says", row)

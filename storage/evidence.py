@@ -6,7 +6,6 @@ Run within one REPEATABLE READ transaction, so that all of it is of the same mom
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -70,11 +69,14 @@ class Verified:
 # $1 $2 after this place, $3 $4 up to this one, $5 $6 times, $7 how many; $8 $9: of which transaction and
 # time on a row may be waiting to be sealed.
 ROWS = """
-SELECT request_id, seq, prev_hash, hash, body, event_id::text, event_type, workflow_id, workflow_version,
-       to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS occurred,
-       to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS recorded,
-       actor, payload, snapshot, recorded_at,
-       xid >= $8::text::xid8 AND recorded_at >= coalesce($9::timestamptz, '-infinity') AS fresh
+SELECT request_id, seq, prev_hash, hash, body, jsonb_build_object(
+           'actor', actor, 'event_id', event_id, 'event_type', event_type, 'payload', payload,
+           'occurred_at', to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+           'recorded_at', to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+           'request_id', request_id, 'seq', seq, 'snapshot', snapshot, 'workflow_id', workflow_id,
+           'workflow_version', workflow_version)::text AS said,
+       xid >= $8::text::xid8 AND recorded_at >= coalesce($9::timestamptz, '-infinity') AS fresh,
+       recorded_at
   FROM audit
  WHERE (request_id, seq) > ($1::uuid, $2::int) AND (request_id, seq) <= ($3::uuid, $4::int)
    AND recorded_at >= coalesce($5::timestamptz, '-infinity')
@@ -153,7 +155,7 @@ async def _rows(connection: Connection, scope: Scope, chains: Chains, tree: Tree
         records = await connection.fetch(ROWS, *after, *end, *times, PORTION, *fresh)
         until = (records[-1]["request_id"], records[-1]["seq"]) if records else end
         sealed = await connection.fetch(LEAVES_OF, *after, *until, *times)
-        chains.take([_row(record) for record in records], [Leaf(*record) for record in sealed])
+        chains.take([Row(*record) for record in records], [Leaf(*record) for record in sealed])
         if scope.whole:
             heads = await connection.fetch(HEADS, begun, until[0], not records)
             chains.end([Head(*record) for record in heads], last=not records)
@@ -228,32 +230,6 @@ async def _fresh(connection: Connection, tree: Tree) -> tuple[str, datetime | No
     if last is None or notes.parsed(notes.text_of(last.note)).waiting:
         return str(begin), None
     return str(begin), last.sealed_at - LATE
-
-
-def _row(record: asyncpg.Record) -> Row:
-    said: dict[str, Any] = {
-        "actor": record["actor"],
-        "event_id": record["event_id"],
-        "event_type": record["event_type"],
-        "occurred_at": record["occurred"],
-        "payload": record["payload"],
-        "recorded_at": record["recorded"],
-        "request_id": str(record["request_id"]),
-        "seq": record["seq"],
-        "snapshot": record["snapshot"],
-        "workflow_id": record["workflow_id"],
-        "workflow_version": record["workflow_version"],
-    }
-    return Row(
-        record["request_id"],
-        record["seq"],
-        record["prev_hash"],
-        record["hash"],
-        record["body"],
-        said,
-        record["fresh"],
-        record["recorded_at"],
-    )
 
 
 # --- exports ---------------------------------------------------------------------------------------
