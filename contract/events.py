@@ -1,23 +1,30 @@
 """Event types of the audit trail, past tense, `subject.what_happened`; and what effects leave there."""
 
 from dataclasses import asdict
+from hashlib import sha256
 from typing import assert_never
 
+from contract.canonical import canonical
 from recipes.model import Json
 from recipes.state import (
     ENGINE,
     Actor,
     Assignment,
+    CancelJob,
     CloseTask,
     DueBy,
     Effect,
+    EndJob,
+    Job,
     KeepApproval,
+    Notify,
     OpenTask,
     RebindTask,
     Record,
     RemindTask,
     Resubmit,
     SettleCommand,
+    StartJob,
 )
 
 REQUEST_CREATED = "request.created"
@@ -37,6 +44,12 @@ STEP_SKIPPED = "step.skipped"
 STEP_COMPLETED = "step.completed"
 INCIDENT_RAISED = "incident.raised"
 INCIDENT_RESOLVED = "incident.resolved"
+STEP_WAITING = "step.waiting"
+JOB_STARTED = "job.started"
+JOB_SUCCEEDED = "job.succeeded"
+JOB_FAILED = "job.failed"
+JOB_CANCELLED = "job.cancelled"
+NOTIFICATION_SENT = "notification.sent"
 ACTION_FIRED = "action.fired"
 QUESTION_ASKED = "question.asked"
 QUESTION_ANSWERED = "question.answered"
@@ -85,6 +98,9 @@ def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
             return TASK_REMINDED, {"task_id": task_id, "step": step}, ENGINE
         case RebindTask(task_id, step, digest):
             return TASK_REBOUND, {"task_id": task_id, "step": step, "digest": digest}, ENGINE
+        case StartJob() | EndJob() | CancelJob() | Notify():
+            name, told = _automatic(effect)
+            return name, told, ENGINE
         case SettleCommand(command_id, command, applied, detail):
             payload = {
                 "command_id": command_id,
@@ -125,6 +141,34 @@ def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:
 def due_by(by: DueBy | None, name: str = "due_by") -> dict[str, Json]:
     """By what a time was worked out, under `name`; nothing where no business days count."""
     return {} if by is None else {name: asdict(by)}
+
+
+def _automatic(effect: StartJob | EndJob | CancelJob | Notify) -> tuple[str, dict[str, Json]]:
+    """What automatic steps leave, the engine's deed all of it."""
+    match effect:
+        case StartJob(job):
+            given = {"key": job.key, "inputs_sha256": _digest(job.inputs), "again": job.again}
+            return JOB_STARTED, _job(job) | given
+        case EndJob(job, output, None, attempts):
+            came: dict[str, Json] = {"output_sha256": _digest(output), "attempts": attempts}
+            return JOB_SUCCEEDED, _job(job) | came
+        case EndJob(job, _, failure, attempts):
+            return JOB_FAILED, _job(job) | {"failure": failure, "attempts": attempts}
+        case CancelJob(job, why):
+            return JOB_CANCELLED, _job(job) | {"why": why}
+        case Notify(step, people, message):
+            told: dict[str, Json] = {"step": step, "people": list(people), "message": message}
+            return NOTIFICATION_SENT, told
+
+
+def _job(job: Job) -> dict[str, Json]:
+    """Which job it is. What it was given and what it gave are on its row; here only how to tell that
+    they are the same."""
+    return {"job_id": job.id, "step": job.step, "run": job.run}
+
+
+def _digest(value: Json) -> str:
+    return sha256(canonical(value).encode()).hexdigest()
 
 
 def assigned(given: Assignment) -> dict[str, Json]:

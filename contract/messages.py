@@ -6,14 +6,26 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from recipes.model import Recipe
-from recipes.state import Answer, Commanded, Decided, Happening, Rechecked, State, Together
+from recipes.model import Json, Recipe
+from recipes.state import (
+    Answer,
+    Commanded,
+    Decided,
+    Happening,
+    Job,
+    JobEnded,
+    Rechecked,
+    State,
+    Together,
+)
 
 Message: TypeAlias = Annotated[
     Decided | Together | Commanded | Rechecked, Field(discriminator="kind")
 ]
 """What a signal carries. Told twice, it counts once: a task is decided once, a command has an id, and
 asking again finds nothing to change."""
+Unread: TypeAlias = Annotated[Message | JobEnded, Field(discriminator="kind")]
+"""What an inbox holds: signals, and the ends of jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +36,7 @@ class StartInput:
     recipe: Recipe
     recipe_sha256: str
     state: State
-    inbox: tuple[Message, ...] = ()
+    inbox: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,24 @@ class CommitResult:
     answers: tuple[tuple[Answer, ...], ...] = ()
     earlier: Committed | None = None
     lost: tuple[Decided, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """A job to run, for a request of this workflow and version."""
+
+    request_id: str
+    workflow: str
+    version: int
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """The output of a job that was done, in its last of so many `attempts`."""
+
+    output: Json
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     AskManager,
+    AskPeople,
     AskTimes,
     Assignment,
     Hop,
@@ -193,8 +194,16 @@ class Directory:
                 return self._fixed(references, question)
             case AskHolders(_, references):
                 return replace(question, following=False).approver(references[0])
+            case AskPeople(_, references):
+                return self._told(references)
             case _:
                 return self._timed(ask, self._seat(ask, question))
+
+    def _told(self, references: tuple[str, ...]) -> Answer:
+        """Everybody who is here and holds one of them."""
+        named = [f"{kind}:{name}" for kind, name in self._principals(references)]
+        held = sorted({person for name in named for person in self._pool(name)[1]})
+        return Answer(assignment=Assignment(candidates=tuple(f"user:{who}" for who in held)))
 
     def _timed(self, ask: SeatAsk, found: Answer) -> Answer:
         if ask.timing is None or found.assignment is None:

@@ -29,11 +29,17 @@ A decision is approve, reject, request_changes (`to` a step, else the requester)
 outcomes, with `comment` and `reason` where it wants them. `path` also has `hr rewound to requester` and,
 of approvals that stay, `manager kept`.
 
+Automatic work is supposed: `outputs: {charge: {id: c-1}}` are what steps give (null, if nothing is said),
+`fails: {charge: card declined}` those that fail the first time, so that `retry` has them succeed. It takes
+no time. What was run with which inputs is expected by `jobs: [{step: charge, inputs: {amount: 5}}]`, who
+was told by `notified: [{to: alice, message: ...}]`.
+
 Other expectations: `step` (where it stands), `status` (of a state machine, whose `path` has the actions
 fired), `incidents` (kinds), `reminders` (how many), `after`
 (how long it took to end), `refused` (what the submission is refused for:
 pointers of inputs, and `/entity`). A task
-is compared in the keys that are given: `step, branch, to, is, at, behalf` (on whose behalf).
+is compared in the keys that are given: `step, branch, to, is, at, behalf` (on whose behalf); a job in
+`step, run, inputs, is`, a notification in `step, to, message`.
 
 `calendars` lists the files of the calendars that business days are counted on, or what would stand in
 one. People's `time_zone` counts where the recipe says so.
@@ -45,9 +51,10 @@ the request is submitted. Whatever the directory says anew is asked again at onc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import TypeVar
 
 from recipes.business import Calendar, Calendars, Zones, utc_alone
 from recipes.calendar_file import calendar_of, read_calendar
@@ -59,12 +66,24 @@ from recipes.problems import RecipeInvalid
 from recipes.source import Entries, Items, Scalar, below, plain, read
 from recipes.state import Entity, Where
 
+Made = TypeVar("Made")
 Read = Callable[[str], bytes]
 """Gives the bytes of a file named in a cases file."""
 
 MONDAY_MORNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
-_CASE_KEYS = ("name", "requester", "inputs", "entity", "at", "delegations", "events", "expect")
+_CASE_KEYS = (
+    "name",
+    "requester",
+    "inputs",
+    "entity",
+    "at",
+    "delegations",
+    "outputs",
+    "fails",
+    "events",
+    "expect",
+)
 _DEEDS = (
     "decide",
     "resubmit",
@@ -95,6 +114,8 @@ _EXPECT_KEYS = (
     "status",
     "step",
     "tasks",
+    "jobs",
+    "notified",
     "path",
     "incidents",
     "reminders",
@@ -102,6 +123,9 @@ _EXPECT_KEYS = (
     "refused",
 )
 _TASK_KEYS = ("step", "branch", "to", "is", "at", "behalf")
+_JOB_KEYS = ("step", "run", "inputs", "is")
+_NOTIFICATION_KEYS = ("step", "to", "message")
+_JOB_STATES = {name: name for name in ("succeeded", "failed", "cancelled")}
 _WHERE: dict[str, Where] = {"before": "before", "beside": "beside", "after": "after"}
 _STATES = {
     name: name
@@ -145,7 +169,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`expect` holds what was written; durations in it are seconds. `line` is where the case begins."""
+    """`expect` holds what was written; durations in it are seconds. `line` is where the case begins.
+    `outputs` and `fails` are by step: what its function gives, and how it fails the first time."""
 
     name: str
     requester: str
@@ -156,6 +181,8 @@ class Case:
     delegations: tuple[Delegation, ...] = ()
     line: int = 1
     entity: Entity | None = None
+    outputs: dict[str, Json] = field(default_factory=dict)
+    fails: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +288,17 @@ def _case(fields: Fields, directory: Directory) -> Case:
         delegations=entries(fields, "delegations", lambda each: read_delegation(each, directory)),
         line=fields.line,
         entity=_entity(fields),
+        outputs=_by_step(fields, "outputs", lambda inner, step: plain(inner.entries[step][1])),
+        fails=_by_step(fields, "fails", lambda inner, step: inner.text(step) or ""),
     )
+
+
+def _by_step(fields: Fields, key: str, made: Callable[[Fields, str], Made]) -> dict[str, Made]:
+    node = fields.node(key)
+    if node is None:
+        return {}
+    inner = mapping(node, below(fields.path, key), fields.book)
+    return {step: made(inner, step) for step in inner.entries}
 
 
 def _entity(fields: Fields) -> Entity | None:
@@ -359,7 +396,25 @@ def _expect(fields: Fields) -> dict[str, Json]:
         expect["after"] = _since(inner, "after")
     if "tasks" in expect:
         expect["tasks"] = list(entries(inner, "tasks", _task))
+    if "jobs" in expect:
+        expect["jobs"] = list(entries(inner, "jobs", _job))
+    if "notified" in expect:
+        expect["notified"] = list(entries(inner, "notified", _notification))
     return expect
+
+
+def _job(fields: Fields) -> dict[str, Json]:
+    fields.known(_JOB_KEYS, "an expected job")
+    fields.choice("is", _JOB_STATES)
+    return {key: plain(value) for key, (_, value) in fields.entries.items()}
+
+
+def _notification(fields: Fields) -> dict[str, Json]:
+    fields.known(_NOTIFICATION_KEYS, "an expected notification")
+    found: dict[str, Json] = {key: plain(value) for key, (_, value) in fields.entries.items()}
+    if "to" in found:
+        found["to"] = sorted(fields.texts("to"))
+    return found
 
 
 def _task(fields: Fields) -> dict[str, Json]:

@@ -14,6 +14,7 @@ from recipes.business import Zones, utc_alone
 from recipes.case_directory import Delegation, Directory
 from recipes.case_file import Case, Event, Read, read_cases
 from recipes.expressions import ExpressionError
+from recipes.jobs import supposed_end
 from recipes.model import ApprovalStep, Json, MachineAction, Recipe
 from recipes.parse import parse
 from recipes.problems import Problem, RecipeInvalid
@@ -26,8 +27,10 @@ from recipes.state import (
     Commanded,
     Decided,
     Effect,
+    EndJob,
     Happening,
     KeepApproval,
+    Notify,
     Offer,
     OpenTask,
     Rechecked,
@@ -35,6 +38,7 @@ from recipes.state import (
     RemindTask,
     SettleCommand,
     Started,
+    StartJob,
     Ticked,
 )
 
@@ -159,6 +163,8 @@ class Play:
         self.directory = directory
         self.case = case
         self.tasks: dict[str, TaskSeen] = {}
+        self.jobs: list[dict[str, Json]] = []
+        self.notified: list[dict[str, Json]] = []
         self.path: list[str] = []
         self.reminders = 0
         self.played = 0
@@ -293,6 +299,12 @@ class Play:
         raise CaseFailed(f"{len(seats)} tasks could be {what} at {at}; name the one branch")
 
     def befall(self, happening: Happening, now: datetime) -> None:
+        """And whatever job that begins, which takes no time."""
+        self.befalls(happening, now)
+        while (job := self.state.job) is not None and job.failure is None:
+            self.befalls(supposed_end(job, self.case.outputs, self.case.fails, now), now)
+
+    def befalls(self, happening: Happening, now: datetime) -> None:
         requester = self.case.requester
         transition = progress.settle(
             self.recipe,
@@ -326,6 +338,8 @@ class Play:
                 self.tasks[task_id] = replace(self.tasks[task_id], closing=to)
             case RemindTask():
                 self.reminders += 1
+            case StartJob() | EndJob() | Notify():
+                self.note_automatic(effect)
             case SettleCommand(_, command, applied, detail):
                 if not applied:
                     raise CaseFailed(f"{command} at {calendar.text(since)} is refused: {detail}")
@@ -359,6 +373,16 @@ class Play:
             digest="",
         )
         self.befall(told, moment)
+
+    def note_automatic(self, effect: StartJob | EndJob | Notify) -> None:
+        match effect:
+            case StartJob(job):
+                self.jobs.append({"step": job.step, "run": job.run, "inputs": job.inputs})
+            case EndJob(_, _, failure):
+                self.jobs[-1]["is"] = "succeeded" if failure is None else "failed"
+            case _:
+                told = {"step": effect.step, "to": sorted(effect.people)}
+                self.notified.append({**told, "message": effect.message})
 
     def decide(self, event: Event, moment: datetime) -> None:
         fits = ((task, self.decider(task, event)) for task in self.tasks.values())
@@ -426,7 +450,14 @@ class Play:
             for key, value in wanted.items()
             if value != got[key]
         ]
-        return [*found, *self.late(), *self.other_tasks()]
+        tasks = [task.shown() for task in self.tasks.values()]
+        return [
+            *found,
+            *self.late(),
+            *self.others("tasks", tasks),
+            *self.others("jobs", self.jobs),
+            *self.others("notified", self.notified),
+        ]
 
     def late(self) -> list[Difference]:
         if "after" not in self.case.expect or self.case.expect["after"] == self.ended_after:
@@ -434,23 +465,23 @@ class Play:
         took = "no end" if self.ended_after is None else calendar.text(self.ended_after)
         return [Difference("after", calendar.text(self.case.expect["after"]), took)]
 
-    def other_tasks(self) -> list[Difference]:
-        if "tasks" not in self.case.expect:
+    def others(self, what: str, got: list[dict[str, Json]]) -> list[Difference]:
+        """Where a list of things differs from the one expected, if one is."""
+        if what not in self.case.expect:
             return []
-        expected: list[dict[str, Json]] = self.case.expect["tasks"]
-        got = [task.shown() for task in self.tasks.values()]
+        expected: list[dict[str, Json]] = self.case.expect[what]
         if len(expected) == len(got):
             return [
-                Difference(f"tasks[{n}]", _flow(want), _flow({key: have[key] for key in want}))
+                Difference(f"{what}[{n}]", _flow(want), _flow({key: have[key] for key in want}))
                 for n, (want, have) in enumerate(zip(expected, got, strict=True))
                 if any(have[key] != value for key, value in want.items())
             ]
         listed = ", ".join(_flow(task) for task in got) or "none"
-        return [Difference("tasks", f"{len(expected)} of them", f"{len(got)}: {listed}")]
+        return [Difference(what, f"{len(expected)} of them", f"{len(got)}: {listed}")]
 
 
 def _flow(task: dict[str, Json]) -> str:
-    """A task as a cases file writes it."""
+    """A task, a job or a notification as a cases file writes it."""
     shown = {
         key: calendar.text(value) if key == "at" else ", ".join(value) if key == "to" else value
         for key, value in task.items()

@@ -194,6 +194,9 @@ class Changes:
     # --- looking up ---
 
     def step(self) -> Step:
+        """The step the request is at; of a final one the callback."""
+        if self.state.final:
+            return self.recipe.callbacks(self.state.state)[self.state.called]
         return self.recipe.steps[self.state.position]
 
     def ballot(self, seat_key: str) -> Ballot:
@@ -230,8 +233,17 @@ class Changes:
             "inputs": self.state.inputs,
             "employee": self.state.employee or {},
             "request": request,
-            "steps": self.state.results,
+            "steps": self.results(),
         }
+
+    def results(self) -> dict[str, dict[str, Json]]:
+        """Of a final request all steps have an outcome, also those that it did not come to or through:
+        what is done after its end need not ask which these are."""
+        known = self.state.results
+        if not self.state.final:
+            return known
+        undone: dict[str, Json] = {"outcome": "not_done"}
+        return known | {it.id: undone | known.get(it.id, {}) for it in self.recipe.steps}
 
 
 def _for_added(ballot: Ballot, seat: Seat) -> Ballot:

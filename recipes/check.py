@@ -14,6 +14,7 @@ from itertools import chain
 from recipes import calendar
 from recipes.check_calendar import check_calendar
 from recipes.check_expressions import Expressions
+from recipes.check_jobs import check_automatic
 from recipes.check_rewinding import check_rewinding
 from recipes.check_schema import check_schema, mended
 from recipes.draft import Draft, Placed, Template, templates
@@ -43,11 +44,12 @@ def check(
     book: Book,
     principals: frozenset[str] | None,
     calendars: frozenset[str] | None = None,
+    functions: frozenset[str] | None = None,
 ) -> Recipe:
     """Write all that is wrong into the book, and complete the recipe with what its expressions tell.
 
     `principals` are the roles and people there are, `role:x` and `user:y`, `calendars` the names of
-    those that are imported; None if unknown.
+    those that are imported, `functions` those that tasks can run; None if unknown.
     """
     recipe = draft.recipe
     if recipe.inputs is not None:
@@ -76,6 +78,10 @@ def check(
         if principals is not None:
             _there(templates(placed), principals, book)
         before.append(placed.step)
+    check_automatic(draft, expressions, functions, book)
+    for placed in chain.from_iterable(draft.callbacks.values()):
+        if principals is not None:
+            _there(templates(placed), principals, book)
     if draft.machine is not None:
         check_machine(draft.machine, recipe.deadline, book)
         named = (who(action, path) for action, path in draft.machine.actions)
@@ -91,7 +97,7 @@ def check(
 
 def _unique_steps(draft: Draft, book: Book) -> None:
     seen: dict[str, int] = {}
-    for number, placed in enumerate(draft.steps, 1):
+    for number, placed in enumerate(draft.every_step, 1):
         first = seen.setdefault(placed.step.id, number)
         if first != number and placed.step.id:
             message = f"two steps are called `{placed.step.id}`"
@@ -170,8 +176,9 @@ def _not_the_same(
             close = get_close_matches(name, decided, n=1)
             fix = f"did you mean `{close[0]}`? {known}" if close else known
             book.error(place, f"no step is called `{name}`", fix)
-        elif isinstance(steps[name], ActionStep):
-            book.error(place, f"nobody decides step `{name}`: it is an action", known)
+        elif not isinstance(steps[name], ApprovalStep):
+            what = "an action" if isinstance(steps[name], ActionStep) else "automatic"
+            book.error(place, f"nobody decides step `{name}`: it is {what}", known)
         else:
             book.error(place, f"step `{name}` does not come before this one", known)
 
@@ -183,7 +190,7 @@ def _level_path(path: str, index: int, book: Book) -> str:
 
 def _quorum(placed: Placed, book: Book) -> None:
     step = placed.step
-    if isinstance(step, ActionStep) or step.quorum.kind != "count":
+    if not isinstance(step, ApprovalStep) or step.quorum.kind != "count":
         return
     listed = step.ballots[0].approvers if step.type == "approval" else None
     most = None if listed is None else literal_length(listed)

@@ -5,15 +5,17 @@ name that is nearly one of the four that every expression has is taken for a sli
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
+from typing import Any
 
-from recipes.draft import Draft, Placed, PlacedMachine, Template, formulas, templates
+from recipes.draft import Draft, Placed, PlacedMachine, Template, formulas, templates, values
 from recipes.expressions import Environment, ExpressionError, Want
 from recipes.findings import Finding, employee_paths, short
+from recipes.inputs import schema_problems
 from recipes.mentions import Mention, mentions
-from recipes.model import Machine, Recipe, Step
+from recipes.model import ApprovalStep, JobStep, Machine, Recipe, Step
 from recipes.parse_machine import who
 from recipes.schema import RESERVED, Schema, properties, variables
 from recipes.source import Book, Scalar, below
@@ -36,22 +38,42 @@ class Expressions:
         self.environment = Environment(schema, self.implied)
         optional = variables(schema) if schema is not None else ()
         self.optional = {variable.name for variable in optional if variable.optional}
+        self.results: list[str] = []
+        """The steps that an expression may read the results of, by id."""
+        self.outputs: dict[str, Schema | None] = {}
+        """Those of them that have an output, each with its schema, if there is one."""
 
     def complete(self) -> Recipe:
         """Tell the book what is wrong, and give the recipe with what its expressions tell."""
         self._title()
-        earlier: list[str] = []
-        steps: list[Step] = []
-        for placed in self.draft.steps:
-            steps.append(self._step(placed, earlier))
-            earlier += [placed.step.id] if placed.step.id else []
+        steps = self._course(self.draft.steps)
+        results, outputs = list(self.results), dict(self.outputs)
+        callbacks: dict[str, Any] = {}
+        for key, placed in self.draft.callbacks.items():
+            self.results, self.outputs = list(results), dict(outputs)
+            callbacks[key] = self._course(placed)
         if not self.typed and self.implied:
             names = ", ".join(self.implied)
             message = f"there is no `inputs`: requests must bring {names}, of any type"
             self.book.warning("", message, "declare `inputs` as a JSON Schema")
         implied = () if self.typed else self.implied
         machine = None if self.draft.machine is None else self._machine(self.draft.machine)
-        return replace(self.draft.recipe, steps=tuple(steps), implied=implied, machine=machine)
+        return replace(
+            self.draft.recipe, steps=steps, implied=implied, machine=machine, **callbacks
+        )
+
+    def _course(self, course: Iterable[Placed]) -> tuple[Step, ...]:
+        """Look at steps, of which each may read the results of those before it."""
+        steps: list[Step] = []
+        for placed in course:
+            steps.append(self._step(placed))
+            if placed.step.id:
+                self.results.append(placed.step.id)
+            if isinstance(placed.step, JobStep):
+                schema = placed.step.output
+                sound = schema is not None and not schema_problems(schema)
+                self.outputs[placed.step.id] = schema if sound else None
+        return tuple(steps)
 
     def constant(self, source: str) -> bool | None:
         """What a condition that reads nothing always is; None if it depends, or has no value."""
@@ -71,7 +93,7 @@ class Expressions:
         for part in self._parts(Template("title", title, "text"), 0):
             if not part.expression:
                 continue
-            self._source("title", part.text, part.offset, "text", ())
+            self._source("title", part.text, part.offset, "text")
             for mention in mentions(part.text):
                 managed = mention.root == "employee" and mention.path[:1] == ("manager",)
                 if mention.root == "steps" or managed:
@@ -83,27 +105,36 @@ class Expressions:
                         "use the inputs, `request`, or the employee's own name and department",
                     )
 
-    def _step(self, placed: Placed, earlier: Collection[str]) -> Step:
+    def _step(self, placed: Placed) -> Step:
         sources: list[str] = []
         if placed.step.when is not None:
             sources.append(placed.step.when)
-            self._source(below(placed.path, "when"), placed.step.when, 0, "condition", earlier)
-        sources += self._references(templates(placed), earlier)
+            self._source(below(placed.path, "when"), placed.step.when, 0, "condition")
+        sources += self._references(templates(placed))
         for formula in formulas(placed):
             sources.append(formula.text)
-            self._formula(formula, earlier)
-        if self.draft.recipe.resolve == "at_submit":
+            self._formula(formula)
+        for value in values(placed):
+            sources += self._value(value)
+        if self.draft.recipe.resolve == "at_submit" and isinstance(placed.step, ApprovalStep):
             self._known_at_submission(placed)
         return replace(placed.step, employee_paths=_paths(sources))
 
     def _machine(self, placed: PlacedMachine) -> Machine:
         actions = (
-            replace(action, employee_paths=_paths(self._references(who(action, path), ())))
+            replace(action, employee_paths=_paths(self._references(who(action, path))))
             for action, path in placed.actions
         )
         return Machine(tuple(state for state, _ in placed.states), tuple(actions))
 
-    def _references(self, read: Iterable[Template], earlier: Collection[str]) -> list[str]:
+    def _value(self, template: Template) -> list[str]:
+        """Look at a text that gives a value; the sources of its expressions."""
+        parts = [part for part in self._parts(template, 0) if part.expression]
+        for part in parts:
+            self._source(template.path, part.text, part.offset, "text")
+        return [part.text for part in parts]
+
+    def _references(self, read: Iterable[Template]) -> list[str]:
         """Look at templates that name people; the sources of their expressions."""
         sources: list[str] = []
         for place in read:
@@ -115,21 +146,21 @@ class Expressions:
                 if part.expression:
                     want = template.want if whole else "text"
                     sources.append(part.text)
-                    self._source(template.path, part.text, lead + part.offset, want, earlier)
+                    self._source(template.path, part.text, lead + part.offset, want)
         return sources
 
-    def _formula(self, formula: Template, earlier: Collection[str]) -> None:
-        """An amount or a currency; the currency may be one that nobody wrote, an input."""
+    def _formula(self, formula: Template) -> None:
+        """An amount, a currency or a moment; the currency may be one that nobody wrote, an input."""
         if not formula.path.endswith(".currency") or self.book.has(formula.path):
             located, lead = self._located(formula)
-            self._source(located.path, formula.text, lead, formula.want, earlier)
+            self._source(located.path, formula.text, lead, formula.want)
             return
         path = formula.path.removesuffix(".currency")
         if self.schema is not None and formula.text not in properties(self.schema):
             message = f"says no currency, and there is no input `{formula.text}`"
             fix = "write `authority: {amount: ..., currency: EUR}`, or declare the input"
             self.book.error(path, message, fix)
-        elif self.environment.check(formula.text, formula.want, earlier):
+        elif self.environment.check(formula.text, formula.want, self.results, self.outputs):
             message = f"the input `{formula.text}` is no text, so it can't be a currency"
             self.book.error(path, message, "make it a string, or say the `currency` here")
         elif formula.text in self.optional:
@@ -182,10 +213,8 @@ class Expressions:
             fix = "write role:name, user:name, a name, or {{ expression }}"
             self.book.error(template.path, f"`{template.text}` names nobody", fix)
 
-    def _source(
-        self, path: str, source: str, offset: int, want: Want, earlier: Collection[str]
-    ) -> None:
-        for finding in self.environment.check(source, want, earlier):
+    def _source(self, path: str, source: str, offset: int, want: Want) -> None:
+        for finding in self.environment.check(source, want, self.results, self.outputs):
             place = offset + _offset(source, finding)
             self.book.within(path, place, f"`{short(source)}`: {finding.message}", finding.fix)
         for mention in mentions(source):
@@ -266,17 +295,17 @@ class Expressions:
     def _all_sources(self) -> Iterator[str]:
         title = Template("title", self.draft.recipe.title or "", "text")
         yield from (part.text for part in self._expressions(title))
-        for placed in self.draft.steps:
+        for placed in self.draft.every_step:
             if placed.step.when is not None:
                 yield placed.step.when
-            for template in (*templates(placed), *formulas(placed)):
+            for template in (*templates(placed), *formulas(placed), *values(placed)):
                 yield from (part.text for part in self._expressions(template))
         for action, path in self.draft.machine.actions if self.draft.machine is not None else ():
             for template in who(action, path):
                 yield from (part.text for part in self._expressions(template))
 
     def _expressions(self, template: Template) -> Iterator[Part]:
-        if template.want in {"amount", "currency"}:
+        if template.want in {"amount", "currency", "moment"}:
             yield Part(template.text, 0, True)
             return
         try:

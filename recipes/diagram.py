@@ -11,10 +11,23 @@ from typing import Literal
 
 from recipes import calendar, tally
 from recipes.difference import on_timeout, quorum, spelled
-from recipes.model import REQUESTER, ActionStep, ApprovalStep, Ballot, Json, Recipe, Step
+from recipes.model import (
+    REQUESTER,
+    ActionStep,
+    ApprovalStep,
+    Ballot,
+    Callback,
+    JobStep,
+    Json,
+    NotifyStep,
+    Recipe,
+    Step,
+    WaitStep,
+)
 from recipes.state import Seat
 
-End = Literal["Approved", "Rejected", "Expired"]
+End = Literal["Approved", "Rejected", "Cancelled", "Expired"]
+_ENDS: tuple[End, ...] = ("Approved", "Rejected", "Cancelled", "Expired")
 _ACTIONS: dict[str, End] = {"approve": "Approved", "reject": "Rejected"}
 
 
@@ -57,6 +70,8 @@ class Chart:
     description: str
     nodes: tuple[Node, ...]
     deadline: str | None
+    after: tuple[tuple[End, tuple[str, ...]], ...] = ()
+    """By end: what is done after it, in words, in order."""
 
 
 def chart(recipe: Recipe) -> Chart:
@@ -66,7 +81,21 @@ def chart(recipe: Recipe) -> Chart:
     description = _description(nodes, deadline)
     if recipe.calendar is not None:
         description += f" Business days (bd) are those of the calendar {recipe.calendar}."
-    return Chart(title, description, nodes, deadline)
+    after = tuple(_after(recipe))
+    told = " ".join(f"Once {end.lower()}: {', then '.join(does)}." for end, does in after)
+    description = f"{description} {told}".strip()
+    return Chart(title, description, nodes, deadline, after)
+
+
+def _after(recipe: Recipe) -> Iterator[tuple[End, tuple[str, ...]]]:
+    for end in _ENDS:
+        if found := recipe.callbacks(end.lower()):
+            yield end, tuple(_callback(step) for step in found)
+
+
+def _callback(step: Callback) -> str:
+    when = "" if step.when is None else f" when {step.when}"
+    return f"{step.name or step.id} {', '.join(_automatic(step))}{when}"
 
 
 def mermaid(recipe: Recipe) -> str:
@@ -105,6 +134,12 @@ def mermaid(recipe: Recipe) -> str:
     if drawn.deadline is not None:
         used["Expired"] = None
         lines.append(f'  submitted -. "after {drawn.deadline}" .-> expired')
+    for end, does in drawn.after:
+        used[end] = None
+        lines += [
+            f'  after_{end.lower()}["{"<br>".join(map(_quoted, does))}"]',
+            f"  {end.lower()} --> after_{end.lower()}",
+        ]
     return "\n".join([*lines, *(f'  {end.lower()}(["{end}"])' for end in used)]) + "\n"
 
 
@@ -140,8 +175,10 @@ def _node(step: Step) -> Node:
         reason = () if step.reason is None else (step.reason,)
         return Node(step.id, Box(title, reason), step.when, out=(end,), ends=True)
     if not isinstance(step, ApprovalStep):
-        told = tuple(f"{key}: {_said(value)}" for key, value in spelled(step).items())
-        return Node(step.id, Box(title, told), step.when)
+        fails: tuple[End, ...] = ()
+        if isinstance(step, JobStep) and step.on_failure == "reject":
+            fails = ("Rejected",)
+        return Node(step.id, Box(title, _automatic(step)), step.when, out=fails)
     actions = {level.action for ballot in step.ballots for level in ballot.levels}
     back = _ways_back(step)
     ends: tuple[End, ...] = ("Rejected",) if step.on_reject is None else ()
@@ -184,6 +221,22 @@ def _needed(step: ApprovalStep) -> tuple[str, ...]:
         whose = "" if part.group is None else f"group {part.group} "
         lines.append(f"{whose}needs {quorum(part.quorum)} of {what}")
     return tuple(lines)
+
+
+def _automatic(step: Step) -> tuple[str, ...]:
+    """What an automatic step does, a line each."""
+    match step:
+        case JobStep():
+            continues = ("goes on if it fails",) if step.on_failure == "continue" else ()
+            return (f"runs {step.run}", *continues)
+        case WaitStep(until=str(until)):
+            return (f"waits until {until}",)
+        case WaitStep():
+            return (f"waits {calendar.text(step.seconds or 0)}",)
+        case NotifyStep():
+            return (f"tells {', '.join(map(_bare, step.to))}",)
+        case _:  # a kind of step that is not known here: by its keys
+            return tuple(f"{key}: {_said(value)}" for key, value in spelled(step).items())
 
 
 def _ballot(ballot: Ballot) -> tuple[str, ...]:

@@ -60,6 +60,9 @@ class _Drawing:
             self.down(_GAP)
             self.end(_MIDDLE - _END_WIDTH // 2, self.y, "Approved")
             self.y += 30
+        for end, does in self.chart.after:
+            self.y += _GAP // 2
+            self.box(Box(f"Once {end.lower()}", does))
         height = self.y + 20
         title, description = _text(self.chart.title), _text(self.chart.description)
         head = (
@@ -130,6 +133,13 @@ class _Drawing:
                 self.written(x + _PAD, y, _lines(box, inside - 2 * _PAD))
             y += tall + _PAD
         self.y += height
+
+    def box(self, box: Box) -> None:
+        lines = _lines(box, _RIGHT - _LEFT - 2 * _PAD)
+        size = f'width="{_RIGHT - _LEFT}" height="{_height(lines)}"'
+        self.parts.append(f'<rect class="inner" x="{_LEFT}" y="{self.y}" rx="6" {size}/>')
+        self.written(_LEFT + _PAD, self.y, lines)
+        self.y += _height(lines)
 
     def written(self, x: int, y: int, lines: list[tuple[str, str]]) -> None:
         for number, (kind, line) in enumerate(lines):

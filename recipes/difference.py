@@ -9,6 +9,7 @@ of its own here is told as it is.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import SequenceMatcher
+from itertools import chain
 from typing import Literal
 
 from pydantic_core import to_json
@@ -19,6 +20,7 @@ from recipes.model import (
     Ballot,
     BusinessDays,
     Group,
+    JobStep,
     Json,
     Level,
     Outcome,
@@ -26,9 +28,13 @@ from recipes.model import (
     Recipe,
     Reminder,
     Step,
+    WaitStep,
 )
 
-_DERIVED = frozenset({"workflow", "version", "steps", "inputs", "implied", "employee_paths"})
+_DERIVED = frozenset(
+    {"workflow", "version", "steps", "inputs", "implied", "employee_paths"}
+    | {"on_approved", "on_rejected", "on_cancelled", "on_expired"}
+)
 """Fields that are told otherwise, or follow from others."""
 _DURATIONS = frozenset({"deadline", "resubmit_within"})
 _LONGEST = 120
@@ -60,12 +66,21 @@ def differences(old: Recipe, new: Recipe) -> tuple[Change, ...]:
     return (
         *_compared("", _keys(old), _keys(new)),
         *_compared("inputs", _inputs(old), _inputs(new)),
-        *_steps(old.steps, new.steps),
+        *_steps("steps", old.steps, new.steps),
+        *chain.from_iterable(
+            _steps(f"on_{state}", old.callbacks(state), new.callbacks(state))
+            for state in ("approved", "rejected", "cancelled", "expired")
+        ),
     )
 
 
 def spelled(step: Step) -> dict[str, Json]:
     """A step as a recipe spells it, but for its id; branches by their ids."""
+    if isinstance(step, JobStep):
+        return _job(step)
+    if isinstance(step, WaitStep):
+        found = _keys(step, "id", "seconds")
+        return found | ({"for": calendar.text(step.seconds)} if step.seconds else {})
     if not isinstance(step, ApprovalStep):
         return _keys(step, "id")
     own = _keys(step, "id", "ballots", "on_reject")
@@ -78,6 +93,22 @@ def spelled(step: Step) -> dict[str, Json]:
     if step.groups:
         own["groups"] = {group.id: _keys(group, "id") for group in step.groups}
     return own | {"branches": {each.id: ballot(each) for each in step.ballots}}
+
+
+def _job(step: JobStep) -> dict[str, Json]:
+    """Automatic work; what it has where nothing is said goes without saying."""
+    plain = JobStep(step.id, step.run)
+    found = _keys(step, "id", "inputs", "timeout", "retry", "on_failure")
+    if step.inputs:
+        found["with"] = step.inputs
+    if step.timeout != plain.timeout:
+        found["timeout"] = calendar.text(step.timeout)
+    if step.retry != plain.retry:
+        times = {name: calendar.text(getattr(step.retry, name)) for name in ("first", "most")}
+        found["retry"] = {"attempts": step.retry.attempts, **times}
+    if step.on_failure != plain.on_failure:
+        found["on_failure"] = step.on_failure
+    return found
 
 
 def ballot(each: Ballot) -> dict[str, Json]:
@@ -119,15 +150,15 @@ def _compared(place: str, old: Mapping[str, Json], new: Mapping[str, Json]) -> I
             yield Change(where, "changed", old[name], new[name])
 
 
-def _steps(old: Sequence[Step], new: Sequence[Step]) -> Iterator[Change]:
+def _steps(within: str, old: Sequence[Step], new: Sequence[Step]) -> Iterator[Change]:
     before = {step.id: step for step in old}
     after = {step.id: step for step in new}
     for step in old:
         if step.id not in after:
-            yield Change(f"steps.{step.id}", "removed", spelled(step), None)
+            yield Change(f"{within}.{step.id}", "removed", spelled(step), None)
     moved = _moved([s.id for s in old if s.id in after], [s.id for s in new if s.id in before])
     for step in new:
-        place = f"steps.{step.id}"
+        place = f"{within}.{step.id}"
         if step.id not in before:
             position = _position(new, step.id)
             yield Change(place, "added", None, {"comes": position, **spelled(step)})

@@ -35,7 +35,7 @@ from recipes.templates import TemplateError, split
 SOURCE_LIMIT = 2_000
 
 Scope = Mapping[str, Json]
-Want = Literal["condition", "person", "people", "text", "amount", "currency"]
+Want = Literal["condition", "person", "people", "text", "amount", "currency", "moment"]
 """What a place of the recipe needs an expression to give."""
 
 
@@ -50,7 +50,7 @@ class Environment:
         self._schema = inputs
         declared = properties(inputs) if inputs is not None else names
         self._names = frozenset(n for n in declared if speakable(n) and n not in RESERVED)
-        self._checkers: dict[bool, cel.Env] = {}
+        self._checkers: dict[tuple[bool, tuple[str, ...]], cel.Env] = {}
 
     def condition(self, source: str, scope: Scope) -> bool:
         """Whether `source` holds. ExpressionError if it has no value or one that is not a bool."""
@@ -84,17 +84,28 @@ class Environment:
         variables_of_source = {mention.root for mention in mentions(source)}
         return tuple(name for name in names if name in variables_of_source)
 
-    def check(self, source: str, want: Want, steps: Collection[str]) -> tuple[Finding, ...]:
-        """What is wrong with `source` in a place that may read the results of `steps`."""
+    def check(
+        self,
+        source: str,
+        want: Want,
+        steps: Collection[str],
+        outputs: Mapping[str, Schema | None] | None = None,
+    ) -> tuple[Finding, ...]:
+        """What is wrong with `source` in a place that may read the results of `steps`, of which
+        `outputs` have an output, each with its JSON Schema, or None."""
+        outputs = outputs or {}
         if len(source) > SOURCE_LIMIT:
             fix = "split it over several steps"
             return (at(source, 0, f"is longer than {SOURCE_LIMIT:,} characters", fix),)
         banned = _banned(source) or findings.nul_findings(source)
         if banned:
             return banned
-        found = findings.member_findings(source, self._schema, steps)
+        found = findings.member_findings(source, self._schema, steps, outputs)
         dotted = not guards(source)
-        env = self._checkers.get(dotted) or self._checkers.setdefault(dotted, self._checker(dotted))
+        key = (dotted, tuple(outputs))
+        if key not in self._checkers:
+            self._checkers[key] = self._checker(dotted, outputs)
+        env = self._checkers[key]
         try:
             gives = env.compile(source).return_type().name()
         except (RuntimeError, TypeError, ValueError) as error:
@@ -104,7 +115,7 @@ class Environment:
         message = f"gives {gives.lower()} instead of {_WANTED[want]}"
         return (at(source, 0, message, _FIXES[want]),)
 
-    def _checker(self, dotted: bool) -> cel.Env:
+    def _checker(self, dotted: bool, outputs: Mapping[str, Schema | None]) -> cel.Env:
         """An environment with types, with those of `inputs.x` if `dotted`. Not for a source that asks
         `has(inputs.x)`: a declared `inputs.x` would be read by it as a value."""
         types = dict.fromkeys(self._names, cel.Type.DYN) | {
@@ -120,6 +131,9 @@ class Environment:
                 types[f"inputs.{variable.name}"] = cel.Type(variable.type)
             if dotted or "." not in variable.name:
                 types[variable.name] = cel.Type(variable.type)
+        for step, schema in outputs.items() if dotted else ():
+            for variable in variables(schema) if schema is not None else ():
+                types[f"steps.{step}.output.{variable.name}"] = cel.Type(variable.type)
         return _environment(types)
 
     def _evaluate(self, source: str, scope: Scope) -> Json:
@@ -221,6 +235,7 @@ _GIVES: dict[Want, re.Pattern[str]] = {
     "text": re.compile(r"(?s).*"),
     "amount": re.compile(r"DYN|U?INT|DOUBLE"),
     "currency": re.compile(r"DYN|STRING"),
+    "moment": re.compile(r"DYN|STRING|TIMESTAMP"),
 }
 _WANTED: dict[Want, str] = {
     "condition": "true or false",
@@ -229,6 +244,7 @@ _WANTED: dict[Want, str] = {
     "text": "text",
     "amount": "an amount",
     "currency": "a currency",
+    "moment": "a time or a date",
 }
 _FIXES: dict[Want, str] = {
     "condition": "compare it with something, as in `days > 3`",
@@ -237,6 +253,7 @@ _FIXES: dict[Want, str] = {
     "text": "",
     "amount": "give a number, as in `amount` or `days * 100`",
     "currency": "give a code, as in EUR, or an input that holds one",
+    "moment": "give one, as in `inputs.from` or `request.submitted_at + duration('48h')`",
 }
 
 # --- values and words ----------------------------------------------------------------------------

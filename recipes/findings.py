@@ -5,7 +5,7 @@ engine cannot know: the members of `employee`, `request`, `steps` and of the inp
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -18,6 +18,9 @@ REQUEST_FIELDS = ("id", "requester", "workflow", "version", "submitted_at", "ent
 ENTITY_FIELDS = ("type", "id")
 RESULT_FIELDS = ("outcome", "decided_by", "decision", "comment")
 """What `steps.<id>` has after its step; all but `outcome` only if somebody decided."""
+
+JOB_FIELDS = ("outcome", "output", "error")
+"""What `steps.<id>` has after a task: its `output` if it was done, the `error` if it failed."""
 
 FINDING_LIMIT = 20
 """How many of one expression's errors are told."""
@@ -192,18 +195,39 @@ def nul_findings(source: str) -> tuple[Finding, ...]:
 
 
 def member_findings(
-    source: str, schema: Schema | None, steps: Collection[str]
+    source: str,
+    schema: Schema | None,
+    steps: Collection[str],
+    outputs: Mapping[str, Schema | None],
 ) -> tuple[Finding, ...]:
-    """Members that do not exist: of `employee`, `request`, earlier `steps`, and the inputs' objects."""
+    """Members that do not exist: of `employee`, `request`, earlier `steps`, and the inputs' and outputs'
+    objects."""
     found: list[Finding] = []
     for mention in mentions(source):
-        found += _members(source, mention, schema, steps)
+        if mention.root == "steps":
+            found += _steps(source, mention, steps, outputs)
+        else:
+            found += _members(source, mention, schema)
     return tuple(found)
 
 
-def _members(
-    source: str, mention: Mention, schema: Schema | None, steps: Collection[str]
+def _steps(
+    source: str,
+    mention: Mention,
+    steps: Collection[str],
+    outputs: Mapping[str, Schema | None],
 ) -> Iterator[Finding]:
+    name, field, *_ = (*mention.path, "", "")
+    fields = JOB_FIELDS if name in outputs else RESULT_FIELDS
+    if name and name not in steps:
+        yield _no_step(source, mention, steps)
+    elif field and field not in fields:
+        yield _absent(source, mention, 1, fields)
+    elif field == "output" and (schema := outputs[name]) is not None:
+        yield from _inputs(source, mention, schema, schema, 2)
+
+
+def _members(source: str, mention: Mention, schema: Schema | None) -> Iterator[Finding]:
     match mention.root:
         case "employee":
             yield from _employee(source, mention)
@@ -212,11 +236,6 @@ def _members(
                 yield _absent(source, mention, 0, REQUEST_FIELDS)
             elif mention.path[:1] == ("entity",) and not {*mention.path[1:2]} <= {*ENTITY_FIELDS}:
                 yield _absent(source, mention, 1, ENTITY_FIELDS)
-        case "steps":
-            if mention.path and mention.path[0] not in steps:
-                yield _no_step(source, mention, steps)
-            elif len(mention.path) > 1 and mention.path[1] not in RESULT_FIELDS:
-                yield _absent(source, mention, 1, RESULT_FIELDS)
         case "inputs" if schema is not None:
             yield from _inputs(source, mention, schema, schema, 0)
         case root if schema is not None and root in properties(schema):
@@ -266,7 +285,8 @@ def _inputs(
     elif here is root or closed(here):
         fix = _suggest(name, known, f"declare `{name}` under `{'.'.join(_spoken(mention, place))}`")
         offset = mention.offsets[place + 1]
-        yield at(source, offset, f"unknown input `{'.'.join(_spoken(mention, place + 1))}`", fix)
+        what = "output" if mention.root == "steps" else "input"
+        yield at(source, offset, f"unknown {what} `{'.'.join(_spoken(mention, place + 1))}`", fix)
 
 
 def _spoken(mention: Mention, members: int) -> tuple[str, ...]:

@@ -16,7 +16,17 @@ from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationErrorKin
 from pydantic_core import from_json, to_json
 
 from recipes.mentions import mentions
-from recipes.model import ActionStep, Json, MachineAction, Recipe, Step
+from recipes.model import (
+    ApprovalStep,
+    JobStep,
+    Json,
+    MachineAction,
+    NotifyStep,
+    Recipe,
+    Step,
+    WaitStep,
+)
+from recipes.schema import Schema
 from recipes.templates import split
 
 SIZE_LIMIT = 256 * 1024
@@ -53,7 +63,7 @@ def validate(recipe: Recipe, inputs: Json) -> tuple[InputProblem, ...]:
     if len(to_json(inputs)) > SIZE_LIMIT:
         return (InputProblem("", f"the inputs are larger than {SIZE_LIMIT // 1024} KiB"),)
     if recipe.inputs is not None:
-        return tuple(_against_schema(recipe.inputs, inputs))
+        return tuple(_against_schema(recipe.inputs, inputs, "is not an input of this recipe"))
     return tuple(_missing(recipe, inputs))
 
 
@@ -70,6 +80,14 @@ def changes(old: Json, new: Json, pointer: str = "") -> Iterator[InputChange]:
                 yield InputChange(place, (), (new[name],))
     elif to_json(old) != to_json(new):
         yield InputChange(pointer, (old,), (new,))
+
+
+def against(schema: Schema | None, value: Json) -> tuple[InputProblem, ...]:
+    """Everything that is wrong with a value that has to fit `schema`; with None, that is no JSON."""
+    unsound = tuple(_unsound(value, "", 1))
+    if unsound or schema is None:
+        return unsound
+    return tuple(_against_schema(schema, value))
 
 
 _ELSEWHERE = frozenset(
@@ -124,7 +142,9 @@ def _validator(schema: bytes) -> Draft202012Validator:
     return _build(from_json(schema))
 
 
-def _against_schema(schema: Json, inputs: Json) -> Iterator[InputProblem]:
+def _against_schema(
+    schema: Json, inputs: Json, foreign: str = "is not expected here"
+) -> Iterator[InputProblem]:
     for error in _validator(to_json(schema)).iter_errors(inputs):
         where = "".join(f"/{_escape(str(part))}" for part in error.instance_path)
         match error.kind:
@@ -133,7 +153,7 @@ def _against_schema(schema: Json, inputs: Json) -> Iterator[InputProblem]:
                 yield InputProblem(f"{where}/{_escape(name)}", "is required")
             case ValidationErrorKind.AdditionalProperties():
                 for name in error.kind.unexpected:
-                    yield InputProblem(f"{where}/{_escape(name)}", "is not an input of this recipe")
+                    yield InputProblem(f"{where}/{_escape(name)}", foreign)
             case _:
                 yield InputProblem(where, error.message)
 
@@ -143,8 +163,8 @@ def _unsound(value: Json, pointer: str, depth: int) -> Iterator[InputProblem]:
         case None | bool():
             pass
         case str():
-            if not _has_utf8(value):
-                yield InputProblem(pointer, "holds half a character (a lone surrogate)")
+            if (why_not := _unsound_text(value)) is not None:
+                yield InputProblem(pointer, why_not)
         case int():
             if not -(2**63) <= value < 2**63:
                 yield InputProblem(pointer, "is too large a number")
@@ -160,6 +180,12 @@ def _unsound(value: Json, pointer: str, depth: int) -> Iterator[InputProblem]:
             yield from _unsound_object(value, pointer, depth)
         case _:
             yield InputProblem(pointer, f"is a {type(value).__name__}, which is not JSON")
+
+
+def _unsound_text(text: str) -> str | None:
+    if not _has_utf8(text):
+        return "holds half a character (a lone surrogate)"
+    return "holds the character NUL, which no database takes" if "\x00" in text else None
 
 
 def _unsound_object(value: dict[Json, Json], pointer: str, depth: int) -> Iterator[InputProblem]:
@@ -215,7 +241,9 @@ def sources(step: Step | MachineAction) -> Iterator[str]:
         return
     if step.when is not None:
         yield step.when
-    if isinstance(step, ActionStep):
+    if isinstance(step, JobStep | WaitStep | NotifyStep):
+        yield from _automatic(step)
+    if not isinstance(step, ApprovalStep):
         return
     for ballot in step.ballots:
         if ballot.authority is not None:
@@ -223,3 +251,27 @@ def sources(step: Step | MachineAction) -> Iterator[str]:
         reassigned = [level.to for level in ballot.levels]
         for template in (ballot.approver, *ballot.candidates, ballot.approvers, *reassigned):
             yield from (part.text for part in split(template or "") if part.expression)
+
+
+def _automatic(step: JobStep | WaitStep | NotifyStep) -> Iterator[str]:
+    if isinstance(step, WaitStep):
+        yield from () if step.until is None else (step.until,)
+        return
+    templates = texts(step.inputs) if isinstance(step, JobStep) else (*step.to, step.message)
+    for template in templates:
+        yield from (part.text for part in split(template) if part.expression)
+
+
+def texts(value: Json) -> Iterator[str]:
+    """Every text of a value, however deep it stands."""
+    match value:
+        case str():
+            yield value
+        case list():
+            for item in value:
+                yield from texts(item)
+        case dict():
+            for item in value.values():
+                yield from texts(item)
+        case _:
+            pass

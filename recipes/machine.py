@@ -20,7 +20,7 @@ The rules
 * A timer that counts business days is asked for (`AskTimes`) when the request comes into the state, by
   the calendar as it is then; until the answer comes nothing else is applied.
 * `cancel` and the recipe's deadline end a request in any state, as they do all others.
-* A final state is final. A command that comes later is refused with the reason.
+* A final state is final. What comes later, and what is done after the end, is for `progress`.
 
       created --> pending: draft --submit--> in_review --publish--> published = approved
                               ^---return_to_author---'
@@ -66,7 +66,8 @@ that has seen too few moves, and is refused."""
 def apply(
     recipe: Recipe, machine: Machine, state: State, happening: Happening, now: datetime
 ) -> Transition:
-    """What follows from `happening` befalling `state` at `now`; `progress.apply` of a machine."""
+    """What follows from `happening` befalling `state`, which is not final, at `now`; `progress.apply` of
+    a machine."""
     run = _Run(recipe, machine, state, now)
     if isinstance(happening, Answered):
         run.answered(happening.answers)
@@ -153,8 +154,6 @@ class _Run:
         match happening:
             case Commanded():
                 self.commanded(happening)
-            case _ if self.state.final:
-                pass
             case Started():
                 self.state = replace(self.state, state="pending")
                 self.come_into(self.machine.initial)
@@ -168,9 +167,7 @@ class _Run:
             return
         seen = (*self.state.commands_seen, command.command_id)[-COMMANDS_KEPT:]
         self.state = replace(self.state, commands_seen=seen)
-        if self.state.final:
-            self.settle(command, f"the request is already {self.state.state}")
-        elif command.command == "cancel":
+        if command.command == "cancel":
             self.settle(command, done="cancelled")
             self.finalize("cancelled", "cancelled", command.comment, command.actor)
         elif command.command == "fire":

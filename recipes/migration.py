@@ -12,6 +12,8 @@ The rules
 * A branch that was decided, or that somebody was added at by hand, cannot go; another one is closed.
 * A request that waits for its requester can go: it is at no step. Approvals that may stay when it comes
   in again are those of steps that are the same in both versions.
+* A job that runs goes on, where its step runs the same function; one that has failed is begun again, as
+  the new version has it. A wait that is the same ends when it would have; else it begins anew.
 * What cannot go on is refused with every reason there is, and stays where it is.
 
 `judge` says it to those who only want to know, and to `Migrating`, which does it. Whether the inputs
@@ -27,7 +29,7 @@ from datetime import datetime
 from recipes import outcomes, tally, timers
 from recipes.inputs import sources
 from recipes.mentions import mentions
-from recipes.model import ApprovalStep, Ballot, Machine, Recipe, Step
+from recipes.model import ApprovalStep, Ballot, JobStep, Machine, Recipe, Step, WaitStep
 from recipes.rewinding import Rewinding
 from recipes.state import (
     Commanded,
@@ -115,6 +117,10 @@ class _Steps:
         if self.state.entered:
             here = self.new.steps[self.position]
             yield from _seats_kept(self.step, here, self.state, self.new.version)
+        job, there = self.state.job, self.new.steps[self.position]
+        run = there.run if isinstance(there, JobStep) else None
+        if job is not None and job.failure is None and job.run != run:
+            yield f"step {job.step} runs {job.run}, and does not in version {self.new.version}"
 
     def _unknown_steps(self, coming: Sequence[Step]) -> Iterator[str]:
         """Steps to come that speak of one that has not run, and will not."""
@@ -159,7 +165,8 @@ def _seats_kept(old: Step, new: Step, state: State, version: int) -> Iterator[st
     decided = {seat.ballot for seat in state.seats if seat.vote is not None and not seat.added}
     added = {seat.ballot for seat in state.seats if seat.added}
     if not isinstance(new, ApprovalStep) or not isinstance(old, ApprovalStep):
-        yield f"step {old.id} is another type of step in version {version}"
+        if new.type != old.type:
+            yield f"step {old.id} is another type of step in version {version}"
     elif afresh(old, new):
         if decided:
             yield f"step {old.id} asks in another way in version {version}, and has been voted on"
@@ -323,15 +330,18 @@ class Migrating(Rewinding):
                 self.close_task(task, "superseded", f"moved to version {wanted.recipe.version}")
         for seat in (*gone, *troubled, None):
             self.clear_incident(seat)
-        entered = self.state.entered and not afresh(step, here)
+        waits = isinstance(here, WaitStep) and here == step
+        entered = self.state.entered and (waits or not afresh(step, here))
         kept = [seat for seat in seats if seat.key not in gone] if entered else []
         added = new_seats(step, here, seats)
         self._take_over(wanted)
         self.state = replace(self.state, position=position, entered=entered, seats=(*kept, *added))
+        if not waits:
+            self.state = replace(self.state, waits_until=None)
         back = outcomes.rewind_to(wanted.recipe, here)
         self.effects += [RebindTask(it.id, here.id, wanted.digest, back) for it in self.state.tasks]
         waiting = dict.fromkeys((*anew, *troubled, *(seat.key for seat in added)))
-        turn = self.turn() if entered else []
+        turn = self.turn() if entered and isinstance(here, ApprovalStep) else []
         self.ask_for([key for key in waiting if key in turn])
 
     def _take_over(self, wanted: Migration) -> None:

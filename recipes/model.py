@@ -22,10 +22,15 @@ TimeoutAction = Literal["escalate", "reassign", "approve", "reject", "expire"]
 Resolve = Literal["at_step", "at_submit"]
 Kind = Literal["approval", "state_machine"]
 MachineOutcome = Literal["approved", "rejected"]
+OnFailure = Literal["incident", "reject", "continue"]
 
 STEP_LIMIT = 200
 REQUESTER = "requester"
 """Where a rewind leads that leads to no step: the requester submits again, with other inputs."""
+JOB_TIMEOUT = 60
+"""Seconds that one attempt of a job may take unless its step says."""
+HTTP = "http"
+"""The function that every worker has: a call of another system (`activities.http_call`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,63 @@ class ApprovalStep:
     on_reject: str | None = None
 
 
-Step: TypeAlias = ActionStep | ApprovalStep
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A job is tried so many times at most, the second time `first` seconds after the first, then each
+    time twice as late, at most `most` seconds."""
+
+    attempts: int = 5
+    first: int = 1
+    most: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class JobStep:
+    """`type: task`: automatic work. Runs the function `run` with `inputs` (`with` in a recipe), whose
+    texts are templates; one attempt takes `timeout` seconds at most. `output` is a JSON Schema."""
+
+    id: str
+    run: str
+    inputs: dict[str, Json] = field(default_factory=dict)
+    retry: Retry = Retry()
+    timeout: int = JOB_TIMEOUT
+    on_failure: OnFailure = "incident"
+    output: dict[str, Json] | None = None
+    name: str | None = None
+    when: str | None = None
+    employee_paths: tuple[str, ...] = ()
+    type: Literal["task"] = "task"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitStep:
+    """Goes on `seconds` after the request came here (`for` in a recipe), or at the moment that the
+    expression `until` gives: one of the two is set."""
+
+    id: str
+    seconds: int | None = None
+    until: str | None = None
+    name: str | None = None
+    when: str | None = None
+    employee_paths: tuple[str, ...] = ()
+    type: Literal["wait"] = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyStep:
+    """Tells everybody whom `to` (references or templates) names the `message`, a template."""
+
+    id: str
+    to: tuple[str, ...]
+    message: str
+    name: str | None = None
+    when: str | None = None
+    employee_paths: tuple[str, ...] = ()
+    type: Literal["notify"] = "notify"
+
+
+Callback: TypeAlias = JobStep | NotifyStep
+Step: TypeAlias = ActionStep | ApprovalStep | JobStep | WaitStep | NotifyStep
 
 
 # --- state machines ------------------------------------------------------------------------------
@@ -271,6 +332,7 @@ class Recipe:
     A request that was rewound to its requester expires if it is not resubmitted within
     `resubmit_within` seconds. Then, with `keep_approvals: unaffected`, those approvals stay that rest on
     nothing that has changed.
+    What is done `on_approved` and so on follows the final state, one after the other.
     """
 
     workflow: str
@@ -291,6 +353,26 @@ class Recipe:
     on_deadline: DeadlineAction = "expire"
     resubmit_within: int | None = None
     keep_approvals: KeepApprovals = "none"
+    on_approved: tuple[Callback, ...] = ()
+    on_rejected: tuple[Callback, ...] = ()
+    on_cancelled: tuple[Callback, ...] = ()
+    on_expired: tuple[Callback, ...] = ()
+
+    @property
+    def every_step(self) -> tuple[Step, ...]:
+        """Those of the course and all callbacks."""
+        after = (*self.on_approved, *self.on_rejected, *self.on_cancelled, *self.on_expired)
+        return (*self.steps, *after)
+
+    def callbacks(self, state: str) -> tuple[Callback, ...]:
+        """What is done after a request has come to the final `state`."""
+        found = {
+            "approved": self.on_approved,
+            "rejected": self.on_rejected,
+            "cancelled": self.on_cancelled,
+            "expired": self.on_expired,
+        }
+        return found[state]
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)

@@ -28,6 +28,16 @@ from recipes.model import (
     Step,
     Verdict,
 )
+from recipes.parse_jobs import (
+    CALLBACK_KEYS,
+    NOTIFY_KEYS,
+    TASK_KEYS,
+    WAIT_KEYS,
+    read_callbacks,
+    read_job,
+    read_notify,
+    read_wait,
+)
 from recipes.parse_machine import read_machine
 from recipes.parse_outcomes import read_on_reject
 from recipes.problems import Problem, RecipeInvalid
@@ -54,6 +64,7 @@ RECIPE_KEYS = (
     "resolve",
     "kind",
     "steps",
+    *CALLBACK_KEYS,
 )
 _OF_STEPS = frozenset({"on_deadline", "resubmit_within", "keep_approvals", "resolve", "steps"})
 """Keys that a state machine does not have."""
@@ -67,6 +78,9 @@ _STEP_KEYS: Mapping[str, tuple[str, ...]] = {
     "action": (*_COMMON, "action", "reason"),
     "approval": (*_COMMON, *APPROVAL_KEYS, "on_reject"),
     "parallel": (*_COMMON, "branches", *VOTING_KEYS, "on_reject"),
+    "task": (*_COMMON, *TASK_KEYS),
+    "wait": (*_COMMON, *WAIT_KEYS),
+    "notify": (*_COMMON, *NOTIFY_KEYS),
 }
 _VERSIONS = range(1, 2**31)
 _KINDS: Mapping[str, Kind] = {"approval": "approval", "state_machine": "state_machine"}
@@ -93,18 +107,19 @@ def parse(
     file: str | None = None,
     roles: frozenset[str] | None = None,
     calendars: frozenset[str] | None = None,
+    functions: frozenset[str] | None = None,
 ) -> Parsed:
     """The recipe that `text` spells. RecipeInvalid with all problems if it has any error.
 
     `roles` are the principals there are, `role:finance` and `user:alice`: names of nobody and names
-    of two are warned of. `calendars` are those that are imported: another one is an error. None if
-    nobody knows what there is.
+    of two are warned of; `functions` those that tasks can run: others are warned of. `calendars` are
+    those that are imported: another one is an error. None if nobody knows what there is.
     """
     root, book = read(text, file)
     if not isinstance(root, Entries):
         book.error("", "is no recipe", "write `workflow`, `version` and `steps`")
         raise RecipeInvalid(book.in_order())
-    recipe = check.check(_draft(root, book), book, roles, calendars)
+    recipe = check.check(_draft(root, book), book, roles, calendars, functions)
     problems = book.in_order()
     if book.failed:
         raise RecipeInvalid(problems)
@@ -134,8 +149,9 @@ def _draft(root: Entries, book: Book) -> Draft:
         start=read_start(fields),
         calendar=None if fields.node("calendar") is None else fields.identifier("calendar"),
     )
+    callbacks = read_callbacks(fields)
     if kind == "state_machine":
-        return Draft(recipe, (), read_machine(fields))
+        return Draft(recipe, (), read_machine(fields), callbacks)
     steps = _steps(fields, book)
     recipe = replace(
         recipe,
@@ -143,7 +159,8 @@ def _draft(root: Entries, book: Book) -> Draft:
         resubmit_within=fields.seconds("resubmit_within"),
         keep_approvals=fields.choice("keep_approvals", _KEEP) or "none",
     )
-    return Draft(replace(recipe, steps=tuple(placed.step for placed in steps)), steps)
+    recipe = replace(recipe, steps=tuple(placed.step for placed in steps))
+    return Draft(recipe, steps, callbacks=callbacks)
 
 
 def _kind_of(fields: Fields) -> Kind:
@@ -222,6 +239,12 @@ def _step(fields: Fields) -> list[Placed]:
                 on_reject=read_on_reject(fields),
             )
             return [Placed(fields.path, approval, (fields.path,))]
+        case "task":
+            return [Placed(fields.path, read_job(fields, step_id, name, when), ())]
+        case "wait":
+            return [Placed(fields.path, read_wait(fields, step_id, name, when), ())]
+        case "notify":
+            return [Placed(fields.path, read_notify(fields, step_id, name, when), ())]
         case _:
             return [_parallel(fields, step_id, name, when)]
 
@@ -235,6 +258,9 @@ def _kind(fields: Fields) -> str | None:
                 ("action", ("action",)),
                 ("parallel", ("branches",)),
                 ("approval", ("approver", "candidates", "approvers")),
+                ("task", ("run",)),
+                ("notify", ("message",)),
+                ("wait", ("for", "until")),
             )
             if any(fields.node(key) is not None for key in keys)
         ),
@@ -242,7 +268,7 @@ def _kind(fields: Fields) -> str | None:
     )
     if fields.node("type") is None:
         if told is None:
-            message = "does nothing: it has no `action`, no `approver` and no `branches`"
+            message = "does nothing: it has no `action`, `approver`, `branches`, `run` or the like"
             fields.error("", message, "add `approver: ...`, or `action: approve`")
         return told
     stated = fields.text("type")

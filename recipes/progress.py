@@ -4,7 +4,7 @@ ALL state changes of a request begin here; nothing here knows a clock, a databas
 layers: `changes` are the ways a state may change, `questions` whom a seat is asked for, `fixing` what
 is asked once at submission, `keeping` which approvals stay, `seating` what answers do, `adding` whose turn
 it is where people added approvers, `rewinding` what leads back, `migration` how another version takes
-over; here is what happens when, and what follows.
+over, `jobs` what automatic steps do; here is what happens when, and what follows.
 
 The rules
 ---------
@@ -41,7 +41,9 @@ The rules
 * An outcome that rewinds, and a rejection of a step with `on_reject`, lead back: see `rewinding`.
 * When the deadline has passed the request ends as `on_deadline` says, but for one that waits for its
   requester: that expires.
-* A final state is final. A command that comes later is refused with the reason.
+* Automatic steps (`task`, `wait`, `notify`) and what is done after the end: by the rules of `jobs`.
+* A final state is final. A command that comes later is refused with the reason, but for the `retry` of
+  what is done after the end.
 * The command `migrate` goes on with another version of the recipe, by the rules of `migration`.
 * A recipe of `kind: state_machine` has other rules: those of `machine`.
 
@@ -60,16 +62,19 @@ from typing import assert_never
 from recipes import machine, outcomes, tally, timers
 from recipes.changes import level_of, numbered
 from recipes.expressions import ExpressionError
-from recipes.migration import Migrating
+from recipes.jobs import Jobs, at_hand, step_named
 from recipes.model import (
     ActionStep,
     ApprovalStep,
     DeadlineAction,
+    JobStep,
     Json,
+    NotifyStep,
     Outcome,
     Recipe,
     Step,
     TimeoutAction,
+    WaitStep,
 )
 from recipes.state import (
     ENGINE,
@@ -78,12 +83,14 @@ from recipes.state import (
     Answered,
     Ask,
     AskEmployee,
+    AskPeople,
     Closing,
     Commanded,
     Decided,
     Entity,
     FinalState,
     Happening,
+    JobEnded,
     Rechecked,
     Record,
     RemindTask,
@@ -129,8 +136,10 @@ def apply(recipe: Recipe, state: State, happening: Happening, now: datetime) -> 
     While `state.asks` is not empty only `Answered` may be applied. Any other happening counts
     `seq` up by one if it changes anything or has to ask.
     """
-    if recipe.machine is not None:
-        return machine.apply(recipe, recipe.machine, state, happening, now)
+    if recipe.machine is not None and not state.final:
+        return _then_callbacks(
+            recipe, machine.apply(recipe, recipe.machine, state, happening, now), now
+        )
     run = _Run(recipe, state, now)
     if isinstance(happening, Answered):
         run.answered(happening.answers)
@@ -142,6 +151,16 @@ def apply(recipe: Recipe, state: State, happening: Happening, now: datetime) -> 
     if not isinstance(happening, Answered) and after.state != state:
         return replace(after, state=replace(after.state, seq=state.seq + 1))
     return after
+
+
+def _then_callbacks(recipe: Recipe, moved: Transition, now: datetime) -> Transition:
+    """What a state machine did; and if that was its end, what follows it."""
+    if not moved.state.final:
+        return moved
+    run = _Run(recipe, moved.state, now)
+    run.advance()
+    after = run.transition()
+    return Transition(after.state, moved.effects + after.effects, moved.migration)
 
 
 def settle(
@@ -178,6 +197,7 @@ def next_wakeup(state: State) -> datetime | None:
     moments = [state.deadline_at] if state.deadline_at else []
     moments += [state.resubmit_by] if state.resubmit_by else []
     moments += [timer.at for timer in state.timers[:1]]
+    moments += [state.waits_until] if state.waits_until else []
     for task in state.tasks:
         moments += [task.due_at] if task.due_at else []
         moments += task.remind_at[:1]
@@ -210,11 +230,13 @@ def step_of(recipe: Recipe, state: State) -> Step | None:
 def snapshot(recipe: Recipe, state: State) -> dict[str, Json]:
     """The state as audit rows carry it: enough to see where a request stood, no inputs."""
     step = None if state.final else step_of(recipe, state)
+    job: dict[str, Json] = {} if state.job is None else {"job": state.job.id}
     status: dict[str, Json] = {} if state.status is None else {"status": state.status}
     added = {seat.key: seat.where for seat in state.seats if seat.where is not None}
     return {
         "state": state.state,
         **status,
+        **job,
         "seq": state.seq,
         "step": step.id if step else None,
         "seats": {seat.key: seat.vote for seat in state.seats},
@@ -224,7 +246,7 @@ def snapshot(recipe: Recipe, state: State) -> dict[str, Json]:
     }
 
 
-class _Run(Migrating):
+class _Run(Jobs):
     """One application in progress: what happens to the request, step by step, by the rules above."""
 
     def transition(self) -> Transition:
@@ -236,11 +258,13 @@ class _Run(Migrating):
     # --- happenings ---
 
     def befall(
-        self, happening: Started | Decided | Together | Commanded | Rechecked | Ticked
+        self, happening: Started | Decided | Together | Commanded | Rechecked | JobEnded | Ticked
     ) -> None:
         match happening:
             case Commanded():
                 self.commanded(happening)
+            case JobEnded():
+                self.job_ended(happening)
             case _ if self.state.final:
                 pass
             case Started():
@@ -258,11 +282,33 @@ class _Run(Migrating):
                 assert_never(happening)
 
     def answered(self, answers: tuple[Answer, ...]) -> None:
+        step = at_hand(self.recipe, self.state)
         if self.state.adding is not None:
             self.added(self.state.adding, answers)
+        elif isinstance(step, NotifyStep) and isinstance(self.state.asks[0], AskPeople):
+            self.state = replace(self.state, asks=())
+            if self.tell(step, answers[0]):
+                self.completed(step, "done")
         else:
             self.take_answers(answers)
         self.advance()
+
+    def job_ended(self, ended: JobEnded) -> None:
+        job = self.state.job
+        outcome = self.end_job(ended)
+        if job is None or self.state.job is job:
+            return
+        step = step_named(self.recipe, job.step)
+        if outcome == "failed" and step.on_failure == "reject":
+            reason = self.state.results[step.id]["error"]
+            self.finalize("rejected", f"task {step.id} failed", reason)
+        elif outcome is not None:
+            self.completed(step, outcome)
+        self.advance()
+
+    def completed(self, step: Step, outcome: str) -> None:
+        self.effects.append(Record("step.completed", {"step": step.id, "outcome": outcome}))
+        self.leave(step, outcome)
 
     def decided(self, decisions: tuple[Decided, ...]) -> None:
         before = self.state.tasks
@@ -291,11 +337,12 @@ class _Run(Migrating):
             return
         seen = (*self.state.commands_seen, command.command_id)
         self.state = replace(self.state, commands_seen=seen)
-        if self.state.final:
+        if self.state.final and not (command.command == "retry" and self.state.incidents):
             self.settle_command(command, f"the request is already {self.state.state}")
         elif command.command == "cancel":
             self.settle_command(command, done="cancelled")
             self.finalize("cancelled", "cancelled", command.comment, command.actor)
+            self.advance()
         elif command.command == "reassign":
             self.reassign(command)
         elif command.command == "migrate":
@@ -319,7 +366,7 @@ class _Run(Migrating):
         incident waits for `retry`, so that people are not told of it over and over."""
         kinds = {incident.seat: incident.kind for incident in self.state.incidents}
         if kinds.get(None) == "DirectoryUnavailable":
-            self.state = replace(self.state, asks=(AskEmployee(self.step().employee_paths),))
+            self.ask_anew(self.step())
             return
         seats = [task.seat for task in self.state.tasks if task.id in told.task_ids]
         unavailable = [seat for seat, kind in kinds.items() if kind == "DirectoryUnavailable"]
@@ -327,12 +374,22 @@ class _Run(Migrating):
         again |= dict.fromkeys(seat for seat in unavailable if seat is not None)
         self.ask_for(list(again))
 
+    def ask_anew(self, step: Step) -> None:
+        """What a step that could not be entered had asked."""
+        if step.employee_paths:
+            self.state = replace(self.state, asks=(AskEmployee(step.employee_paths),))
+        else:
+            assert isinstance(step, NotifyStep), "no other step asks the directory by itself"
+            self.ask_whom(step)
+
     def ticked(self) -> None:
         if self.state.deadline_at is not None and self.state.deadline_at <= self.now:
             self.meet_deadline()
+            self.advance()
             return
         if self.state.resubmit_by is not None and self.state.resubmit_by <= self.now:
             self.finalize("expired", "expired", "it was not resubmitted in time")
+            self.advance()
             return
         for task in self.state.tasks:
             if _due(task, self.now):
@@ -375,17 +432,20 @@ class _Run(Migrating):
     # --- going on ---
 
     def advance(self) -> None:
-        """Go on as far as possible: until a seat is undecided, an ask is open, or the end."""
-        while not self.state.final and not self.state.asks and self.state.state != "rewound":
-            step = step_of(self.recipe, self.state)
+        """Go on as far as possible: until a seat is undecided, a job runs or has failed, a time is to
+        come, an ask is open, it waits for its requester, or everything is done."""
+        while not self.state.asks and not self.working and self.state.state != "rewound":
+            step = at_hand(self.recipe, self.state)
             if step is None:
+                if self.state.final:
+                    return
                 self.finalize("approved", "approved", None)
-            elif not self.state.entered:
+            elif self.state.final or not self.state.entered:
                 # A step that could not be entered waits for `retry`, whatever else happens.
                 blocked = any(incident.seat is None for incident in self.state.incidents)
                 if blocked or not self.enter(step):
                     return
-            elif isinstance(step, ActionStep) or not self.complete(step):
+            elif not self.complete(step):
                 return
 
     def enter(self, step: Step) -> bool:
@@ -410,11 +470,36 @@ class _Run(Migrating):
             final: FinalState = "approved" if step.action == "approve" else "rejected"
             self.finalize(final, f"action of step {step.id}", step.reason)
         else:
-            return self.take_seats(step)
+            return self.begin_step(step)
         return True
 
-    def complete(self, step: ApprovalStep) -> bool:
-        """Close the step if its result can no longer change."""
+    def begin_step(self, step: ApprovalStep | JobStep | WaitStep | NotifyStep) -> bool:
+        """Seats are taken, a job is started, a time begins; False if people are needed for that."""
+        try:
+            match step:
+                case ApprovalStep():
+                    return self.take_seats(step)
+                case JobStep():
+                    self.begin_job(step)
+                case WaitStep():
+                    self.begin_wait(step)
+                case _:
+                    self.ask_whom(step)
+        except ExpressionError as error:
+            self.raise_incident("ExpressionError", f"{step.id}: {error}", None)
+            return False
+        return True
+
+    def complete(self, step: Step) -> bool:
+        """Close the step if its result can no longer change, or its time has come."""
+        if isinstance(step, WaitStep):
+            over = self.waited()
+            if over:
+                self.completed(step, "done")
+            return over
+        return isinstance(step, ApprovalStep) and self.count(step)
+
+    def count(self, step: ApprovalStep) -> bool:
         found = tally.result(step, self.state.seats)
         if found is None:
             self.take_turns()
@@ -439,13 +524,21 @@ class _Run(Migrating):
 
     def leave(self, step: Step, outcome: str) -> None:
         result = {**self.state.results.get(step.id, {}), "outcome": outcome}
+        results = {**self.state.results, step.id: result}
+        if self.state.final:
+            called = self.state.called + 1
+            self.state = replace(
+                self.state, called=called, job=None, employee=None, results=results
+            )
+            return
         self.state = replace(
             self.state,
             position=self.state.position + 1,
             entered=False,
             seats=(),
+            job=None,
             employee=None,
-            results={**self.state.results, step.id: result},
+            results=results,
         )
 
     def finalize(self, to: FinalState, why: str, reason: str | None, actor: Actor = ENGINE) -> None:
@@ -453,7 +546,16 @@ class _Run(Migrating):
             self.close_task(task, _CLOSINGS[to], why)
         for incident in self.state.incidents:
             self.clear_incident(incident.seat)
-        self.state = replace(self.state, state=to, reason=reason or why, asks=(), resubmit_by=None)
+        self.stop_job(why)
+        self.state = replace(
+            self.state,
+            state=to,
+            reason=reason or why,
+            asks=(),
+            employee=None,
+            waits_until=None,
+            resubmit_by=None,
+        )
         payload: dict[str, Json] = {"state": to, "why": why, "reason": reason}
         self.effects.append(Record("request.finalized", payload, actor))
 

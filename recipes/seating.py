@@ -17,6 +17,7 @@ from recipes.state import (
     AskApprover,
     AskEmployee,
     AskHolders,
+    AskPeople,
     AskTimes,
     Assignment,
     Commanded,
@@ -84,7 +85,7 @@ class Seating(Keeping):
         rechecked = self.rechecked_of(asks, answers)
         self.move(rechecked)
         for ask, answer in zip(asks, answers, strict=True):
-            assert not isinstance(ask, AskTimes), "a seat's are asked with it"
+            assert not isinstance(ask, AskTimes | AskPeople), "these are no seats'"
             if answer.refusal is not None:
                 # Without seats that wait for the employee, it is the step that cannot be entered.
                 waiting = unasked or (None,)
@@ -117,7 +118,8 @@ class Seating(Keeping):
         """The answers about tasks that somebody has and that are not overdue."""
         found: _Given = {}
         for ask, answer in zip(asks, answers, strict=True):
-            if isinstance(ask, AskEmployee | AskHolders | AskTimes) or answer.assignment is None:
+            others = AskEmployee | AskHolders | AskTimes | AskPeople
+            if isinstance(ask, others) or answer.assignment is None:
                 continue
             task = self.task_of(ask.seat)
             if task is not None and not self.overdue(task):

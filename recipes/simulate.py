@@ -17,8 +17,12 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import NAMESPACE_OID, uuid5
 
+from pydantic_core import to_json
+
 from recipes import progress, tally, timers
 from recipes.changes import level_of
+from recipes.findings import short
+from recipes.jobs import supposed_end
 from recipes.model import ApprovalStep, Ballot, Recipe, Step
 from recipes.state import (
     Actor,
@@ -31,11 +35,13 @@ from recipes.state import (
     Effect,
     Happening,
     Incident,
+    Notify,
     Offer,
     OpenTask,
     Record,
     RemindTask,
     Started,
+    StartJob,
     State,
     Task,
     Ticked,
@@ -53,6 +59,8 @@ from recipes.supposed import (
 
 MOST_MOVES = 1000
 """After so many happenings a simulation stops: more than any recipe has that comes to an end."""
+_LONGEST = 300
+"""Characters of what is told of inputs and messages."""
 SUPPOSED_COMMENT = "(supposed)"
 """The comment of a supposed decision that needs one."""
 _REQUEST_ID = str(uuid5(NAMESPACE_OID, "countersign:simulation"))
@@ -157,7 +165,17 @@ class _Play:
     def befall(
         self, happening: Happening, now: datetime
     ) -> Generator[Asked, tuple[Answer, ...], None]:
-        """One whole transition, and whoever shares the tasks that it opened."""
+        """One whole transition, and whoever shares the tasks that it opened; then the end of a job that
+        it began."""
+        yield from self.befalls(happening, now)
+        while (job := self.state.job) is not None and job.failure is None:
+            supposed = self.supposed
+            ended = supposed_end(job, supposed.outputs, supposed.fails, now)
+            yield from self.befalls(ended, now)
+
+    def befalls(
+        self, happening: Happening, now: datetime
+    ) -> Generator[Asked, tuple[Answer, ...], None]:
         self.now = now
         whole = progress.apply(self.recipe, self.state, happening, now)
         self.took(whole.state, whole.effects)
@@ -274,6 +292,14 @@ class _Play:
                 seen.closing, seen.closed_at, seen.why = to, self.now, why
             case RemindTask(task_id):
                 self.tasks[task_id].reminded_at.append(self.now)
+            case StartJob(job):
+                inputs = to_json(job.inputs).decode() if job.inputs else "nothing"
+                self.visit(job.step).does = f"runs {job.run} with {short(inputs, _LONGEST)}"
+            case Notify(step, people, message):
+                told = ", ".join(people) or "nobody"
+                self.visit(step).does = f"tells {told}: {short(message, _LONGEST)}"
+            case Record("step.waiting", payload):
+                self.visit(payload["step"]).does = f"waits until {payload['until']}"
             case Record("step.skipped", payload):
                 self.visit(payload["step"]).outcome = "skipped"
                 self.visits_end(payload["step"])
@@ -324,7 +350,7 @@ class _Play:
         for visit in reversed(self.path):
             if visit.step == step_id and visit.completed_at is None:
                 return visit
-        step = next(step for step in self.recipe.steps if step.id == step_id)
+        step = next(step for step in self.recipe.every_step if step.id == step_id)
         visit = StepPlayed(step.id, step.name, step.type, step.when, self.now)
         self.path.append(visit)
         return visit

@@ -27,6 +27,7 @@ IncidentKind = Literal[
     "DelegationTooDeep",
     "ExpressionError",
     "DirectoryUnavailable",
+    "JobFailed",
 ]
 
 
@@ -148,9 +149,19 @@ class AskHolders:
     kind: Literal["holders"] = "holders"
 
 
+@dataclass(frozen=True, slots=True)
+class AskPeople:
+    """Everybody who holds `references` now, delegations aside, the requester like any other: whom a
+    `notify` tells. The answer's assignment has them as `candidates` (`user:x`), nobody if it has none."""
+
+    step: str
+    references: tuple[str, ...]
+    kind: Literal["people"] = "people"
+
+
 SeatAsk: TypeAlias = AskApprover | AskManager | AskCandidates
 """The questions whose answers are the assignments of tasks."""
-Ask: TypeAlias = AskEmployee | SeatAsk | AskHolders | AskTimes
+Ask: TypeAlias = AskEmployee | SeatAsk | AskHolders | AskPeople | AskTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,13 +352,29 @@ class Rechecked:
 
 
 @dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The job has come to an end, run for the `again`th time after the first by hand: with an `output`,
+    or a `failure` in words. A job that was cancelled fails, if it was not done before."""
+
+    job_id: str
+    at: datetime
+    output: Json = None
+    failure: str | None = None
+    attempts: int = 1
+    again: int = 0
+    kind: Literal["job_ended"] = "job_ended"
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """Time has passed: whatever is due by `now` happens."""
 
     kind: Literal["ticked"] = "ticked"
 
 
-Happening: TypeAlias = Started | Answered | Decided | Together | Commanded | Rechecked | Ticked
+Happening: TypeAlias = (
+    Started | Answered | Decided | Together | Commanded | Rechecked | JobEnded | Ticked
+)
 
 
 # --- the state -----------------------------------------------------------------------------------
@@ -461,6 +488,22 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """Automatic work of a step: runs until a `JobEnded`, or has ended with a `failure` and waits for
+    `retry`, which counts `again` up. `key` tells the other side that it is the same work each time.
+    `cancelled`: the request has ended; how the work ended, if it had, is recorded all the same."""
+
+    id: str
+    step: str
+    run: str
+    inputs: dict[str, Json]
+    key: str
+    again: int = 0
+    cancelled: bool = False
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entity:
     """What a request is about, in the system where it lives: `booking`, `4711`."""
 
@@ -485,6 +528,10 @@ class State:
 
     Of a state machine: `status` is the id of the state it is in, `timers` what that state has yet to
     fire, soonest first; `moves` counts the actions fired, of which `moved` is the last.
+
+    `job` is the automatic work that is under way or has failed, one at most; `begun` says by step how
+    often it was begun. `waits_until` is of a `wait`. Of a final request `called` counts the callbacks
+    that are behind it.
     """
 
     request_id: str
@@ -521,6 +568,10 @@ class State:
     round: int = 1
     resubmit_by: datetime | None = None
     approvals: tuple[Approval, ...] = ()
+    job: Job | None = None
+    begun: dict[str, int] = field(default_factory=dict)
+    waits_until: datetime | None = None
+    called: int = 0
 
     @property
     def final(self) -> bool:
@@ -583,6 +634,40 @@ class RebindTask:
 
 
 @dataclass(frozen=True, slots=True)
+class StartJob:
+    """Run it, for the first time or again."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class EndJob:
+    """It has ended: with its output, or the `failure`."""
+
+    job: Job
+    output: Json
+    failure: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJob:
+    """Ask it to stop."""
+
+    job: Job
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell these people; nobody, if nobody holds what the step names."""
+
+    step: str
+    people: tuple[str, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettleCommand:
     """The outcome of a command: applied, or refused with the reason in `detail`."""
 
@@ -626,6 +711,10 @@ Effect: TypeAlias = (
     | CloseTask
     | RemindTask
     | RebindTask
+    | StartJob
+    | EndJob
+    | CancelJob
+    | Notify
     | SettleCommand
     | Resubmit
     | KeepApproval

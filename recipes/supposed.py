@@ -30,7 +30,8 @@ class Supposition:
 
 @dataclass(frozen=True, slots=True)
 class Supposed:
-    """Who submits what, when, and what becomes of the tasks."""
+    """Who submits what, when, and what becomes of the tasks. Automatic work gives what `outputs` say of
+    its step (None if they say nothing), or fails as `fails` say; it takes no time."""
 
     requester: str
     inputs: dict[str, Json]
@@ -38,6 +39,8 @@ class Supposed:
     decisions: tuple[Supposition, ...] = ()
     otherwise: Otherwise = "approve"
     entity: Entity | None = None
+    outputs: dict[str, Json] = field(default_factory=dict)
+    fails: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class TaskPlayed:
 @dataclass(slots=True)
 class StepPlayed:
     """A step that the request came to: entered, or skipped because its `when` was false. `outcome`
-    is None while it waits."""
+    is None while it waits; `does` is what an automatic step does, in words."""
 
     step: str
     name: str | None
@@ -90,6 +93,7 @@ class StepPlayed:
     completed_at: datetime | None = None
     tasks: list[TaskPlayed] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
+    does: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

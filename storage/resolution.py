@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from recipes.jobs import PEOPLE_LIMIT
 from recipes.model import Json
 from recipes.state import (
     Answer,
@@ -31,6 +32,7 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     AskManager,
+    AskPeople,
     AskTimes,
     Assignment,
     Hop,
@@ -54,7 +56,7 @@ async def answers(
     Whether the directory is too old comes with its answers, and no turn is taken then. Only where
     there may be none, or it is about a pool, that is asked by itself.
     """
-    pools = any(isinstance(ask, AskCandidates | AskHolders) for ask in asks)
+    pools = any(isinstance(ask, AskCandidates | AskHolders | AskPeople) for ask in asks)
     unavailable = await _unavailable(source, about.at) if pools else None
     if unavailable is not None:
         return (unavailable,) * len(asks)
@@ -88,6 +90,8 @@ async def _answer(
         case AskHolders(_, references):
             question = Question(source, about, delegations=0)
             return await approvers.approver(question, references[0], take_turn)
+        case AskPeople(_, references):
+            return await _people(source, references, about)
         case AskTimes():
             return await calendars.timed(source, ask, Answer())
         case _:
@@ -166,6 +170,14 @@ async def _holders(source: Source, references: tuple[str, ...], about: About) ->
         return found.nobody_but()
     candidates = tuple(f"user:{name}" for name in held)
     return Answer(assignment=Assignment(candidates=candidates, chain=found.chain))
+
+
+async def _people(source: Source, references: tuple[str, ...], about: About) -> Answer:
+    """All who hold any of them, the requester too; what the directory does not have nobody holds."""
+    found = _Pool(tuple(dict.fromkeys(await principals(source, references, about.at))))
+    held = await directory.holders(source, about.at, found.people, found.roles, ())
+    told = held[: PEOPLE_LIMIT + 1]  # that they are too many is all that has to be known
+    return Answer(assignment=Assignment(candidates=tuple(f"user:{name}" for name in told)))
 
 
 @dataclass(frozen=True, slots=True)

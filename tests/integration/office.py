@@ -23,6 +23,7 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     AskManager,
+    AskPeople,
     AskTimes,
     Assignment,
     Hop,
@@ -126,6 +127,15 @@ class Office:
                 return asked.approver(AskApprover("", references[0]), turn)
             case AskApprover():
                 return _Asked(self, about, ask.without, ask.limit).approver(ask, turn)
+            case AskPeople(_, references):
+                return Answer(assignment=Assignment(candidates=self._told(references, about.at)))
+
+    def _told(self, references: tuple[str, ...], at: datetime) -> tuple[str, ...]:
+        told: set[str] = set()
+        for kind, name in (self.principal(reference, at) for reference in references):
+            alone = [name] if self.employed.at(name, at) else []
+            told |= set(self.holding(name, at) if kind == "role" else alone)
+        return tuple(f"user:{name}" for name in sorted(told))
 
     def principal(self, reference: str, at: datetime) -> tuple[str, str]:
         kind, colon, name = reference.partition(":")

@@ -92,10 +92,55 @@ def _ballot(draw: st.DrawFn, earlier: list[str]) -> dict[str, Any]:
     return {**who, **draw(_clock(shared)), **fit, **draw(_choices(earlier))}
 
 
+_KINDS = ("action", "approval", "approvers", "parallel", "parallel", "task", "wait", "notify")
+_value = st.sampled_from(("{{ n }}", "{{ 60 / (n - 2) }}", "{{ employee.manager.id }}", 3, None))
+_to = st.sampled_from(
+    ("role:finance", "user:alice", "{{ employee.manager }}", "{{ n > 2 ? '' : 'bob' }}")
+)
+
+
+@st.composite
+def _task(draw: st.DrawFn, on_failure: tuple[str, ...]) -> dict[str, Any]:
+    task: dict[str, Any] = {"run": "reckon", "with": {"a": [draw(_value)], "b": draw(_value)}}
+    if draw(st.booleans()):
+        task["on_failure"] = draw(st.sampled_from(on_failure))
+    if draw(st.booleans()):
+        task["output"] = {"type": "integer"}
+    return task
+
+
+@st.composite
+def _notify(draw: st.DrawFn) -> dict[str, Any]:
+    message = draw(st.sampled_from(("it is {{ n }}", "{{ 60 / (n - 1) }}", "{{ employee.name }}")))
+    return {"to": draw(st.lists(_to, min_size=1, max_size=2)), "message": message}
+
+
+_wait = st.sampled_from(
+    (
+        {"for": "5h"},
+        {"for": "96h"},
+        {"until": "request.submitted_at + duration('30h')"},
+        {"until": "n > 3 ? '2020-01-01' : '2026-03-05T12:00:00+01:00'"},
+        {"until": "n > 4 ? 'soon' : '2026-03-04'"},
+    )
+)
+
+
+@st.composite
+def callbacks(draw: st.DrawFn, key: str) -> list[dict[str, Any]]:
+    """What is done after the end, for one of the keys; maybe nothing."""
+    found: list[dict[str, Any]] = []
+    for number in range(draw(st.sampled_from((0, 0, 1, 2)))):
+        step = draw(_task(("incident", "continue")) if draw(st.booleans()) else _notify())
+        when = {"when": f"60 / (n - {number}) > 0"} if draw(st.booleans()) else {}
+        found.append({"id": f"{key}_{number}", **when, **step})
+    return found
+
+
 @st.composite
 def _step(draw: st.DrawFn, number: int, earlier: list[str]) -> dict[str, Any]:
     step: dict[str, Any] = {"id": f"step_{number}"}
-    kind = draw(st.sampled_from(("action", "approval", "approvers", "parallel", "parallel")))
+    kind = draw(st.sampled_from(_KINDS))
     if kind == "action":
         return {
             **step,
@@ -104,6 +149,12 @@ def _step(draw: st.DrawFn, number: int, earlier: list[str]) -> dict[str, Any]:
         }
     if draw(st.booleans()):
         step["when"] = draw(st.sampled_from((f"n > {number}", f"60 / (n - {number}) > 0")))
+    if kind == "task":
+        return {**step, **draw(_task(("incident", "reject", "continue")))}
+    if kind == "wait":
+        return {**step, **draw(_wait)}
+    if kind == "notify":
+        return {**step, **draw(_notify())}
     if kind == "approval":
         return {**step, **draw(_ballot(earlier))}
     if kind == "approvers":
@@ -141,13 +192,16 @@ def _accepted(step: dict[str, Any]) -> bool:
     return True
 
 
+_ASKING = {"approver", "candidates", "approvers", "branches"}
+
+
 @st.composite
 def recipes(draw: st.DrawFn) -> str:
     steps: list[dict[str, Any]] = []
     for number in range(1, draw(st.integers(1, 4)) + 1):
-        earlier = [step["id"] for step in steps if "action" not in step]
+        earlier = [step["id"] for step in steps if _ASKING & step.keys()]
         step = draw(_step(number, earlier))
-        if "action" not in step and draw(st.integers(0, 3)) == 0:
+        if _ASKING & step.keys() and draw(st.integers(0, 3)) == 0:
             # Where time rejects, a way back to a step may never end: that is refused.
             timed = '"reject"' in json.dumps(step).replace('"require_comment": ["reject"]', "")
             back = ["rewind"] if timed else ["rewind", *(f"rewind:{it}" for it in earlier)]
@@ -169,9 +223,12 @@ def recipes(draw: st.DrawFn) -> str:
     if draw(st.booleans()):
         recipe["deadline"] = draw(st.sampled_from(("20d", "9bd", "15bd at 12:00")))
         recipe["on_deadline"] = draw(st.sampled_from(("expire", "approve", "reject")))
-    if any("action" not in step for step in steps):
+    if any(_ASKING & step.keys() for step in steps):
         recipe["keep_approvals"] = draw(st.sampled_from(("none", "unaffected", "unaffected")))
         if draw(st.booleans()):
             recipe["resubmit_within"] = "3d"
+    for key in ("on_approved", "on_rejected", "on_cancelled", "on_expired"):
+        if found := draw(callbacks(key)):
+            recipe[key] = found
     # Through JSON, so that no two places share a list: YAML would write an alias.
     return yaml.safe_dump(json.loads(json.dumps(recipe)), sort_keys=False)

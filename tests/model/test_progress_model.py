@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import TypeAdapter
 
-from recipes import outcomes, progress, tally, timers
+from recipes import jobs, outcomes, progress, tally, timers
 from recipes.business import Holiday
 from recipes.migration import judge
 from recipes.model import ApprovalStep, Quorum, Recipe, Step, dump, load
@@ -30,16 +30,21 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     AskManager,
+    AskPeople,
     AskTimes,
     Assignment,
+    CancelJob,
     CloseTask,
     Commanded,
     Decided,
+    EndJob,
     FixedSeat,
     Happening,
     Hop,
+    JobEnded,
     KeepApproval,
     Migration,
+    Notify,
     OpenTask,
     RebindTask,
     Rechecked,
@@ -50,6 +55,7 @@ from recipes.state import (
     SeatAsk,
     SettleCommand,
     Started,
+    StartJob,
     State,
     Ticked,
     Together,
@@ -118,6 +124,8 @@ class Requests(RuleBasedStateMachine):
         self.calendars = CALENDARS
         timing = timers.deadline_timing(self.recipe, self.now)
         self.memory = Memory(self.recipe)
+        self.running: str | None = None
+        self.keys: dict[str, str] = {}
         self.state = progress.initial(
             self.recipe,
             request_id="3a2f6a2e-5f0b-4f57-9f5c-3d2a7f6a1b00",
@@ -175,6 +183,22 @@ class Requests(RuleBasedStateMachine):
         self.befall(Together(made))
         self.nothing_from(Together(made))
         self.nothing_from(made[0])
+
+    @precondition(lambda self: self.running)
+    @rule(how=st.sampled_from(("done", "done", "not fitting", "failed")))
+    def job_ends(self, how: str) -> None:
+        before = self.state
+        job = before.job
+        assert job is not None
+        self.nothing_from(JobEnded(job.id, self.now, 1, again=job.again + 1))
+        output = {"done": 1, "not fitting": {"no": "integer"}}.get(how)
+        failure = "it broke" if how == "failed" else None
+        self.running = None
+        ended = JobEnded(job.id, self.now, output, failure, again=job.again)
+        self.befall(ended)
+        self.nothing_from(ended)
+        if before.final:
+            assert (self.state.state, self.state.reason) == (before.state, before.reason)
 
     @rule(hours=st.sampled_from((1, 3, 24, 100)))
     def wait(self, hours: int) -> None:
@@ -381,17 +405,21 @@ class Requests(RuleBasedStateMachine):
         """Whom the directory gives; and when, where business days count."""
         assert not isinstance(ask, AskTimes), "a step's times are asked for with whom they are for"
         found = self.whom(ask)
-        if isinstance(ask, AskEmployee | AskHolders) or ask.timing is None or found.refusal:
+        if (
+            isinstance(ask, AskEmployee | AskHolders | AskPeople)
+            or ask.timing is None
+            or found.refusal
+        ):
             return found
         assert ask.timing.since == self.now
         return replace(found, times=self.calendars.times(ask.timing, "America/New_York"))
 
-    def whom(self, ask: AskEmployee | SeatAsk | AskHolders) -> Answer:
+    def whom(self, ask: AskEmployee | SeatAsk | AskHolders | AskPeople) -> Answer:
         if self.random.random() >= self.reliable:
             return Answer(refusal=Refusal("DirectoryUnavailable", "not today"))
         match ask:
             case AskEmployee(paths):
-                assert all(path.startswith(("manager", "id")) for path in paths)
+                assert all(path.startswith(("manager", "id", "name")) for path in paths)
                 return Answer(employee={"id": "alice", "name": "Alice", "manager": MANAGERS})
             case AskCandidates(_, references):
                 return Answer(assignment=Assignment(candidates=references))
@@ -406,6 +434,9 @@ class Requests(RuleBasedStateMachine):
                     turn = Hop("kept" if keep else "round_robin", name, reference[5:], 0)
                     return self.person(name, without, (turn,))
                 return self.person(name, without, ())
+            case AskPeople(_, references):
+                people = tuple(f"user:{name.rpartition(':')[2]}" for name in references)
+                return Answer(assignment=Assignment(candidates=people))
             case AskHolders(_, references, pool):
                 held = references if pool else (references[0].split(":")[-1],)
                 return Answer(
@@ -450,11 +481,29 @@ class Requests(RuleBasedStateMachine):
                     self.memory.keep(effect, transition.state.inputs)
                 case Record("request.rewound", payload):
                     self.memory.rewind(payload["to"])
+                case StartJob() | EndJob() | CancelJob() | Notify():
+                    self.carry_out_automatic(effect)
                 case Record("step.completed"):
                     self.count_again(transition)
                 case Record():
                     pass
         assert opened == transition.state.tasks_opened
+
+    def carry_out_automatic(self, effect: StartJob | EndJob | CancelJob | Notify) -> None:
+        match effect:
+            case StartJob(job):
+                assert self.running is None, "one thing after the other"
+                assert self.keys.setdefault(job.key, job.id) == job.id
+                assert list(self.keys.values()).count(job.id) == 1
+                self.running = job.id
+            case EndJob(_, _, failure):
+                assert self.running is None
+                assert failure is None or failure
+            case CancelJob(job):
+                assert self.running == job.id
+            case Notify(_, people, message):
+                assert len(set(people)) == len(people)
+                assert message
 
     def decided_in_storage(self, task_id: str) -> None:
         assert task_id in self.open, "closed twice, or never opened"
@@ -492,7 +541,8 @@ class Requests(RuleBasedStateMachine):
             assert (self.state.resubmit_by is None) == (self.recipe.resubmit_within is None)
             return
         assert self.state.resubmit_by is None
-        assert waiting, "no open task and no incident: silence"
+        assert waiting or self.running or self.state.waits_until, "silence"
+        assert self.state.waits_until is None or self.state.waits_until > self.now
         assert {task.id for task in self.state.tasks} == set(self.open)
         for task in self.state.tasks:
             assert task.due_at is None or task.due_at > self.now
@@ -516,7 +566,7 @@ class Requests(RuleBasedStateMachine):
 
     @invariant()
     def several_approvals_are_several_peoples(self) -> None:
-        if not hasattr(self, "state") or not self.state.entered or self.state.final:
+        if not hasattr(self, "state") or not self.state.seats or self.state.final:
             return
         step = progress.step_of(self.recipe, self.state)
         assert isinstance(step, ApprovalStep)
@@ -576,7 +626,7 @@ class Requests(RuleBasedStateMachine):
     @invariant()
     def the_vote_is_open(self) -> None:
         """Of all ways the undecided could vote, one approves the step and one does not."""
-        if not hasattr(self, "state") or self.state.final or not self.state.entered:
+        if not hasattr(self, "state") or self.state.final or not self.state.seats:
             return
         step = progress.step_of(self.recipe, self.state)
         assert isinstance(step, ApprovalStep)
@@ -589,8 +639,24 @@ class Requests(RuleBasedStateMachine):
         assert self.state.state in FINAL_STATES
         assert not self.open
         assert not self.state.tasks
-        assert not self.state.incidents
         assert progress.next_wakeup(self.state) is None
+
+    @invariant()
+    def what_is_done_after_the_end_is_done_or_waits(self) -> None:
+        """For its job, or for people; in order, and not before a job that was cancelled has ended."""
+        if not hasattr(self, "state"):
+            return
+        state = self.state
+        assert (self.running is not None) == (state.job is not None and state.job.failure is None)
+        if not state.final:
+            assert state.called == 0
+            return
+        callbacks = self.recipe.callbacks(state.state)
+        assert jobs.over(self.recipe, state) or self.running or state.incidents
+        assert not (jobs.over(self.recipe, state) and state.incidents)
+        assert state.called <= len(callbacks)
+        assert all(step.id in state.results for step in callbacks[: state.called])
+        assert not any(step.id in state.results for step in callbacks[state.called :])
 
 
 def replaying(answers: list[tuple[Answer, ...]]) -> Callable[[tuple[Ask, ...]], tuple[Answer, ...]]:

@@ -23,6 +23,7 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     AskManager,
+    AskPeople,
     AskTimes,
     Assignment,
     CloseTask,
@@ -56,12 +57,12 @@ def answer(ask: Ask) -> Answer:
     if isinstance(ask, AskTimes):
         return Answer(times=CALENDARS.times(ask.timing))
     found = whom(ask)
-    if isinstance(ask, AskEmployee | AskHolders) or ask.timing is None or found.refusal:
+    if isinstance(ask, AskEmployee | AskHolders | AskPeople) or ask.timing is None or found.refusal:
         return found
     return replace(found, times=CALENDARS.times(ask.timing, "America/New_York"))
 
 
-def whom(ask: AskEmployee | SeatAsk | AskHolders) -> Answer:
+def whom(ask: AskEmployee | SeatAsk | AskHolders | AskPeople) -> Answer:
     """alice reports to bob, bob to grace, grace to zoe; a role is held by somebody of its name."""
     match ask:
         case AskEmployee():
@@ -79,6 +80,9 @@ def whom(ask: AskEmployee | SeatAsk | AskHolders) -> Answer:
             if pool:
                 return Answer(assignment=Assignment(candidates=references))
             return Answer(assignment=Assignment(user=references[0].removeprefix("user:")))
+        case AskPeople(_, references):
+            people = tuple(f"user:{name.rpartition(':')[2]}" for name in references)
+            return Answer(assignment=Assignment(candidates=people))
 
 
 @dataclass
