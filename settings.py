@@ -58,9 +58,12 @@ class Settings(BaseSettings):
     seal_seconds: float = Field(1, gt=0, le=3600)
     seal_witnesses: str = ""
     seal_witness_seconds: float = Field(10, gt=0, le=86_400)
+    jobs: str = ""
+    connections: Path | None = None
 
     worker_workflow_slots: int = Field(100, ge=2, le=10_000)
     worker_activity_slots: int = Field(50, ge=1, le=10_000)
+    worker_job_slots: int = Field(50, ge=1, le=10_000)
     worker_cached_workflows: int = Field(5000, ge=0, le=1_000_000)
     worker_graceful_shutdown: int = Field(10, ge=0, le=600)
 

@@ -9,19 +9,17 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import NoReturn
 
 import httpx
 from pydantic import SecretStr
 
 from activities.mapping import Mapping, Pages, value_at
+from activities.transport import TRY_AGAIN, retry_after, said
 from recipes.model import Json
 
 _REDIRECTS = 5
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TO_CHECK = {
     400: "it does not understand the request: check `parameters` of the mapping file",
     401: "it does not accept the token: check COUNTERSIGN_DIRECTORY_TOKEN and `auth`",
@@ -183,7 +181,7 @@ class Source:
             except TimeoutError:
                 why, asked = f"did not answer within {self.bounds.page:g} s", None
             except httpx.HTTPError as error:
-                why, asked = _said(error), None
+                why, asked = said(error), None
             if asked is not None and asked > self.bounds.longest_pause:
                 raise self._failed(f"{why} and asks to wait {asked:.0f} s")
             if attempt == self.bounds.tries:
@@ -222,8 +220,8 @@ class Source:
         if status == 200:
             return
         said = f"answers {status} {httpx.codes.get_reason_phrase(status)}".strip()
-        if status in _TRY_AGAIN:
-            raise _TryAgain(said, _retry_after(response))
+        if status in TRY_AGAIN:
+            raise _TryAgain(said, retry_after(response))
         hint = _TO_CHECK.get(status)
         raise self._failed(f"{said}: {hint}" if hint else said)
 
@@ -318,33 +316,6 @@ class _TryAgain(Exception):
     def __init__(self, why: str, seconds: float | None) -> None:
         super().__init__(why)
         self.seconds = seconds
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds; the header has a number or a date."""
-    text = response.headers.get("retry-after", "").strip()
-    if text.isdigit() and len(text) < 10:
-        return float(text)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
-
-
-def _said(error: httpx.HTTPError) -> str:
-    match error:
-        case httpx.ConnectTimeout():
-            return "could not be connected to in time"
-        case httpx.TimeoutException():
-            return "did not answer in time"
-        case httpx.ConnectError():
-            return "could not be connected to"
-        case httpx.RemoteProtocolError() | httpx.ReadError() | httpx.DecodingError():
-            return "broke off in the middle of an answer"
-        case _:
-            return f"could not be asked ({type(error).__name__})"
 
 
 def _short(header: str | None) -> str | None:
