@@ -39,12 +39,16 @@ def api() -> None:
 
 def worker() -> None:
     """Run a worker: it carries requests through, until SIGTERM or Ctrl-C."""
+    import worker.jobs
     import worker.main
     from cli import logs
 
     loaded = settings.load()
     logs.set_up(loaded, "worker")
-    _run(worker.main.run, loaded)
+    try:
+        _run(worker.main.run, loaded)
+    except worker.jobs.WorkerRefuses as error:
+        raise Failure(str(error)) from None
 
 
 def relay() -> None:

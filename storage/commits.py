@@ -20,14 +20,18 @@ from recipes.model import ApprovalStep, Json, Recipe, Step
 from recipes.state import (
     ENGINE,
     Actor,
+    CancelJob,
     CloseTask,
     Decided,
+    EndJob,
     KeepApproval,
+    Notify,
     OpenTask,
     RebindTask,
     RemindTask,
     Resubmit,
     SettleCommand,
+    StartJob,
     State,
     Transition,
 )
@@ -64,7 +68,8 @@ class Lost:
 # $26 the digest of that and the inputs, $27 tasks that are bound to it, $28 by what a state's timers were
 # worked out, $29 $30 the deadline and by what that was: another version may have another one,
 # $31 where these tasks lead back to, $32 until when it may be resubmitted, $33 the revision that came in,
-# $34 the round of what is opened, and of $35, approvals that were kept.
+# $34 the round of what is opened, and of $35, approvals that were kept,
+# $36 until when it waits.
 # Locks in the order every writer keeps: request, tasks by id, audit head.
 COMMIT = """
 WITH before AS (
@@ -79,7 +84,7 @@ WITH before AS (
            deadline_at = $29, deadline_by = $30,
            first_deadline = CASE WHEN version = $25 OR first_version IS NOT NULL THEN first_deadline
                                  ELSE jsonb_build_object('due_at', deadline_at, 'by', deadline_by) END,
-           resubmit_by = $32,
+           resubmit_by = $32, waits_until = $36,
            inputs = coalesce($33::jsonb->'inputs', r.inputs),
            title = coalesce($33::jsonb->>'title', r.title),
            finalized_at = CASE WHEN $7 THEN coalesce(finalized_at, $3) END
@@ -153,6 +158,34 @@ SELECT refuse_unless(EXISTS (SELECT 1 FROM moved), 'CS001', 'out of sequence'),
        (SELECT count(*) FROM appended)
 """
 
+# What automatic steps do: few transitions have any of it, and the others need not be planned with it.
+# $37 jobs ended, $38 jobs to stop, $39 jobs begun or begun again, $40 notifications. A request has one
+# running job at most: what ends does so before the next one begins.
+_AUTOMATIC = """
+), ended AS (
+    UPDATE jobs j
+       SET state = e.state, output = e.output, error = e.error, ended_at = $3,
+           attempts = greatest(j.attempts, e.attempts)
+      FROM whole, jsonb_to_recordset($37::jsonb) AS e(
+           id uuid, state text, output jsonb, error text, attempts int)
+     WHERE j.id = e.id RETURNING j.id
+), stopped AS (
+    UPDATE jobs j SET state = 'cancelled', ended_at = $3 FROM whole
+     WHERE j.id = ANY($38::uuid[]) RETURNING j.id
+), begun AS (
+    INSERT INTO jobs (id, request_id, step, run, inputs, idempotency_key, started_at)
+    SELECT b.id, $1, b.step, b.run, b.inputs, b.key, $3
+      FROM whole, (SELECT count(*) FROM ended) AS one_after_the_other,
+           jsonb_to_recordset($39::jsonb) AS b(id uuid, step text, run text, inputs jsonb, key text)
+    ON CONFLICT (id) DO UPDATE
+       SET state = 'running', error = NULL, ended_at = NULL, run = excluded.run, inputs = excluded.inputs
+), notified AS (
+    INSERT INTO notifications (id, request_id, person, step, message, sent_at)
+    SELECT n.id, $1, n.person, n.step, n.message, $3
+      FROM whole, jsonb_to_recordset($40::jsonb) AS n(id uuid, person text, step text, message text)
+"""
+COMMIT_AUTOMATIC = COMMIT.replace("), appended AS (", f"{_AUTOMATIC}), appended AS (")
+
 _OUT_OF_SEQUENCE = "CS001"
 _DECIDED_FIRST = "CS002"
 
@@ -167,8 +200,11 @@ async def commit(
     """
     state = transition.state
     closings = [effect for effect in transition.effects if isinstance(effect, CloseTask)]
+    automatic = _automatic(transition)
+    statement = COMMIT if automatic is None else COMMIT_AUTOMATIC
+    arguments = [*_arguments(recipe, committed, transition, closings), *(automatic or ())]
     try:
-        await source.execute(COMMIT, *_arguments(recipe, committed, transition, closings))
+        await source.execute(statement, *arguments)
     except asyncpg.PostgresError as error:
         if error.sqlstate == _OUT_OF_SEQUENCE:
             return await _standing(source, state)
@@ -223,6 +259,42 @@ def _arguments(
         revised[0] if revised else None,
         state.round,
         [UUID(it.approval.decision.task_id) for it in effects if isinstance(it, KeepApproval)],
+        state.waits_until,
+    ]
+
+
+def _automatic(transition: Transition) -> list[Any] | None:
+    """What automatic steps have written: the arguments from $37 on. None if there is nothing."""
+    effects, state = transition.effects, transition.state
+    if not any(isinstance(it, StartJob | EndJob | CancelJob | Notify) for it in effects):
+        return None
+    told = [it for it in effects if isinstance(it, Notify)]
+    return [
+        [
+            {
+                "id": it.job.id,
+                "state": "succeeded" if it.failure is None else "failed",
+                "output": it.output,
+                "error": it.failure,
+                "attempts": it.attempts,
+            }
+            for it in effects
+            if isinstance(it, EndJob)
+        ],
+        [UUID(it.job.id) for it in effects if isinstance(it, CancelJob)],
+        [asdict(it.job) for it in effects if isinstance(it, StartJob)],
+        [
+            {
+                "id": str(
+                    uuid5(UUID(state.request_id), f"notification:{it.step}:{state.seq}:{who}")
+                ),
+                "person": who,
+                "step": it.step,
+                "message": it.message,
+            }
+            for it in told
+            for who in it.people
+        ],
     ]
 
 
@@ -300,7 +372,7 @@ async def _standing(source: Source, state: State) -> Earlier:
 FLAG = """
 WITH flagged AS (
     UPDATE requests SET incidents = incidents || jsonb_build_array($2::jsonb)
-     WHERE id = $1 AND finalized_at IS NULL AND NOT incidents @> '[{"kind": "CommitFailed"}]'
+     WHERE id = $1 AND NOT incidents @> '[{"kind": "CommitFailed"}]'
     RETURNING id, workflow, version)
 SELECT audit_append($3, $4, id, workflow, version, $5, $6, $7, $8) FROM flagged
 """
@@ -320,11 +392,14 @@ async def flag_failing(source: Source, state: State, detail: str, at: datetime) 
 FORGET = """
 DELETE FROM commits c USING requests r
  WHERE r.id = c.request_id AND r.finalized_at < now() - make_interval(days => $1)
+   AND r.incidents = '[]'
+   AND NOT EXISTS (SELECT FROM jobs j WHERE j.request_id = r.id AND j.state = 'running')
 """
 
 
 async def forget(source: Source, days: int) -> None:
-    """Forget how requests that ended so long ago were carried out; the audit trail keeps what was."""
+    """Forget how requests that ended so long ago were carried out; the audit trail keeps what was. Not
+    of those of which something is still done, or waits for people, after their end."""
     await source.execute(FORGET, days)
 
 

@@ -187,7 +187,7 @@ async def open_about(source: Source, workflow: str, entity: Entity) -> UUID | No
 
 
 LOAD = f"""
-SELECT {_COLUMNS}, r.inputs, r.digest, r.seq, r.moves, p.recipe->>'owner' AS owner,
+SELECT {_COLUMNS}, r.inputs, r.digest, r.seq, r.moves, r.waits_until, p.recipe->>'owner' AS owner,
        coalesce(p.recipe->>'kind', 'approval') AS kind, p.sha256,
        ARRAY(SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
               WHERE m.person = $2 AND m.valid @> now() AND e.employed @> now()) AS held

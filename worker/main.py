@@ -18,12 +18,12 @@ from temporalio.worker import (
 
 import temporal_client
 from activities.commit import Activities
-from contract.names import ENGINE_VERSION, TASK_QUEUE, TASK_QUEUE_CHORES
+from contract.names import ENGINE_VERSION, TASK_QUEUE, TASK_QUEUE_CHORES, TASK_QUEUE_JOBS
 from settings import Settings
 from storage import mirror
 from storage.errors import FAILED
 from storage.pool import Pool, patient_pool
-from worker import schedules
+from worker import jobs, schedules
 from worker.workflow import ApprovalWorkflow
 
 _log = structlog.get_logger()
@@ -77,7 +77,11 @@ async def make_current(client: Client) -> None:
 
 
 async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT, then finish what is under way."""
+    """Work until SIGTERM or SIGINT, then finish what is under way.
+
+    WorkerRefuses if it could not run the jobs of recipes that are in use.
+    """
+    functions = jobs.functions(settings)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -85,9 +89,14 @@ async def run(settings: Settings) -> None:
     client = await _patient_client(settings, stopping) if pool is not None else None
     if pool is None or client is None:
         return
+    await jobs.say_and_compare(pool, functions)
     await _say_what_is_mirrored(pool, settings)
-    async with build(client, pool, settings), schedules.build(client, pool, settings):
-        _log.info("worker runs", task_queues=[TASK_QUEUE, TASK_QUEUE_CHORES])
+    async with (
+        build(client, pool, settings),
+        schedules.build(client, pool, settings),
+        jobs.build(client, pool, settings, functions),
+    ):
+        _log.info("worker runs", task_queues=[TASK_QUEUE, TASK_QUEUE_CHORES, TASK_QUEUE_JOBS])
         await stopping.wait()
         _log.info("worker finishes what is under way")
     await pool.close()

@@ -1,33 +1,54 @@
 """The workflow of one request: an inbox and an alarm feed `progress`; its effects are committed.
 
-Signal handlers only append. One loop takes what has happened, works out what follows, has the
+Signal handlers only append, and so does the end of a job. One loop takes what has happened, works out what follows, has the
 `commit` activity write it, and only then believes it. Everything a request means is in
 `recipes.progress`; everything it writes is in `storage.commits`.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    TimeoutError,
+    TimeoutType,
+)
 
-from contract.messages import CommitInput, CommitResult, Message, Outcome, StartInput
+from contract.messages import (
+    CommitInput,
+    CommitResult,
+    JobInput,
+    JobResult,
+    Message,
+    Outcome,
+    StartInput,
+    Unread,
+)
 from contract.names import (
     ACTIVITY_COMMIT,
+    ACTIVITY_JOB,
     SEARCH_INCIDENT,
     SEARCH_RECIPE,
     SEARCH_STATE,
     SEARCH_STEP,
     SIGNAL_TELL,
+    TASK_QUEUE_JOBS,
     WORKFLOW_TYPE,
 )
-from recipes import progress
+from recipes import jobs, progress
+from recipes.model import JobStep
 from recipes.state import (
     Commanded,
     Decided,
     Happening,
+    Job,
+    JobEnded,
     Migration,
     Rechecked,
     Started,
@@ -42,6 +63,8 @@ _PATIENCE = timedelta(minutes=10)
 _RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30)
 )
+_HEARTBEAT = timedelta(seconds=30)
+"""A job of which nothing is heard for so long is tried again elsewhere: its worker has died."""
 _TOGETHER = "decisions that stand are taken up together"
 _RECIPE = SearchAttributeKey.for_keyword(SEARCH_RECIPE)
 _STATE = SearchAttributeKey.for_keyword(SEARCH_STATE)
@@ -85,6 +108,70 @@ class Alarm:
         self._rings_at = self._timer = None
 
 
+class Errand:
+    """A job under way, on a task queue of its own. `told` hears of its end, which always comes: done, not
+    done after all attempts, or stopped."""
+
+    def __init__(self, asked: JobInput, step: JobStep, told: Callable[[JobEnded], None]) -> None:
+        self.asked = asked
+        self.step = step
+        self.told = told
+        self._handle = workflow.start_activity(
+            ACTIVITY_JOB,
+            asked,
+            result_type=JobResult,
+            task_queue=TASK_QUEUE_JOBS,
+            start_to_close_timeout=timedelta(seconds=step.timeout),
+            heartbeat_timeout=_HEARTBEAT,
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(seconds=step.retry.first),
+                maximum_interval=timedelta(seconds=step.retry.most),
+                maximum_attempts=step.retry.attempts,
+            ),
+            # What it had done by then is waited for, and recorded.
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+        self._end = asyncio.create_task(self._wait())
+
+    def runs(self, job: Job) -> bool:
+        """Whether it is this job that runs, and not one before it, or the same before it failed."""
+        return (self.asked.job.id, self.asked.job.again) == (job.id, job.again)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+    async def _wait(self) -> None:
+        job = self.asked.job
+        try:
+            result = await self._handle
+        except ActivityError as error:
+            failure, attempts = self._failure(error)
+            ended = JobEnded(
+                job.id, workflow.now(), failure=failure, attempts=attempts, again=job.again
+            )
+        else:
+            ended = JobEnded(
+                job.id, workflow.now(), result.output, attempts=result.attempts, again=job.again
+            )
+        self.told(ended)
+
+    def _failure(self, error: ActivityError) -> tuple[str, int]:
+        """In words, and after how many attempts, as far as it says."""
+        match error.cause:
+            case ApplicationError() as cause:
+                attempts = cause.details[0] if cause.details else self.step.retry.attempts
+                return cause.message, attempts
+            case TimeoutError(type=TimeoutType.HEARTBEAT):
+                return "the worker that had it died", self.step.retry.attempts
+            case TimeoutError():
+                limit = f"took longer than {self.step.timeout} s"
+                return limit, self.step.retry.attempts
+            case CancelledError():
+                return "was stopped", 1
+            case cause:
+                return str(cause or error), self.step.retry.attempts
+
+
 @workflow.defn(name=WORKFLOW_TYPE)
 class ApprovalWorkflow:
     """One request, from its submission to a final state."""
@@ -95,9 +182,10 @@ class ApprovalWorkflow:
         self.recipe = start.recipe
         self.recipe_sha256 = start.recipe_sha256
         self.state = start.state
-        self.inbox: deque[Message] = deque(start.inbox)
+        self.inbox: deque[Unread] = deque(start.inbox)
         self.alarm = Alarm()
         self.shown: tuple[str, str | None, str | None] | None = None
+        self.errand: Errand | None = None
 
     @workflow.signal(name=SIGNAL_TELL)
     def tell(self, message: Message) -> None:
@@ -106,8 +194,9 @@ class ApprovalWorkflow:
 
     @workflow.run
     async def run(self, start: StartInput) -> Outcome:  # noqa: ARG002 - read in __init__, see @workflow.init
-        """Carry the request to a final state, then answer what is still in the inbox."""
-        while self.inbox or not self.state.final:
+        """Carry the request to a final state, do what is done after it, and answer what is still in the
+        inbox."""
+        while self.inbox or not jobs.over(self.recipe, self.state):
             self.continue_as_new_when_long()
             if self.state.seq == 0:
                 await self.advance(Started())
@@ -171,7 +260,7 @@ class ApprovalWorkflow:
 
     def put_back(self, happening: Happening) -> None:
         """Keep a message for later. A tick comes again by itself; so does the start."""
-        if isinstance(happening, Decided | Together | Commanded | Rechecked):
+        if isinstance(happening, Decided | Together | Commanded | Rechecked | JobEnded):
             self.inbox.appendleft(happening)
 
     async def commit(self, state: State, happening: Happening, now: datetime) -> CommitResult:
@@ -195,6 +284,7 @@ class ApprovalWorkflow:
         self.state = transition.state
         if transition.migration is not None:
             self.go_on_with(transition.migration)
+        self.tend()
         step = None if self.state.final else progress.step_of(self.recipe, self.state)
         incident = self.state.incidents[0].kind if self.state.incidents else None
         show = self.state.state, step.id if step else self.status(), incident
@@ -214,13 +304,26 @@ class ApprovalWorkflow:
         pinned = f"{self.recipe.workflow}.v{self.recipe.version}"
         workflow.upsert_search_attributes([_RECIPE.value_set(pinned)])
 
+    def tend(self) -> None:
+        """Run the job that there is, if it does not; ask it to stop, if it is to."""
+        job = self.state.job
+        if job is None or job.failure is not None:
+            self.errand = None
+        elif self.errand is None or not self.errand.runs(job):
+            about = self.state.request_id, self.recipe.workflow, self.recipe.version
+            step = jobs.step_named(self.recipe, job.step)
+            self.errand = Errand(JobInput(*about, job), step, self.inbox.append)
+        if job is not None and job.cancelled and self.errand is not None:
+            self.errand.stop()
+
     def status(self) -> str | None:
         """Where a state machine is; like a step, it is shown until the request is final."""
         return None if self.state.final else self.state.status
 
     def continue_as_new_when_long(self) -> None:
-        """Begin a fresh history, carrying the state and whatever has not been read yet."""
-        if workflow.info().is_continue_as_new_suggested():
+        """Begin a fresh history, carrying the state and whatever has not been read yet. Not while a job
+        runs: nobody would be there to hear of its end."""
+        if self.errand is None and workflow.info().is_continue_as_new_suggested():
             workflow.continue_as_new(
                 StartInput(
                     engine=self.start.engine,

@@ -1,8 +1,9 @@
 """One request's workflow on the time-skipping server, over a ledger."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import uuid4
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -12,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from contract.messages import Outcome, StartInput
-from contract.names import ENGINE_VERSION, SEARCH_ATTRIBUTES, SIGNAL_TELL
+from contract.names import ENGINE_VERSION, SEARCH_ATTRIBUTES, SIGNAL_TELL, TASK_QUEUE_JOBS
 from recipes import parse, progress, timers
 from recipes.state import (
     Actor,
@@ -25,6 +26,7 @@ from recipes.state import (
     Together,
     Where,
 )
+from tests.workflow.clerk import Clerk
 from tests.workflow.ledger import CALENDARS, Ledger
 from worker.workflow import ApprovalWorkflow
 
@@ -139,6 +141,25 @@ actions:
   - {id: submit, from: draft, to: in_review}
   - {id: return, from: in_review, to: draft}
   - {id: publish, from: in_review, to: published, who: role:board}
+"""
+
+ORDER = """
+workflow: order
+version: 1
+owner: role:shop
+inputs: {type: object, required: [days], properties: {days: {type: integer}}}
+deadline: 30d
+steps:
+  - {id: validate, run: validate_order, with: {days: "{{ inputs.days }}"}}
+  - {id: pause, for: 2d}
+  - {id: charge, run: charge_card, with: {of: "{{ steps.validate.output }}"}, retry: 2, timeout: 5s}
+  - {id: mail, to: "user:{{ request.requester }}", message: "charged {{ steps.charge.output }}"}
+on_approved:
+  - {id: book, run: book_sale, retry: {attempts: 3, first: 1m}}
+  - {id: praise, run: praise, when: steps.book.output == 'booked'}
+on_cancelled:
+  - {id: refund, run: refund, when: steps.charge.outcome == 'done'}
+  - {id: tell, to: role:shop, message: cancelled}
 """
 
 ABOUT = """
@@ -286,8 +307,9 @@ def _standing(ledger: Ledger, task: str) -> str:
 
 @asynccontextmanager
 async def running(
-    env: WorkflowEnvironment, text: str, ledger: Ledger | None = None
+    env: WorkflowEnvironment, text: str, ledger: Ledger | None = None, clerk: Clerk | None = None
 ) -> AsyncIterator[Running]:
+    """With a `clerk`, somebody does the jobs."""
     parsed = parse.parse(text)
     ledger = ledger or Ledger(parsed.recipe)
     queue = f"test-{uuid4()}"
@@ -312,13 +334,24 @@ async def running(
             ),
         )
     )
-    async with Worker(
-        client,
-        task_queue=queue,
-        workflows=[ApprovalWorkflow],
-        activities=[ledger.commit],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    ):
+    async with AsyncExitStack() as workers:
+        await workers.enter_async_context(
+            Worker(
+                client,
+                task_queue=queue,
+                workflows=[ApprovalWorkflow],
+                activities=[ledger.commit],
+                workflow_runner=UnsandboxedWorkflowRunner(),
+            )
+        )
+        if clerk is not None:
+            jobs = Worker(
+                client,
+                task_queue=TASK_QUEUE_JOBS,
+                activities=[clerk.run],
+                max_heartbeat_throttle_interval=timedelta(seconds=1),
+            )
+            await workers.enter_async_context(jobs)
         handle = await client.start_workflow(
             ApprovalWorkflow.run,
             StartInput(ENGINE_VERSION, parsed.recipe, parsed.sha256, state),
