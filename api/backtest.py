@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter
@@ -16,10 +17,10 @@ from api.simulation import draft, require_sees_all
 from recipes import backtest
 from recipes import inputs as recipe_inputs
 from recipes.backtest import Comparison
-from recipes.model import Json, Recipe
+from recipes.model import JobStep, Json, Recipe
 from recipes.starting import entity_problem
 from recipes.supposed import Supposed
-from storage import requests, simulation
+from storage import jobs, requests, simulation
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
@@ -75,7 +76,13 @@ async def _compared(
             source, candidate.workflow, row["version"], row["sha256"]
         )
         entity = requests.entity_of(row)
-        supposed = Supposed(row["requester"], row["inputs"], row["created_at"], entity=entity)
+        supposed = Supposed(
+            row["requester"],
+            row["inputs"],
+            row["created_at"],
+            entity=entity,
+            outputs=await _outputs(source, row["id"], own, candidate),
+        )
         before = backtest.route(await simulation.run(source, own, supposed))
         problems = recipe_inputs.validate(candidate, row["inputs"])
         about = entity_problem(candidate, entity)
@@ -87,6 +94,13 @@ async def _compared(
         after = backtest.route(await simulation.run(source, candidate, supposed))
         found.append(Comparison(before, after))
     return found
+
+
+async def _outputs(source: Source, request_id: UUID, *recipes: Recipe) -> dict[str, Json]:
+    """What the request's automatic work gave, by step, if a recipe has any."""
+    steps = (step for recipe in recipes for step in recipe.every_step)
+    automatic = any(isinstance(step, JobStep) for step in steps)
+    return await jobs.outputs(source, request_id) if automatic else {}
 
 
 def _item(row: asyncpg.Record, comparison: Comparison) -> dict[str, Json]:

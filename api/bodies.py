@@ -217,6 +217,13 @@ class AnswerBody(_Strict):
     text: Said
 
 
+class ReadBody(_Strict):
+    """All of mine where `ids` is left out."""
+
+    model_config = _example(ids=["3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c012"])
+    ids: Annotated[list[UUID], Field(max_length=1000)] | None = None
+
+
 class CommandBody(_Strict):
     model_config = _example(comment="The trip was called off.")
     comment: Text | None = None

@@ -45,7 +45,8 @@ class SupposedDecision(_Strict):
 
 class SimulationBody(_Strict):
     """Who (`requester`, default: I) submits which `inputs`, when (`at`, default: now), and what
-    becomes of the tasks: where none of `decisions` fits, `otherwise`."""
+    becomes of the tasks: where none of `decisions` fits, `otherwise`. Automatic steps, which are not run,
+    give what `outputs` say of them by id, or fail as `fails` say."""
 
     model_config = _example(
         inputs={"days": 20},
@@ -60,6 +61,8 @@ class SimulationBody(_Strict):
     decisions: Annotated[list[SupposedDecision], Field(max_length=100)] = []
     otherwise: Otherwise = "approve"
     entity: EntityBody | None = None
+    outputs: Annotated[dict[str, Json], Field(max_length=100)] = {}
+    fails: Annotated[dict[str, Text], Field(max_length=100)] = {}
 
 
 RecipeText = Annotated[str, Field(max_length=512 * 1024)]

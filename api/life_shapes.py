@@ -60,6 +60,7 @@ _PATH: list[Json] = [
         "completed_at": "2026-03-02T09:00:00Z",
         "tasks": [],
         "incidents": [],
+        "does": None,
     },
     {
         "step": "manager_approval",
@@ -71,6 +72,7 @@ _PATH: list[Json] = [
         "completed_at": "2026-03-02T11:00:00Z",
         "tasks": [_TASK],
         "incidents": [],
+        "does": None,
     },
 ]
 
@@ -103,7 +105,7 @@ class SimulatedTask(_Strict):
 
 class SimulatedStep(_Strict):
     """A step that the request comes to: `skipped` where its `when` is false; `outcome` is null while
-    it waits."""
+    it waits. `does`: what an automatic step does, in words."""
 
     step: str
     name: str | None
@@ -114,6 +116,7 @@ class SimulatedStep(_Strict):
     completed_at: datetime | None
     tasks: list[SimulatedTask]
     incidents: list[Incident]
+    does: str | None
 
 
 class Simulated(_Strict):

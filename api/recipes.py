@@ -15,7 +15,7 @@ from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from recipes import parse
 from recipes.model import Json
-from storage import calendars, commands, recipes, requests
+from storage import calendars, commands, jobs, recipes, requests
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
@@ -57,8 +57,7 @@ async def publish_recipe(request: Request) -> Response:
     pool = services(request).pool
     source = await request.body()
     try:
-        known = await recipes.principals(pool, source)
-        found = await parsed(source, file_name(request), known, await calendars.names(pool))
+        found = await parsed(pool, source, file_name(request))
     except parse.RecipeInvalid as error:
         raise recipe_invalid(error) from None
     text = _text(source)
@@ -80,12 +79,16 @@ async def publish_recipe(request: Request) -> Response:
     return answer(told, status, {"Location": location})
 
 
-async def parsed(
-    source: bytes, file: str | None, known: frozenset[str], counted_on: frozenset[str]
-) -> parse.Parsed:
-    """With the principals that are `known`, and the calendars that there are. Beside the event loop:
-    judging a hostile file of 256 KiB can take seconds."""
-    return await asyncio.to_thread(parse.parse, source, file, known, counted_on)
+async def parsed(source: Source, text: bytes, file: str | None) -> parse.Parsed:
+    """A recipe, judged by the people, calendars and functions that there are. RecipeInvalid with all
+    problems.
+
+    Beside the event loop: judging a hostile file of 256 KiB can take seconds.
+    """
+    known = await recipes.principals(source, text)
+    counted_on = await calendars.names(source)
+    functions = await jobs.said(source)
+    return await asyncio.to_thread(parse.parse, text, file, known, counted_on, functions)
 
 
 @router.post(
@@ -95,10 +98,8 @@ async def check_recipe(request: Request) -> Response:
     """What publication would say, for anybody, changing nothing."""
     await caller_of(request)
     source = await request.body()
-    pool = services(request).pool
-    known = await recipes.principals(pool, source)
     try:
-        found = await parsed(source, file_name(request), known, await calendars.names(pool))
+        found = await parsed(services(request).pool, source, file_name(request))
     except parse.RecipeInvalid as error:
         problems = [asdict(problem) for problem in error.problems]
         return answer(

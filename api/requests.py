@@ -29,6 +29,7 @@ from storage import (
     audit,
     commands,
     comments,
+    jobs,
     questions,
     requests,
     revisions,
@@ -45,6 +46,8 @@ HISTORY_SHOWN = 100
 """How many of a state machine's last moves a request shows; its events have them all."""
 COMMENTS_SHOWN = 50
 """How many of the last comments a request shows; their own list has them all."""
+LOG_SHOWN = 50
+"""How many of the last lines of a job's log a request shows."""
 PATIENCE = 2.0
 """Seconds to wait for a workflow to apply a command before the answer is 202."""
 
@@ -213,7 +216,9 @@ async def _command(
     house = services(request)
     async with house.pool.acquire() as connection, connection.transaction():
         row, actor = await allowed(connection, caller, command, request_id, lock=True)
-        check_open(row)
+        if command != "retry" or not row["incidents"]:
+            # What is done after the end may wait for people, too.
+            check_open(row)
         if command == "retry" and not row["incidents"]:
             raise errors.conflict("nothing_to_retry", "the request has no incident to retry")
         at = await commands.now(connection)
@@ -290,9 +295,12 @@ async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[st
     said_before = await revisions.of_request(source, row["id"])
     files = await attachments.of_request(source, row["id"])
     added = await commands.added_approvers(source, row["id"])
+    work = await jobs.of_request(source, row["id"], LOG_SHOWN)
     more: dict[str, Json] = {
         "added_approvers": [views.added_approver(item) for item in added],
         "revisions": revised.shown(said_before),
+        "waits_until": row["waits_until"],
+        "jobs": [views.job(item) for item in work],
         "comments": [views.comment(item) for item in said],
         "questions": [views.question(item) for item in asked],
         "attachments": [views.attachment(item) for item in files],

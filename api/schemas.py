@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.automatic_shapes import Job
 from api.people_shapes import AddedApprover, Attachment, Comment, Question, Watcher
 from api.revision_shapes import Changed, OtherVersion, Outcome, Revision
 from recipes.model import CountsAs, Json
@@ -396,7 +397,8 @@ class Request(RequestSummary):
     """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks, or of what can
     be fired of a state machine; `added_approvers` those added by hand, asked yet or not. A machine's `moves`
     counts the actions fired; the last 100 are in `history`, oldest first, all of them among its events.
-    `comments` are the last 50; `revisions` all its submissions, the first one first."""
+    `comments` are the last 50; `revisions` all its submissions, the first one first. `jobs` are its
+    automatic work; `waits_until` says until when a `wait` does."""
 
     model_config = _example(
         **_REQUEST,
@@ -409,6 +411,8 @@ class Request(RequestSummary):
         waiting_for=[],
         added_approvers=[],
         revisions=[],
+        waits_until=None,
+        jobs=[],
         comments=[],
         questions=[],
         attachments=[],
@@ -425,6 +429,8 @@ class Request(RequestSummary):
     waiting_for: list[str]
     added_approvers: list[AddedApprover]
     revisions: list[Revision]
+    waits_until: datetime | None
+    jobs: list[Job]
     comments: list[Comment]
     questions: list[Question]
     attachments: list[Attachment]

@@ -17,11 +17,11 @@ from api.services import caller_of, services
 from api.submission import check_inputs
 from api.wording import Words, words
 from recipes import calendar, parse
-from recipes.model import REQUESTER, ApprovalStep, Json, Recipe
+from recipes.model import REQUESTER, ApprovalStep, JobStep, Json, Recipe
 from recipes.outcomes import BUILT_IN
 from recipes.state import Entity
 from recipes.supposed import WAIT, Simulated, StepPlayed, Supposed, Supposition, TaskPlayed
-from storage import calendars, commands, directory, jsonb, recipes, simulation
+from storage import commands, directory, jsonb, simulation
 from storage.pool import Pool, Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
@@ -73,10 +73,8 @@ def require_sees_all(caller: Caller) -> None:
 
 async def draft(source: Source, text: str, file: str | None) -> Recipe:
     """The recipe that `text` describes. Problem 422 with all that is wrong with it."""
-    raw = text.encode()
-    known = await recipes.principals(source, raw)
     try:
-        return (await parsed(raw, file, known, await calendars.names(source))).recipe
+        return (await parsed(source, text.encode(), file)).recipe
     except parse.RecipeInvalid as error:
         raise recipe_invalid(error) from None
 
@@ -84,6 +82,7 @@ async def draft(source: Source, text: str, file: str | None) -> Recipe:
 async def _simulated(pool: Pool, caller: Caller, recipe: Recipe, body: SimulationBody) -> Response:
     entity = None if body.entity is None else Entity(body.entity.type, body.entity.id)
     check_inputs(recipe, body.inputs, entity)
+    _check_jobs(recipe, body)
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -95,6 +94,8 @@ async def _simulated(pool: Pool, caller: Caller, recipe: Recipe, body: Simulatio
             decisions=_suppositions(recipe, body),
             otherwise=body.otherwise,
             entity=entity,
+            outputs=jsonb.kept(body.outputs),
+            fails=body.fails,
         )
         await _check_people(connection, supposed)
         found = await simulation.run(connection, recipe, supposed)
@@ -125,6 +126,18 @@ async def _check_people(source: Source, supposed: Supposed) -> None:
         (f"/decisions/{n}/who", f"there is no person {item.who}")
         for n, item in enumerate(supposed.decisions)
         if f"user:{item.who}" in unknown
+    )
+
+
+def _check_jobs(recipe: Recipe, body: SimulationBody) -> None:
+    """Problem 422 where the end of a task is supposed that there is not."""
+    jobs = [step.id for step in recipe.every_step if isinstance(step, JobStep)]
+    listed = ", ".join(jobs) or "none"
+    raise_all(
+        (f"/{key}/{name}", f"there is no task {name}; there are: {listed}")
+        for key, supposed in (("outputs", body.outputs), ("fails", body.fails))
+        for name in supposed
+        if name not in jobs
     )
 
 

@@ -1,6 +1,7 @@
 """Answers made of rows: one function for each thing that the API shows."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from recipes.model import Json, MachineAction
@@ -92,12 +93,32 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         "waiting_for": _waiting_for(row, shown),
         "added_approvers": [],
         "revisions": [],
+        "waits_until": None,
+        "jobs": [],
         "comments": [],
         "questions": [],
         "attachments": [],
         "watchers": [],
         "temporal_url": temporal_url,
     }
+
+
+_JOB = (
+    "id", "step", "run", "inputs", "idempotency_key", "state", "output", "error", "attempts",
+    "started_at", "ended_at", "log",
+)  # fmt: skip
+_NOTIFICATION = (
+    "id", "request_id", "workflow", "title", "step", "message", "sent_at", "read_at",
+)  # fmt: skip
+
+
+def job(row: Row) -> dict[str, Json]:
+    log = [line | {"at": datetime.fromisoformat(line["at"])} for line in row["log"]]
+    return {name: row[name] for name in _JOB} | {"log": log}
+
+
+def notification(row: Row) -> dict[str, Json]:
+    return {name: row[name] for name in _NOTIFICATION}
 
 
 def comment(row: Row) -> dict[str, Json]:

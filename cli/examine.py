@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 import settings
 import temporal_client
 from cli import datadir, examine_chores, examine_sealing
+from cli.examine_jobs import automatic
 from cli.finding import Finding
 from contract import names
 from settings import Settings
@@ -46,7 +47,12 @@ async def examine(places: Places) -> list[Finding]:
         _guarded("API", lambda: _api(places.api_url)),
     )
     settings_seen = Finding("settings", "ok", f"environment {loaded.environment}")
-    return [settings_seen, *(item for group in groups for item in group), _issuer(loaded)]
+    return [
+        settings_seen,
+        *(item for group in groups for item in group),
+        *automatic(loaded),
+        _issuer(loaded),
+    ]
 
 
 async def _guarded(part: str, look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:

@@ -26,6 +26,7 @@ from cli import (
     incidents,
     migrate,
     mirror,
+    notifications,
     org,
     questions,
     reassign,
@@ -69,6 +70,7 @@ app.command()(remarks.ask)
 app.command()(remarks.watch)
 app.command()(questions.questions)
 app.command()(questions.answer)
+app.command()(notifications.notifications)
 app.command("decide-all")(decisions.decide_all)
 app.command()(reassign.reassign)
 app.command("add-approver")(adding.add_approver)

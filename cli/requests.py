@@ -15,6 +15,7 @@ import yaml
 from rich.text import Text
 
 from cli.client import Api, As, Role, Url, changed, connect, is_id
+from cli.jobs import show_jobs
 from cli.output import (
     AsJson,
     Exit,
@@ -310,6 +311,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "step": request["step"],
             "status": request["status"],
             "waiting for": request["waiting_for"],
+            "waits until": when(request.get("waits_until")),
             "watched by": [it["person"] for it in request.get("watchers", [])],
             "reason": request["reason"],
             "submitted": when(request["created_at"]),
@@ -351,6 +353,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
         )
     _show_added(request)
     _show_revisions(request)
+    show_jobs(request)
     _show_comments(request)
     _show_questions(request)
     _show_files(request)

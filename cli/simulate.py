@@ -1,5 +1,6 @@
 """`countersign recipe simulate`: which people a request would ask, on which path, when."""
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,6 +55,14 @@ def simulate(
     otherwise: Annotated[
         str, typer.Option(help="What becomes of all other tasks: approve, reject or wait.")
     ] = "approve",
+    output: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEP=JSON", help="""charge='{"id": "c-1"}': what a task gives."""),
+    ] = None,
+    fails: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEP=WHY", help="charge='card declined': a task that fails."),
+    ] = None,
     url: Url = None,
     as_person: As = None,
     role: Role = None,
@@ -70,6 +79,8 @@ def simulate(
         "decisions": [_supposition(text) for text in suppose or []],
         "otherwise": otherwise,
     }
+    body |= {"outputs": {step: _json(text) for step, text in map(_pair, output)}} if output else {}
+    body |= {"fails": dict(map(_pair, fails))} if fails else {}
     body |= {"requester": requester} if requester else {}
     body |= {"at": moment} if moment else {}
     body |= {"entity": parse_entity(entity)} if entity else {}
@@ -86,6 +97,22 @@ def simulate(
         write_json(found)
     else:
         _show(found, suppose or [])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """`STEP=SOMETHING`. Failure (usage) if it is not that."""
+    step, equals, what = text.partition("=")
+    if not (step and equals and what):
+        fix = "write STEP=JSON for an output, STEP=WHY for a failure"
+        raise Failure(f"{text!r} says nothing of a step", code=Exit.USAGE, fix=fix)
+    return step, what
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Failure(f"{text!r} is no JSON: {error}", code=Exit.USAGE) from None
 
 
 def is_file(recipe: str) -> bool:
@@ -160,6 +187,7 @@ def _rows(step: dict[str, Any]) -> list[tuple[object, ...]]:
     if not rows or step["type"] == "action":
         outcome = step["outcome"] or "waits"
         why = f"when {step['when']}" if step["when"] and outcome != "waits" else None
+        why = step.get("does") or why
         rows = [(step["step"], at(step["at"]), None, why, None, None, outcome)]
     for item in step["incidents"]:
         rows.append((step["step"], at(item["at"]), None, item["detail"], None, None, item["kind"]))

@@ -6,6 +6,7 @@ import typer
 
 from cli.client import Api, As, Role, Url, connect, is_id
 from cli.incidents import show_helpable
+from cli.notifications import show_unread
 from cli.output import AsJson, Exit, Failure, Ids, at, due, say, table, write_ids, write_json
 from cli.questions import show_open
 from cli.resubmit import show_rewound
@@ -58,6 +59,7 @@ def inbox(
         show_rewound(api)
         show_open(api)
         show_helpable(api)
+        show_unread(api)
 
 
 def _show(found: list[dict[str, Any]], state: str) -> None:

@@ -60,6 +60,8 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("POST", "/v1/requests/{request_id}/attachments"),
         ("GET", "/v1/requests/{request_id}/attachments/{attachment_id}"),
         ("POST", "/v1/tasks/{task_id}/questions"),
+        ("GET", "/v1/notifications"),
+        ("POST", "/v1/notifications/read"),
         ("GET", "/v1/questions"),
         ("POST", "/v1/questions/{question_id}/answer"),
         ("POST", "/v1/requests/{request_id}/comments"),

@@ -30,6 +30,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "incidents",
         "migrate",
         "mirror",
+        "notifications",
         "org",
         "questions",
         "reassign",

@@ -18,6 +18,7 @@ class FakeApi:
             "GET /v1/requests": none,
             "GET /v1/incidents": none,
             "GET /v1/questions": none,
+            "GET /v1/notifications": none,
         }
         self.asked: list[httpx.Request] = []
 
