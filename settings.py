@@ -4,6 +4,7 @@ Environment variables carry the prefix COUNTERSIGN_: `database_url` is COUNTERSI
 Sizes are counts, times are seconds. The README lists them all.
 """
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
@@ -11,6 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_STORE = re.compile(r"file:///.|s3://.")
 
 
 class SettingsInvalid(Exception):
@@ -61,6 +64,10 @@ class Settings(BaseSettings):
     jobs: str = ""
     connections: Path | None = None
 
+    audit_store: str | None = None
+    audit_hot_days: int = Field(90, ge=1, le=36_500)
+    audit_retention_years: int = Field(7, ge=1, le=1000)
+
     worker_workflow_slots: int = Field(100, ge=2, le=10_000)
     worker_activity_slots: int = Field(50, ge=1, le=10_000)
     worker_job_slots: int = Field(50, ge=1, le=10_000)
@@ -83,6 +90,8 @@ class Settings(BaseSettings):
         if (self.jwt_jwks_url or self.jwt_public_key_file) and not self.jwt_issuer:
             raise ValueError("jwt_issuer must be set beside the key that proves it")
         self._directory_fits_together()
+        if self.audit_store is not None and not _STORE.match(self.audit_store):
+            raise ValueError("audit_store must be file:///folder or s3://bucket/prefix")
         return self
 
     def _directory_fits_together(self) -> None:
@@ -125,6 +134,11 @@ class Settings(BaseSettings):
     def dev_issuer_allowed(self) -> bool:
         """Tokens of the development issuer count only on one's own machine."""
         return not self.production and is_loopback(self.api_host)
+
+    @property
+    def audit_cache(self) -> Path:
+        """Where files of the cold tier are kept that were fetched to be read."""
+        return self.data_dir / "audit_cache"
 
     @property
     def seal_key(self) -> Path:

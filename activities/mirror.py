@@ -5,8 +5,7 @@ goes wrong in Postgres raises, and Temporal tries again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -18,6 +17,7 @@ from pydantic import SecretStr
 from temporalio import activity
 
 from activities import mapping, people
+from activities.beating import beating
 from activities.mapping import MappingInvalid
 from activities.pages import Bounds, Source, SourceFailed, Validators
 from activities.people import Mapped
@@ -33,7 +33,6 @@ from storage.org_plan import Manner
 from storage.pool import Connection, Pool
 
 _log = structlog.get_logger()
-_BEAT = 5.0
 _GONE_SHARE = 10
 """One in so many people may leave between two readings; more is taken for a mistake over there."""
 _GONE_ALWAYS = 10
@@ -68,7 +67,7 @@ class Mirroring:
     @activity.defn(name=ACTIVITY_MIRROR)
     async def mirror(self, asked: SyncAsked) -> Synced:
         """Bring the directory up to date, or say why it stays as it is."""
-        async with _beating():
+        async with beating():
             return await self.sync(asked)
 
     async def sync(self, asked: SyncAsked) -> Synced:
@@ -254,21 +253,3 @@ def _has_left(row: PersonRow) -> bool:
     if isinstance(row.left, date):
         return row.left < datetime.now(UTC).date()
     return bool(row.left)
-
-
-@asynccontextmanager
-async def _beating() -> AsyncIterator[None]:
-    """Tells Temporal that this still runs, so that a dead worker's reading is begun again soon."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(_BEAT)
-
-    heart = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        heart.cancel()
-        with suppress(asyncio.CancelledError):
-            await heart

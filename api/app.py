@@ -27,6 +27,7 @@ from api import (
     evidence,
     explain,
     health,
+    holds,
     imports,
     incidents,
     migrating,
@@ -57,6 +58,7 @@ from settings import Settings
 from storage import audit
 from storage.errors import FAILED
 from storage.pool import Pool, create_pool
+from storage.trail import trail
 from temporal_client import connect
 
 DESCRIPTION = """
@@ -101,7 +103,14 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         await _prepare_months(pool)
         told = await make_delivery(settings, pool)
         app.state.services = Services(
-            settings, pool, told, tokens(settings), Catalogue(), figures, Counts(pool)
+            settings,
+            pool,
+            told,
+            tokens(settings),
+            Catalogue(),
+            figures,
+            Counts(pool),
+            trail(settings.audit_store, settings.audit_cache),
         )
         try:
             yield
@@ -150,6 +159,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         evidence,
         asking,
         imports,
+        holds,
         health,
     ):
         app.include_router(part.router)

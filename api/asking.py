@@ -16,7 +16,6 @@ from api.trail_shapes import TrailPage
 from contract import conditions
 from contract.conditions import Condition, ConditionInvalid
 from recipes.model import Json
-from storage import asking
 from storage.asking import Asked, Place, Told
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=Route)
@@ -52,7 +51,9 @@ def asked(
     entity_id: Annotated[
         str | None, Query(max_length=200, description="With `entity_type`.")
     ] = None,
-    request_id: Annotated[UUID | None, Query(description="One request's alone.")] = None,
+    request_id: Annotated[
+        UUID | None, Query(alias="request", description="One request's alone.")
+    ] = None,
     words: Annotated[
         str | None,
         Query(
@@ -108,7 +109,8 @@ async def ask_trail(
     administrators."""
     caller = await caller_of(request)
     require_auditor(caller)
-    found = await asking.hot(services(request).pool, wanted, limit + 1, _place(cursor))
+    house = services(request)
+    found = await house.trail.ask(house.pool, wanted, limit + 1, _place(cursor))
     items = [views.told(row) for row in found[:limit]]
     return answer({"items": items, "next_cursor": next_cursor(found, limit, _key)})
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recipes.model import Json
-from storage.errors import BAD_ARGUMENT, UNAVAILABLE
+from storage.errors import BAD_ARGUMENT, UNAVAILABLE, ColdUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
@@ -133,12 +133,19 @@ def install(app: FastAPI) -> None:
     for kind in _OVERLOADED:
         assert issubclass(kind, Exception)
         app.add_exception_handler(kind, _unavailable)
+    app.add_exception_handler(ColdUnavailable, _cold)
     app.add_exception_handler(Exception, _unexpected)
 
 
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return error.response()
+
+
+async def _cold(_: Request, error: Exception) -> Response:
+    """Part of the answer is in the cold tier, which is away: people of the house can help."""
+    _log.error("the cold tier cannot be asked", why=str(error))
+    return unavailable(str(error)).response()
 
 
 async def _http(request: Request, error: Exception) -> Response:

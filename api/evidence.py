@@ -100,7 +100,7 @@ async def verify_request(request: Request, place: Place = None) -> Response:
         house.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        verified = await evidence.verify(connection, Scope(request_id), keys)
+        verified = await evidence.verify(connection, Scope(request_id), keys, trail=house.trail)
     findings = [each for each in verified.findings if keys or each.kind != "checkpoint"]
     if not verified.rows and not findings:
         raise errors.not_found("request")

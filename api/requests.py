@@ -26,7 +26,6 @@ from recipes.state import FINAL_STATES, Actor, Commanded, RequestState
 from storage import (
     actions,
     attachments,
-    audit,
     commands,
     comments,
     jobs,
@@ -168,12 +167,12 @@ async def list_events(
 ) -> Response:
     """Everything that happened to a request, in the order of its audit chain."""
     caller = await caller_of(request)
-    pool = services(request).pool
-    await allowed(pool, caller, "see", request_id)
+    house = services(request)
+    await allowed(house.pool, caller, "see", request_id)
     after = 0 if cursor is None else int(read_cursor(cursor, "number")[0])
     if not 0 <= after < 2**31:
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
-    found = await audit.events_of(pool, request_id, after=after, limit=limit + 1)
+    found = await house.trail.events_of(house.pool, request_id, after=after, limit=limit + 1)
     return page([views.event(row) for row in found], limit, lambda item: [item["seq"]])
 
 

@@ -13,6 +13,7 @@ from api.metrics import Metrics
 from contract.messages import Message, StartInput, SyncAsked, Synced
 from settings import Settings
 from storage.pool import Pool
+from storage.trail import Trail
 
 
 class Delivery(Protocol):
@@ -36,6 +37,7 @@ class Services:
     catalogue: Catalogue
     metrics: Metrics
     counts: Counts
+    trail: Trail
 
 
 def services(request: Request) -> Services:

@@ -227,25 +227,7 @@ def incident(row: Row, actions: list[str]) -> dict[str, Json]:
     }
 
 
-def event(row: Row) -> dict[str, Json]:
-    return {
-        "event_id": row["event_id"],
-        "seq": row["seq"],
-        "type": row["event_type"],
-        "occurred_at": row["occurred_at"],
-        "recorded_at": row["recorded_at"],
-        "actor": row["actor"],
-        "payload": row["payload"],
-        "snapshot": row["snapshot"],
-        "body": row["body"].decode(),
-        "prev_hash": row["prev_hash"].hex(),
-        "hash": row["hash"].hex(),
-    }
-
-
-def told(row: Told) -> dict[str, Json]:
-    """A row of the audit trail with what its request was about then."""
-    about = None if row.entity is None else {"type": row.entity.type, "id": row.entity.id}
+def event(row: Told) -> dict[str, Json]:
     return {
         "event_id": row.event_id,
         "seq": row.seq,
@@ -258,6 +240,13 @@ def told(row: Told) -> dict[str, Json]:
         "body": row.body.decode(),
         "prev_hash": row.prev_hash.hex(),
         "hash": row.hash.hex(),
+    }
+
+
+def told(row: Told) -> dict[str, Json]:
+    """A row of the audit trail with what its request was about then."""
+    about = None if row.entity is None else {"type": row.entity.type, "id": row.entity.id}
+    return event(row) | {
         "request_id": row.request_id,
         "workflow": row.workflow,
         "version": row.version,

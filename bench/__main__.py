@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from bench import audit, decide, inbox, lifecycle, memory, org, wide
+from bench import audit, decide, inbox, lifecycle, memory, org, tiers, wide
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "lifecycle": lifecycle.run,
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "memory": memory.run,
     "org": org.run,
     "audit": audit.run,
+    "tiers": tiers.run,
     "wide": wide.run,
 }
 

@@ -12,41 +12,44 @@ from cli.requests import actor, details
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+Since = Annotated[
+    str | None, typer.Option(metavar="TIME", help="A day (UTC), or a moment: from then on.")
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before this day, or moment.")]
+Workflow = Annotated[str | None, typer.Option(help="One workflow's alone.")]
+Version = Annotated[int | None, typer.Option(min=1, help="One version's alone.")]
+ActorId = Annotated[str | None, typer.Option("--actor", metavar="PERSON", help="Who did it.")]
+Behalf = Annotated[str | None, typer.Option(metavar="PERSON", help="For whom.")]
+InRole = Annotated[str | None, typer.Option("--in-role", metavar="ROLE", help="In which role.")]
+EventType = Annotated[str | None, typer.Option("--type", help="Such as decision.recorded.")]
+Outcome = Annotated[
+    str | None, typer.Option(help="approve, reject, or the state a request ended in.")
+]
+About = Annotated[
+    str | None,
+    typer.Option("--entity", metavar="TYPE[:ID]", help="Of requests about such an entity."),
+]
+Words = Annotated[str | None, typer.Option(help="All of these words, in title, inputs or comment.")]
+Where = Annotated[
+    str | None,
+    typer.Option(metavar="CONDITION", help="On inputs: 'amount > 50000 && currency == \"EUR\"'."),
+]
+
+
 def query(
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="A day (UTC), or a moment: from then on.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Before this day, or moment.")
-    ] = None,
-    workflow: Annotated[str | None, typer.Option(help="One workflow's alone.")] = None,
-    version: Annotated[int | None, typer.Option(min=1, help="One version's alone.")] = None,
-    actor_id: Annotated[
-        str | None, typer.Option("--actor", metavar="PERSON", help="Who did it.")
-    ] = None,
-    on_behalf_of: Annotated[str | None, typer.Option(metavar="PERSON", help="For whom.")] = None,
-    actor_role: Annotated[
-        str | None, typer.Option("--in-role", metavar="ROLE", help="In which role.")
-    ] = None,
-    event_type: Annotated[
-        str | None, typer.Option("--type", help="Such as decision.recorded.")
-    ] = None,
-    outcome: Annotated[
-        str | None, typer.Option(help="approve, reject, or the state a request ended in.")
-    ] = None,
-    entity: Annotated[
-        str | None, typer.Option(metavar="TYPE[:ID]", help="Of requests about such an entity.")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
+    workflow: Workflow = None,
+    version: Version = None,
+    actor_id: ActorId = None,
+    on_behalf_of: Behalf = None,
+    actor_role: InRole = None,
+    event_type: EventType = None,
+    outcome: Outcome = None,
+    entity: About = None,
     request: Annotated[str | None, typer.Option(help="One request's alone.")] = None,
-    words: Annotated[
-        str | None, typer.Option(help="All of these words, in title, inputs or comment.")
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CONDITION", help="On inputs: 'amount > 50000 && currency == \"EUR\"'."
-        ),
-    ] = None,
+    words: Words = None,
+    where: Where = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 50,
     url: Url = None,
     as_person: As = None,
@@ -67,7 +70,7 @@ def query(
         "outcome": outcome,
         "entity_type": kind or None,
         "entity_id": number if colon else None,
-        "request_id": request,
+        "request": request,
         "words": words,
         "where": where,
     }

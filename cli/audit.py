@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -87,7 +86,7 @@ def verify(
     if export is not None:
         _verify_export(export, _texts(keys))
         return
-    verified = asyncio.run(_verified(_scope(request, month), _trusted(keys)))
+    verified = asyncio.run(_verified(scope_of(request, month), _trusted(keys)))
     if verified.rows == 0 and request is not None and not verified.findings:
         raise Failure(f"there is no request {request}", code=Exit.NOT_FOUND)
     if as_json:
@@ -107,23 +106,6 @@ def verify(
         f"{verified.rows} rows hold, against {verified.checkpoints} checkpoints,"
         f" the last of {timestamp(verified.sealed_at)} with {verified.size} rows"
     )
-
-
-@app.command()
-def export(
-    request: Request = None,
-    month: Month = None,
-    output: Annotated[Path | None, typer.Option(help="A file; default: stdout.")] = None,
-) -> None:
-    """Write sealed rows with a signed checkpoint and proofs, as JSON lines: for cli/verify_audit.py."""
-    if output is None:
-        asyncio.run(_export(_scope(request, month), request, sys.stdout.write))
-        return
-    try:
-        with output.open("x") as file:
-            asyncio.run(_export(_scope(request, month), request, file.write))
-    except OSError as error:
-        raise Failure(f"{output} cannot be written: {error.strerror}") from None
 
 
 @app.command()
@@ -161,13 +143,13 @@ def replay(
 
 
 async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, list[Finding]]":
-    from cli.evidence import connected, workflow_findings
-    from storage.errors import NeverCarriedOut
+    from cli.evidence import cold_tier, connected, workflow_findings
+    from storage.errors import ColdUnavailable, NeverCarriedOut
     from storage.replay import replay as carry_out_again
 
     async with connected() as connection:
         try:
-            found = await carry_out_again(connection, request, at)
+            found = await carry_out_again(connection, request, at, cold_tier())
         except LookupError:
             raise Failure(f"there is no request {request}", code=Exit.NOT_FOUND) from None
         except NeverCarriedOut:
@@ -175,6 +157,8 @@ async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, list
                 f"request {request} was imported: another system carried it out",
                 fix=f"countersign audit verify --request {request} looks at its rows",
             ) from None
+        except ColdUnavailable as error:
+            raise Failure(str(error), code=Exit.UNAVAILABLE) from None
     differences = list(found.findings)
     if at is None:
         differences += await workflow_findings(_settings(), found)
@@ -185,12 +169,16 @@ async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, list
 
 
 async def _verified(scope: "Scope", keys: tuple[PublicKey, ...]) -> "Verified":
-    from cli.evidence import connected, kept_by_witnesses
+    from cli.evidence import cold_tier, connected, kept_by_witnesses
     from storage import evidence
+    from storage.errors import ColdUnavailable
 
     kept = () if scope.request_id is not None else await asyncio.to_thread(kept_by_witnesses)
-    async with connected() as connection:
-        return await evidence.verify(connection, scope, keys, kept)
+    try:
+        async with connected() as connection:
+            return await evidence.verify(connection, scope, keys, kept, cold_tier())
+    except ColdUnavailable as error:
+        raise Failure(str(error), code=Exit.UNAVAILABLE) from None
 
 
 def _verify_export(path: Path, keys: list[str]) -> None:
@@ -239,50 +227,10 @@ def _rows(findings: "Iterable[Finding]") -> list[tuple[object, ...]]:
     ]
 
 
-# --- exporting ------------------------------------------------------------------------------------
-
-
-async def _export(scope: "Scope", request: UUID | None, put: Any) -> None:
-    from cli.evidence import connected
-    from storage import evidence, sealing
-
-    async with connected() as connection:
-        last = (await sealing.tree(connection)).last
-        if last is None:
-            raise Failure("nothing was sealed yet", fix="countersign doctor")
-        everything = request is None and scope.since is None
-        head = {
-            "countersign_export": 1,
-            "whole": everything,
-            "request_id": request and str(request),
-            "since": scope.since and timestamp(scope.since),
-            "until": scope.until and timestamp(scope.until),
-            "rows": await evidence.count(connection, scope, last.size),
-            "checkpoints": [*await evidence.announcements(connection), last.note],
-        }
-        put(_line(head))
-        async for row in evidence.exported(connection, scope, last.size):
-            line: dict[str, Any] = {
-                "leaf": row.leaf,
-                "request_id": str(row.request_id),
-                "seq": row.seq,
-                "prev_hash": row.prev_hash.hex(),
-                "hash": row.hash.hex(),
-                "body": row.body.decode(),
-            }
-            if not everything:
-                line["proof"] = [each.hex() for each in row.proof]
-            put(_line(line))
-
-
-def _line(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
-
-
 # --- what is asked for ----------------------------------------------------------------------------
 
 
-def _scope(request: UUID | None, month: str | None) -> "Scope":
+def scope_of(request: UUID | None, month: str | None) -> "Scope":
     from storage.evidence import Scope
 
     if request is not None and month is not None:

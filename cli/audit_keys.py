@@ -116,7 +116,7 @@ def _settings() -> Settings:
 
 
 def _keys(loaded: Settings) -> list[PrivateKey]:
-    from relay.sealing import read_keys
+    from storage.seal_keys import read_keys
 
     try:
         return read_keys(loaded.seal_key)

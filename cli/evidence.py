@@ -23,6 +23,8 @@ from settings import Settings
 from storage.errors import UNAVAILABLE
 from storage.pool import Connection, create_pool
 from storage.replay import Replayed
+from storage.store import StoreInvalid
+from storage.trail import Trail, trail
 
 _PATIENCE = 10
 
@@ -56,6 +58,15 @@ def _away(error: BaseException) -> Failure:
         code=Exit.UNAVAILABLE,
         fix="start it (countersign dev), or set COUNTERSIGN_DATABASE_URL",
     )
+
+
+def cold_tier() -> Trail:
+    """Both tiers, as the settings have them. Failure if the cold one is none."""
+    loaded = places(None).settings
+    try:
+        return trail(loaded.audit_store, loaded.audit_cache)
+    except StoreInvalid as error:
+        raise Failure(str(error), code=Exit.USAGE) from None
 
 
 def kept_by_witnesses() -> tuple[str, ...]:

@@ -5,11 +5,12 @@ import asyncio
 from cli.finding import Finding
 from contract import notes
 from contract.notes import KeyInvalid, NoteInvalid, PublicKey
-from relay.sealing import QUIET, read_keys
+from relay.sealing import QUIET
 from relay.witnesses import Witness, WitnessFailed, WitnessInvalid, witnesses
 from settings import Settings
 from storage import sealing
 from storage.pool import Source
+from storage.seal_keys import read_keys
 from storage.sealing import Tree
 
 _LATE_SECONDS = 60

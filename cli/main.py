@@ -22,7 +22,9 @@ from cli import (
     doctor,
     events,
     explain,
+    exporting,
     history,
+    holds,
     incidents,
     migrate,
     mirror,
@@ -37,6 +39,7 @@ from cli import (
     serve,
     simulate,
     tasks,
+    tiers,
     token,
     versions,
 )
@@ -93,6 +96,10 @@ app.add_typer(recipes.app, name="recipe")
 app.add_typer(calendars.app, name="calendar")
 app.add_typer(delegations.app, name="delegation")
 audit.app.command("query")(asking.query)
+audit.app.command("export")(exporting.export)
+audit.app.command("months")(tiers.months)
+audit.app.command("move-month")(tiers.move_month)
+audit.app.add_typer(holds.app, name="hold")
 audit.app.add_typer(audit_keys.app, name="key")
 app.add_typer(audit.app, name="audit")
 app.add_typer(history.app, name="import")

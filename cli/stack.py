@@ -68,6 +68,13 @@ class Plan:
         return self.temporal_ui_url
 
 
+def _cold_tier(data_dir: DataDir) -> str:
+    """A folder of the data folder."""
+    folder = (data_dir.path / "audit").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.as_uri()
+
+
 class Stack:
     """One run: bring up, wait to be told to stop, take down."""
 
@@ -186,8 +193,8 @@ class Stack:
 
     def child_settings(self, database: "Database") -> Settings:
         """The settings that worker, relay and API are given."""
-        plan = self.plan
-        return settings.load().model_copy(
+        plan, given = self.plan, settings.load()
+        return given.model_copy(
             update={
                 "environment": "development",
                 "data_dir": plan.data_dir.path,
@@ -196,6 +203,7 @@ class Stack:
                 "temporal_ui_url": plan.ui_url,
                 "api_host": HOST,
                 "api_port": plan.api_port,
+                "audit_store": given.audit_store or _cold_tier(plan.data_dir),
             }
         )
 

@@ -72,6 +72,10 @@ TIMER_SET = "timer.set"
 CALENDAR_IMPORTED = "calendar.imported"
 EVENT_RECEIVED = "event.received"
 HISTORY_IMPORTED = "history.imported"
+HOLD_SET = "hold.set"
+HOLD_ENDED = "hold.ended"
+MONTH_MOVED = "month.moved"
+MONTH_DELETED = "month.deleted"
 
 
 def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:

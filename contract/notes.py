@@ -114,7 +114,11 @@ def name_problem(name: str) -> str | None:
 
 def signed(checkpoint: Checkpoint, keys: Sequence[PrivateKey]) -> str:
     """The checkpoint as a note that all of these keys have signed, the first one first."""
-    text = checkpoint.text()
+    return signed_text(checkpoint.text(), keys)
+
+
+def signed_text(text: str, keys: Sequence[PrivateKey]) -> str:
+    """A text, which ends with a new line, as a note."""
     lines = [
         f"\N{EM DASH} {key.name} {b64encode(key.public.id + key.sign(text)).decode()}\n"
         for key in keys
@@ -125,6 +129,11 @@ def signed(checkpoint: Checkpoint, keys: Sequence[PrivateKey]) -> str:
 def opened(note: str, trusted: Collection[PublicKey]) -> Checkpoint:
     """The checkpoint of a note that one of the `trusted` keys has signed. NoteInvalid if none has, if
     one of them has not signed this text, or if it is no checkpoint."""
+    return parsed(opened_text(note, trusted))
+
+
+def opened_text(note: str, trusted: Collection[PublicKey]) -> str:
+    """The text of a note that one of the `trusted` keys has signed. NoteInvalid as of `opened`."""
     text = text_of(note)
     block = note[len(text) + 1 :]
     if not block.endswith("\n"):
@@ -141,7 +150,7 @@ def opened(note: str, trusted: Collection[PublicKey]) -> Checkpoint:
         good = True
     if not good:
         raise NoteInvalid("none of the trusted keys has signed it")
-    return parsed(text)
+    return text
 
 
 def text_of(note: str) -> str:

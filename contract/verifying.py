@@ -104,10 +104,15 @@ class Chains:
         self._hash = BEGINNING
         self._leaf: int | None = None
         self._ends: dict[UUID, tuple[int, bytes]] = {}
+        self._gone: frozenset[Place] = frozenset()
 
-    def take(self, rows: Sequence[Row], leaves: Sequence[Leaf]) -> None:
-        """The next rows, with all leaves of places up to the last of them."""
-        sealed = {(leaf[0], leaf[1]): leaf for leaf in leaves}
+    def take(
+        self, rows: Sequence[Row], leaves: Sequence[Leaf], gone: frozenset[Place] = frozenset()
+    ) -> None:
+        """The next rows, with all leaves of places up to the last of them. Rows that are `gone` were
+        deleted because their time was over: chains go on from the first row that is there."""
+        sealed = {(leaf[0], leaf[1]): leaf for leaf in leaves if (leaf[0], leaf[1]) not in gone}
+        self._gone = gone
         self.rows += len(rows)
         for row in rows:
             leaf = sealed.pop((row[0], row[1]), None)
@@ -126,6 +131,8 @@ class Chains:
         all of them."""
         ended = {place: end for place, end in self._ends.items() if last or place != self._request}
         for head in heads:
+            if (head.request_id, head.seq) in self._gone:
+                continue
             seq, last_hash = ended.pop(head.request_id, (0, BEGINNING))
             if (seq, last_hash) != (head.seq, head.hash):
                 what = f"the chain ended with row {head.seq}; now it ends with {seq}"
@@ -142,6 +149,8 @@ class Chains:
             self._request, self._seq, self._hash = request_id, 0, BEGINNING
             if not self._whole:
                 self._seq, self._hash = seq - 1, prev_hash
+        while (request_id, self._seq + 1) in self._gone:
+            self._seq, self._hash = self._seq + 1, prev_hash
         if seq == self._seq + 1 and prev_hash == self._hash:
             pass
         elif seq > self._seq + 1:

@@ -23,6 +23,7 @@ from storage import audit, commits, idempotency, outbox
 from storage.errors import FAILED, UNAVAILABLE
 from storage.outbox import Due
 from storage.pool import Pool, patient_pool
+from storage.seal_keys import read_keys
 
 _log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ oldest = Gauge("countersign_outbox_oldest_seconds", "Age of the oldest of them."
 async def run(settings: Settings) -> None:
     """Relay until SIGTERM or SIGINT. KeyInvalid, WitnessInvalid if it cannot seal as its settings say."""
     keep = witnesses(settings.seal_witnesses)
-    keys = sealing.read_keys(settings.seal_key) if settings.seal_key.exists() else []
+    keys = read_keys(settings.seal_key) if settings.seal_key.exists() else []
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -10,13 +10,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import structlog
 from prometheus_client import Counter, Gauge
 
 from contract import merkle, notes
-from contract.notes import Checkpoint, KeyInvalid, NoteInvalid, PrivateKey
+from contract.notes import Checkpoint, NoteInvalid, PrivateKey
 from relay.witnesses import Witness, WitnessFailed
 from storage import sealing
 from storage.pool import Connection, Pool
@@ -46,21 +45,6 @@ refused = Gauge(
 
 class NotTheSameTree(Exception):
     """The database's tree does not go on from a checkpoint that was signed; the text says how."""
-
-
-def read_keys(path: Path) -> list[PrivateKey]:
-    """The keys of a key file. KeyInvalid if it cannot be read, says none, or others may read it."""
-    try:
-        others = path.stat().st_mode & 0o077
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyInvalid(f"{path} cannot be read: {error}") from None
-    if others:
-        raise KeyInvalid(f"others may read {path}: chmod 600 {path}")
-    try:
-        return notes.keys_of(text)
-    except KeyInvalid as error:
-        raise KeyInvalid(f"{path}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,14 @@ async def hot(source: Source, asked: Asked, limit: int, after: Place | None = No
     return [_told(row) for row in await source.fetch(query, *values)]
 
 
+CHAIN = f"SELECT {_COLUMNS} {_FROM} WHERE a.request_id = $1 AND a.seq > $2 ORDER BY a.seq LIMIT $3"
+
+
+async def chain(source: Source, request_id: UUID, after: int = 0, limit: int = 1000) -> list[Told]:
+    """A request's rows that are in Postgres, in the order of its chain, those with `seq` above `after`."""
+    return [_told(row) for row in await source.fetch(CHAIN, request_id, after, limit)]
+
+
 def _statement(asked: Asked, limit: int, after: Place | None) -> tuple[str, list[Any]]:
     values: list[Any] = []
 

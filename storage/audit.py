@@ -1,4 +1,4 @@
-"""The audit trail: append, and read one request's chain.
+"""The audit trail: append to it. What is read of it is in `storage.trail`.
 
 Rows are written by the database function `audit_append` alone; see migration 0001.
 """
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
-
-import asyncpg
 
 from contract.canonical import canonical
 from recipes.model import Json
@@ -73,20 +71,6 @@ async def append(
 ) -> None:
     """Append events to a request's chain, in order."""
     await source.fetch(APPEND, request_id, workflow, version, *columns(events))
-
-
-EVENTS = """
-SELECT event_id, occurred_at, recorded_at, request_id, seq, workflow_id, workflow_version,
-       event_type, actor, payload, snapshot, body, prev_hash, hash
-FROM audit WHERE request_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
-"""
-
-
-async def events_of(
-    source: Source, request_id: UUID, *, after: int = 0, limit: int = 1000
-) -> list[asyncpg.Record]:
-    """A request's events in the order of its chain, those with `seq` above `after`."""
-    return await source.fetch(EVENTS, request_id, after, limit)
 
 
 async def prepare_months(source: Source) -> None:

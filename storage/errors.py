@@ -25,6 +25,10 @@ class TaskClosedOtherwise(StorageError):
     """A transition meant to close a task that is closed, and nobody decided it."""
 
 
+class ColdUnavailable(StorageError):
+    """The cold tier has part of the answer and cannot be asked; the text says why."""
+
+
 BAD_ARGUMENT: type[Exception] = DataError
 """An argument that asyncpg could not encode. It is an InterfaceError, so among `UNAVAILABLE`, but no
 waiting makes it right: whoever can, tells it from those first."""

@@ -3,12 +3,12 @@
 Run within one REPEATABLE READ transaction, so that all of it is of the same moment.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
-
-import asyncpg
 
 from contract import merkle, notes
 from contract.notes import Checkpoint, PublicKey
@@ -19,14 +19,17 @@ from contract.verifying import (
     Head,
     Leaf,
     Leaves,
+    Place,
     Row,
     TreeCut,
     backdated,
     when_sealed,
 )
 from storage import sealing
+from storage.cold_rows import ColdRows
 from storage.pool import Connection, Source
 from storage.sealing import Tree
+from storage.trail import HOT_ALONE, Trail
 
 PORTION = 2000
 _FIRST: tuple[UUID, int] = (UUID(int=0), 0)
@@ -119,16 +122,24 @@ SELECT count(*) AS count, coalesce(max(number), 0) AS last FROM audit_checkpoint
 """
 
 
+# A month must not leave Postgres while its rows are read there. Before the snapshot of the transaction.
+STAY = "LOCK TABLE audit IN ACCESS SHARE MODE"
+
+
 async def verify(
     connection: Connection,
     scope: Scope,
     keys: tuple[PublicKey, ...],
     kept: tuple[str, ...] = (),
+    trail: Trail = HOT_ALONE,
 ) -> Verified:
-    """Read it again and calculate it again. `kept` are notes of witnesses; `keys` those to be trusted."""
+    """Read it again and calculate it again: the first thing that the transaction does. `kept` are notes of
+    witnesses; `keys` those to be trusted; `trail` has the cold tier. ColdUnavailable."""
+    await connection.execute(STAY)
     tree = await sealing.tree(connection)
     chains = Chains(whole=scope.whole)
-    await _rows(connection, scope, chains, tree)
+    await _rows(connection, scope, chains, tree, trail)
+    chains.findings += await _subjects(connection, scope)
     one = scope.request_id
     found = await (connection.fetch(NOTES) if one is None else connection.fetch(NOTES_OF, one))
     leaves = Leaves(keys, [row["note"] for row in found], kept)
@@ -146,22 +157,80 @@ async def verify(
     )
 
 
-async def _rows(connection: Connection, scope: Scope, chains: Chains, tree: Tree) -> None:
+async def _rows(
+    connection: Connection, scope: Scope, chains: Chains, tree: Tree, trail: Trail
+) -> None:
+    """Rows of both tiers, merged."""
     fresh = await _fresh(connection, tree)
     times = (scope.since, scope.until)
+    over = await _over(connection)
+    moved = await trail.months(connection, scope.request_id, *times)
+    cold = await asyncio.to_thread(ColdRows, moved, scope.request_id, *times)
     after, end = scope.places
-    begun = after[0]
+    begun, hot, drained = after[0], deque[Row](), False
+    before = frozenset[Place]()
     while True:
-        records = await connection.fetch(ROWS, *after, *end, *times, PORTION, *fresh)
-        until = (records[-1]["request_id"], records[-1]["seq"]) if records else end
-        sealed = await connection.fetch(LEAVES_OF, *after, *until, *times)
-        chains.take([Row(*record) for record in records], [Leaf(*record) for record in sealed])
+        if not hot and not drained:
+            records = await connection.fetch(ROWS, *after, *end, *times, PORTION, *fresh)
+            hot.extend(Row(*record) for record in records)
+            drained = len(records) < PORTION
+        until = end if drained else (hot[-1].request_id, hot[-1].seq)
+        rows = await asyncio.to_thread(cold.take, until, PORTION)
+        if len(rows) == PORTION:
+            until = rows[-1].request_id, rows[-1].seq
+        while hot and (hot[0].request_id, hot[0].seq) <= until:
+            rows.append(hot.popleft())
+        rows.sort(key=lambda row: (row.request_id, row.seq))
+        leaves = [Leaf(*each) for each in await connection.fetch(LEAVES_OF, *after, *until, *times)]
+        gone = frozenset((e.request_id, e.seq) for e in leaves if _month(e.recorded_at) in over)
+        chains.take(rows, leaves, gone | before)
+        last = until == end
         if scope.whole:
-            heads = await connection.fetch(HEADS, begun, until[0], not records)
-            chains.end([Head(*record) for record in heads], last=not records)
-        if not records:
+            heads = await connection.fetch(HEADS, begun, until[0], last)
+            chains.end([Head(*record) for record in heads], last=last)
+        if last:
             return
-        after, begun = until, until[0]
+        after, begun, before = until, until[0], gone
+
+
+def _month(moment: datetime) -> date:
+    return moment.astimezone(UTC).date().replace(day=1)
+
+
+OVER = "SELECT month FROM audit_months WHERE state IN ('expired', 'deleted')"
+
+
+async def _over(source: Source) -> set[date]:
+    """The months that were deleted because their time was over: what they had is not missing."""
+    return {row["month"] for row in await source.fetch(OVER)}
+
+
+# Subjects that are not what their row says, or are of none. $1: a request; $2 $3: times.
+SUBJECTS = """
+SELECT a.request_id, a.seq, 'what its request is about is kept otherwise than the body says' AS what
+  FROM audit a LEFT JOIN audit_subjects s USING (request_id, seq)
+ WHERE a.event_type LIKE 'request.%' AND jsonb_typeof(a.payload->'inputs') = 'object'
+   AND ($1::uuid IS NULL OR a.request_id = $1)
+   AND a.recorded_at >= coalesce($2::timestamptz, '-infinity')
+   AND a.recorded_at < coalesce($3::timestamptz, 'infinity')
+   AND (s.inputs IS DISTINCT FROM a.payload->'inputs'
+        OR s.title IS DISTINCT FROM coalesce(a.payload->>'title', s.title)
+        OR s.entity_type IS DISTINCT FROM coalesce(a.payload#>>'{entity,type}', s.entity_type)
+        OR s.entity_id IS DISTINCT FROM coalesce(a.payload#>>'{entity,id}', s.entity_id))
+UNION ALL
+SELECT s.request_id, s.seq, 'it is kept what this request is about, and no row says so'
+  FROM audit_subjects s
+ WHERE ($1::uuid IS NULL OR s.request_id = $1) AND $2::timestamptz IS NULL AND $3::timestamptz IS NULL
+   AND NOT EXISTS (SELECT FROM audit a WHERE a.request_id = s.request_id AND a.seq = s.seq)
+   AND NOT EXISTS (SELECT FROM audit_leaves l WHERE l.request_id = s.request_id AND l.seq = s.seq)
+ORDER BY 1, 2
+"""
+
+
+async def _subjects(connection: Connection, scope: Scope) -> list[Finding]:
+    """What `audit_subjects` has, which is derived from bodies, against the rows that are in Postgres."""
+    found = await connection.fetch(SUBJECTS, scope.request_id, scope.since, scope.until)
+    return [Finding("column", row["what"], row["request_id"], row["seq"]) for row in found]
 
 
 async def _tree(connection: Connection, leaves: Leaves) -> list[Finding]:
@@ -288,27 +357,45 @@ async def announcements(connection: Connection) -> list[str]:
     return [row["note"] for row in await connection.fetch(ANNOUNCEMENTS)]
 
 
-async def exported(connection: Connection, scope: Scope, size: int) -> AsyncIterator[Exported]:
-    """The rows of a scope that are in the tree of `size`; with proofs unless they are everything."""
+async def exported(
+    connection: Connection, scope: Scope, size: int, trail: Trail = HOT_ALONE
+) -> AsyncIterator[Exported]:
+    """The rows of a scope that are in the tree of `size`, of both tiers; with proofs unless they are
+    everything. ColdUnavailable."""
     everything = scope.request_id is None and scope.since is None
+    async for row in _sealed_rows(connection, scope, size, trail):
+        yield row if everything else await proved(connection, row, size)
+
+
+async def _sealed_rows(
+    connection: Connection, scope: Scope, size: int, trail: Trail
+) -> AsyncIterator[Exported]:
+    """In the order of the tree; a request's in that of its chain."""
+    times = (scope.since, scope.until)
+    moved = await trail.months(connection, scope.request_id, *times)
+    files = [path for month in moved for path in month]
+    cold = await asyncio.to_thread(trail.cold.by_leaf, files, scope.request_id, *times)
     if scope.request_id is not None:
-        rows = await connection.fetch(SEALED_ROWS_OF, scope.request_id, size)
-        for row in rows:
-            yield await _proved(connection, row, size)
+        rows = [Exported(*each) for each in await asyncio.to_thread(cold.take, size, None)]
+        found = await connection.fetch(SEALED_ROWS_OF, scope.request_id, size)
+        for row in sorted([*rows, *(Exported(*each) for each in found)], key=lambda row: row.seq):
+            yield row
         return
     begin = 0
-    while True:
-        rows = await connection.fetch(SEALED_ROWS, begin, size, scope.since, scope.until, PORTION)
-        for row in rows:
-            yield Exported(*row) if everything else await _proved(connection, row, size)
-        if not rows:
-            return
-        begin = rows[-1]["leaf"] + 1
+    while begin < size:
+        found = await connection.fetch(SEALED_ROWS, begin, size, *times, PORTION)
+        end = size if len(found) < PORTION else found[-1]["leaf"] + 1
+        before = await asyncio.to_thread(cold.take, end, PORTION)
+        if len(before) == PORTION:
+            end = before[-1][0] + 1
+        rows = [Exported(*each) for each in (*before, *found) if each[0] < end]
+        for row in sorted(rows, key=lambda row: row.leaf):
+            yield row
+        begin = end
 
 
-async def _proved(connection: Connection, row: asyncpg.Record, size: int) -> Exported:
-    beside = await proof(connection, row["leaf"], size)
-    return replace(Exported(*row), proof=tuple(beside))
+async def proved(connection: Connection, row: Exported, size: int) -> Exported:
+    return replace(row, proof=tuple(await proof(connection, row.leaf, size)))
 
 
 async def proof(source: Source, leaf: int, size: int) -> list[bytes]:

@@ -6,9 +6,10 @@ that each is compared with just the one it must be. Whether the rows themselves 
 written is another matter: see `storage.evidence`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -26,6 +27,7 @@ from storage import audit, commits, outbox
 from storage.audit import AuditEvent
 from storage.errors import NeverCarriedOut
 from storage.pool import Connection
+from storage.trail import HOT_ALONE, Trail
 
 _COMMITTED: TypeAdapter[Committed] = TypeAdapter(Committed)
 _ENGINE_ALONE = frozenset(
@@ -68,14 +70,24 @@ class Replayed:
     findings: tuple[Finding, ...]
 
 
-async def replay(connection: Connection, request_id: UUID, at: datetime | None = None) -> Replayed:
+Read: TypeAlias = Mapping[str, Any]
+"""A row of the audit, by the names of its columns."""
+
+
+async def replay(
+    connection: Connection,
+    request_id: UUID,
+    at: datetime | None = None,
+    trail: Trail = HOT_ALONE,
+) -> Replayed:
     """Carry a request out again, up to `at` or to where it is. LookupError if there is none,
-    NeverCarriedOut if it was imported."""
+    NeverCarriedOut if it was imported; ColdUnavailable. `trail` has the cold tier."""
     start = await outbox.start_input(connection, request_id)
     if await connection.fetchval(IMPORTED, request_id):
         raise NeverCarriedOut(f"request {request_id} was imported")
     run = _Run(request_id, start.recipe, start.state)
-    found = await audit.events_of(connection, request_id, limit=2**31 - 1)
+    told = await trail.events_of(connection, request_id, limit=2**31 - 1)
+    found: list[Read] = [asdict(row) for row in told]
     rows = [row for row in found if at is None or row["occurred_at"] <= at]
     run.created(rows)
     by_id = {row["event_id"]: row for row in rows}
@@ -105,7 +117,7 @@ class _Run:
         self.decisions: list[Decided] = []
         self.commands: list[Commanded] = []
 
-    def created(self, rows: Sequence[asyncpg.Record]) -> None:
+    def created(self, rows: Sequence[Read]) -> None:
         """What was submitted, as the first row has it."""
         first = rows[0] if rows else None
         if first is None or first["event_type"] != events.REQUEST_CREATED:
@@ -115,7 +127,7 @@ class _Run:
         if _plain(said) != {name: first["payload"].get(name) for name in said}:
             self.find("it is kept with other inputs than were submitted", first)
 
-    def carry_on(self, seq: int, committed: Committed, rows: dict[UUID, asyncpg.Record]) -> bool:
+    def carry_on(self, seq: int, committed: Committed, rows: Mapping[UUID, Read]) -> bool:
         """One transition; False where the engine cannot follow."""
         if seq != self.state.seq + 1:
             self.find(f"transitions {self.state.seq + 1} to {seq - 1} are not kept")
@@ -138,7 +150,7 @@ class _Run:
             self._compare(event, rows.get(event.event_id), seq)
         return True
 
-    def compare_the_rest(self, rows: Sequence[asyncpg.Record]) -> None:
+    def compare_the_rest(self, rows: Sequence[Read]) -> None:
         """Rows that no transition left, and decisions and commands that no row tells of."""
         told = {(row["event_type"], _subject(row)): row for row in rows}
         for decided in self.decisions:
@@ -188,7 +200,7 @@ class _Run:
             elif task_id not in row["decided"]:
                 self.find(f"task {task_id} is open for the engine; it is not shown so")
 
-    def find(self, what: str, row: asyncpg.Record | None = None) -> None:
+    def find(self, what: str, row: Read | None = None) -> None:
         kind: Kind = "replay"
         seq = None if row is None else row["seq"]
         self.findings.append(Finding(kind, what, self.request_id, seq))
@@ -204,7 +216,7 @@ class _Run:
         if isinstance(happening, Commanded):
             self.commands.append(happening)
 
-    def _compare(self, event: AuditEvent, row: asyncpg.Record | None, seq: int) -> None:
+    def _compare(self, event: AuditEvent, row: Read | None, seq: int) -> None:
         if row is None:
             self.find(f"transition {seq} must have left {event.type}: there is no such row")
             return
@@ -225,7 +237,7 @@ def _plain(value: Json) -> Json:
     return from_json(canonical(value))
 
 
-def _subject(row: asyncpg.Record) -> str | None:
+def _subject(row: Read) -> str | None:
     """The task of a decision, the command of what was received."""
     found: str | None = row["payload"].get("task_id") or row["payload"].get("command_id")
     return found

@@ -13,8 +13,10 @@ from temporalio.common import RetryPolicy
 from contract.messages import SyncAsked, Synced
 from contract.names import (
     ACTIVITY_MIRROR,
+    ACTIVITY_MOVE_MONTHS,
     ACTIVITY_SWEEP,
     WORKFLOW_MIRROR,
+    WORKFLOW_MOVE_MONTHS,
     WORKFLOW_SWEEP,
 )
 
@@ -71,4 +73,18 @@ class MirrorWorkflow:
         return found
 
 
-WORKFLOWS = (SweepWorkflow, MirrorWorkflow)
+@workflow.defn(name=WORKFLOW_MOVE_MONTHS)
+class MoveMonthsWorkflow:
+    """Move months of the audit that are long over to the cold tier, and delete those whose time is over."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await _call(
+            ACTIVITY_MOVE_MONTHS,
+            one_try=timedelta(hours=6),
+            all_tries=timedelta(hours=12),
+            beats=timedelta(minutes=1),
+        )
+
+
+WORKFLOWS = (SweepWorkflow, MirrorWorkflow, MoveMonthsWorkflow)

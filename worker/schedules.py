@@ -26,9 +26,10 @@ from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRu
 from activities.mirror import Mirroring, Origin
 from activities.pages import Bounds
 from activities.sweep import Sweeping
-from contract.names import TASK_QUEUE_CHORES, WORKFLOW_MIRROR, WORKFLOW_SWEEP
+from contract.names import TASK_QUEUE_CHORES, WORKFLOW_MIRROR, WORKFLOW_MOVE_MONTHS, WORKFLOW_SWEEP
 from settings import Settings
 from storage.pool import Pool
+from storage.store import store
 from worker.chores import WORKFLOWS
 
 _CATCH_UP = timedelta(minutes=1)
@@ -41,15 +42,21 @@ SWEEP_EVERY = timedelta(seconds=30)
 """Whoever leaves or comes back by the clock alone is noticed within this time."""
 
 
+NIGHT = timedelta(hours=2)
+"""When months of the audit move, in UTC."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """A workflow of `worker.chores`, by its name, and how often it runs; None: not at all.
+    """A workflow of `worker.chores`, by its name, and how often it runs; None: not at all. `offset` is how
+    much later than whole intervals since 1970 that is: of a day, the time of day in UTC.
 
     The name is also the schedule's id and the beginning of its workflows' ids.
     """
 
     workflow: str
     every: timedelta | None
+    offset: timedelta = timedelta(0)
 
 
 def chores(settings: Settings) -> tuple[Chore, ...]:
@@ -58,6 +65,7 @@ def chores(settings: Settings) -> tuple[Chore, ...]:
     return (
         Chore(WORKFLOW_SWEEP, SWEEP_EVERY),
         Chore(WORKFLOW_MIRROR, mirrored if settings.directory_url else None),
+        Chore(WORKFLOW_MOVE_MONTHS, timedelta(days=1) if settings.audit_store else None, NIGHT),
     )
 
 
@@ -65,7 +73,22 @@ def activities(pool: Pool, settings: Settings) -> list[Callable[..., Any]]:
     """What chores call."""
     origin = mirrored(settings)
     mirroring = [] if origin is None else [Mirroring(pool, origin).mirror]
-    return [Sweeping(pool).sweep, *mirroring]
+    return [Sweeping(pool).sweep, *mirroring, *_moving(pool, settings)]
+
+
+def _moving(pool: Pool, settings: Settings) -> list[Callable[..., Any]]:
+    if settings.audit_store is None:
+        return []
+    from activities.moving import Moving
+
+    moving = Moving(
+        pool,
+        store(settings.audit_store, settings.audit_cache),
+        settings.seal_key,
+        settings.audit_hot_days,
+        settings.audit_retention_years,
+    )
+    return [moving.move_months]
 
 
 def mirrored(settings: Settings) -> Origin | None:
@@ -109,14 +132,16 @@ async def arrange(client: Client, wanted: Sequence[Chore]) -> None:
         if chore.every is None:
             await _remove(client, chore.workflow)
         else:
-            await _keep(client, chore.workflow, _schedule(chore.workflow, chore.every))
+            await _keep(client, chore.workflow, _schedule(chore, chore.every))
 
 
-def _schedule(workflow: str, every: timedelta) -> Schedule:
+def _schedule(chore: Chore, every: timedelta) -> Schedule:
     """One run at a time: a run that lasts longer than the interval lets the next ones fall out."""
     return Schedule(
-        action=ScheduleActionStartWorkflow(workflow, id=workflow, task_queue=TASK_QUEUE_CHORES),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every)]),
+        action=ScheduleActionStartWorkflow(
+            chore.workflow, id=chore.workflow, task_queue=TASK_QUEUE_CHORES
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every, offset=chore.offset or None)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_CATCH_UP),
     )
 

@@ -102,7 +102,7 @@ async def test_who_when_and_what(orders: House) -> None:
     assert times == sorted(times, reverse=True)
     assert len({(row["request_id"], row["seq"]) for row in everything}) == len(everything)
     one = everything[-1]["request_id"]
-    assert {row["request_id"] for row in await _ask(orders, request_id=one)} == {one}
+    assert {row["request_id"] for row in await _ask(orders, request=one)} == {one}
 
 
 async def test_entities(house: House) -> None:

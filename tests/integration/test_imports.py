@@ -16,7 +16,7 @@ import pytest
 from api import past_shapes, schemas
 from recipes.model import Json
 from recipes.state import Actor
-from storage import audit, imports
+from storage import asking, audit, imports
 from storage.errors import NeverCarriedOut
 from storage.imports import Batch
 from storage.pool import Pool
@@ -144,8 +144,8 @@ async def test_its_chain_says_when_it_occurred_and_when_it_was_recorded(house: H
         assert event["prev_hash"] == previous.hex()
         previous = sha256(b"\0" + previous + event["body"].encode()).digest()
         assert event["hash"] == previous.hex()
-    [said] = await audit.events_of(house.pool, imports.CHAIN)
-    assert (said["event_type"], said["payload"]["requests"], said["actor"]["user"]) == (
+    [said] = await asking.chain(house.pool, imports.CHAIN)
+    assert (said.event_type, said.payload["requests"], said.actor["user"]) == (
         "history.imported",
         1,
         "root",

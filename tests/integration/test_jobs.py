@@ -10,7 +10,7 @@ import pytest
 from api import automatic_shapes, schemas
 from recipes.model import ApprovalStep, Ballot, JobStep, NotifyStep, Recipe, WaitStep
 from recipes.state import Actor, Commanded, JobEnded
-from storage import audit, commits, jobs
+from storage import asking, commits, jobs
 from storage.jobs import Line
 from tests.integration.house import House, Workflow
 
@@ -80,7 +80,7 @@ async def test_a_sequence_is_seen_as_it_goes(house: House) -> None:
         ["started", "said", "started"],
     )
     assert found["jobs"][1]["inputs"] == {"of": 1500}
-    events = [row["event_type"] for row in await audit.events_of(house.pool, request)]
+    events = [row.event_type for row in await asking.chain(house.pool, request)]
     assert events == [
         "request.created",
         "job.started",
@@ -102,10 +102,10 @@ async def test_the_audit_trail_holds_no_inputs_but_their_digests(house: House) -
     await house.publish(order())
     flow = await house.begun("alice", "order", {})
     await ends(flow, {"amount": "secret"})
-    rows = await audit.events_of(house.pool, UUID(flow.state.request_id))
-    assert all(b"secret" not in row["body"] for row in rows)
-    [done] = [row for row in rows if row["event_type"] == "job.succeeded"]
-    assert len(done["payload"]["output_sha256"]) == 64
+    rows = await asking.chain(house.pool, UUID(flow.state.request_id))
+    assert all(b"secret" not in row.body for row in rows)
+    [done] = [row for row in rows if row.event_type == "job.succeeded"]
+    assert len(done.payload["output_sha256"]) == 64
 
 
 async def test_a_failure_waits_for_retry(house: House) -> None:

@@ -17,7 +17,7 @@ from activities.pages import Bounds
 from contract.messages import SyncAsked, Synced
 from recipes.model import Json
 from recipes.state import Actor
-from storage import audit, mirror, org, org_import
+from storage import asking, mirror, org, org_import
 from storage.mirror import Standing
 from storage.org import PersonRow
 from storage.pool import Pool
@@ -77,7 +77,7 @@ class Mirror:
         return {row["id"]: row["manager"] for row in rows}
 
     async def events(self) -> list[str]:
-        return [row["event_type"] for row in await audit.events_of(self.pool, org.CHAIN)]
+        return [row.event_type for row in await asking.chain(self.pool, org.CHAIN)]
 
     async def by_hand(self, *people: PersonRow) -> None:
         async with self.pool.acquire() as connection, connection.transaction():
@@ -120,8 +120,8 @@ async def test_the_list_becomes_the_directory(mirrored: Mirror) -> None:
     assert standing.synced_at is not None
     assert standing.stale_after == standing.synced_at + timedelta(hours=24)
     assert not standing.stale
-    [event] = await audit.events_of(mirrored.pool, org.CHAIN)
-    assert event["actor"]["user"] == "system:directory"
+    [event] = await asking.chain(mirrored.pool, org.CHAIN)
+    assert event.actor["user"] == "system:directory"
 
 
 async def test_the_same_list_again_changes_nothing(mirrored: Mirror) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from api import schemas
 from contract.messages import SyncAsked, Synced
-from storage import audit, mirror, org
+from storage import asking, mirror, org
 from tests.integration.house import House
 
 
@@ -51,10 +51,10 @@ async def test_reading_it_now_is_told_and_recorded(mirroring: House) -> None:
     assert done.status_code == 200
     assert schemas.Synced.model_validate(done.json()).changes == {"people_left": 2}
     assert mirroring.delivery.syncs == [SyncAsked(2)]
-    event = (await audit.events_of(mirroring.pool, org.CHAIN))[-1]
-    assert event["event_type"] == "directory.sync_asked"
-    assert event["actor"]["user"] == "admin"
-    assert event["payload"] == {"most_gone": 2}
+    event = (await asking.chain(mirroring.pool, org.CHAIN))[-1]
+    assert event.event_type == "directory.sync_asked"
+    assert event.actor["user"] == "admin"
+    assert event.payload == {"most_gone": 2}
 
 
 async def test_one_that_takes_long_and_one_that_is_under_way(mirroring: House) -> None:

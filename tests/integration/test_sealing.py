@@ -19,6 +19,7 @@ from relay import sealing as relay_sealing
 from relay.witnesses import Folder, Repository, WitnessFailed, WitnessInvalid, witnesses
 from storage import sealing
 from storage.pool import Pool
+from storage.seal_keys import read_keys
 from storage.sealing import Growth
 from tests.integration.sealed import KEY, NEXT_KEY, happen, seal, sealer
 from tests.stack import Database
@@ -473,8 +474,8 @@ async def test_the_old_key_ends_once_the_next_one_is_announced(
     assert await run("rotate") == Exit.OK
     assert await run("retire") == Exit.FAILED
     assert "no checkpoint has announced" in capsys.readouterr().err
-    keys = tuple(relay_sealing.read_keys(command))
+    keys = tuple(read_keys(command))
     await seal(pool, keys=keys)
     assert await run("retire") == Exit.OK
-    assert relay_sealing.read_keys(command) == [keys[1]]
+    assert read_keys(command) == [keys[1]]
     assert len(notes.public_keys_of(command.with_suffix(".pub").read_text())) == 2

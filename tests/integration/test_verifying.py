@@ -480,7 +480,7 @@ async def test_bodies_that_are_no_json_or_spelt_otherwise(
 async def test_nothing_is_found_while_rows_wait(pool: Pool, trail: Trail) -> None:
     for request_id in trail.requests:
         await happen(pool, request_id, rows=2)
-    async with pool.acquire() as connection:
+    async with pool.acquire() as connection, connection.transaction():
         verified = await evidence.verify(connection, EVERYTHING, (KEY.public,))
     assert (verified.findings, verified.rows, verified.size) == ((), 36, 24)
 
@@ -520,7 +520,7 @@ async def test_whoever_has_the_first_key_alone_follows_the_next_ones(
     await seal(pool, keys=(KEY, NEXT_KEY))
     await happen(pool)
     await seal(pool, keys=(NEXT_KEY,))
-    async with pool.acquire() as connection:
+    async with pool.acquire() as connection, connection.transaction():
         verified = await evidence.verify(connection, EVERYTHING, (KEY.public,))
         assert verified.findings == ()
         assert verified.keys == (KEY.public, NEXT_KEY.public)

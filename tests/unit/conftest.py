@@ -27,6 +27,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "events",
         "explain",
         "history",
+        "holds",
         "incidents",
         "migrate",
         "mirror",
@@ -40,6 +41,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "resubmit",
         "simulate",
         "tasks",
+        "tiers",
         "versions",
     ):
         monkeypatch.setattr(f"cli.{module}.connect", connect)

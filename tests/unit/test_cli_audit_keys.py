@@ -7,7 +7,7 @@ import pytest
 from cli import main
 from cli.output import Exit
 from contract import notes
-from relay.sealing import read_keys
+from storage.seal_keys import read_keys
 
 
 @pytest.fixture

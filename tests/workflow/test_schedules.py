@@ -8,15 +8,16 @@ from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from temporalio.client import Client, ScheduleDescription
+from temporalio.client import Client, ScheduleDescription, WorkflowFailureError
 from temporalio.service import RPCError
 
 import temporal_client
 from contract.messages import SyncAsked, Synced
-from contract.names import TASK_QUEUE_CHORES, WORKFLOW_MIRROR
+from contract.names import TASK_QUEUE_CHORES, WORKFLOW_MIRROR, WORKFLOW_MOVE_MONTHS
 from settings import Settings
 from storage.pool import Pool
 from tests.integration.people_server import answer, people_server
+from tests.integration.sealed import KEY
 from tests.stack import Database, TemporalServer
 from worker.schedules import Chore, arrange, build, chores
 
@@ -96,3 +97,33 @@ async def test_a_worker_mirrors_the_directory_by_itself(
             )
             assert by_hand.failing == "the list of people is empty"
         await arrange(client, [replace(chore, every=None) for chore in chores(loaded)])
+
+
+async def test_months_move_at_night(
+    temporal_connection: Client, pool: Pool, tmp_path: Path, database: Database
+) -> None:
+    """One schedule, at 2:00 UTC; its activity moves what is due with the key, and says so without."""
+    loaded = Settings(data_dir=tmp_path, database_url=database.url, audit_store=tmp_path.as_uri())
+    [nightly] = [each for each in chores(loaded) if each.workflow == WORKFLOW_MOVE_MONTHS]
+    chore = replace(nightly, workflow=f"test-{uuid4()}")
+    await arrange(temporal_connection, [chore])
+    [interval] = (await _described(temporal_connection, chore)).schedule.spec.intervals
+    assert (interval.every, interval.offset) == (timedelta(days=1), timedelta(hours=2))
+    await arrange(temporal_connection, [replace(chore, every=None)])
+    off = Settings(data_dir=tmp_path, database_url=database.url)
+    assert [each.every for each in chores(off) if each.workflow == WORKFLOW_MOVE_MONTHS] == [None]
+
+    async def move() -> None:
+        await temporal_connection.execute_workflow(
+            WORKFLOW_MOVE_MONTHS, id=f"test-{uuid4()}", task_queue=TASK_QUEUE_CHORES
+        )
+
+    async with build(temporal_connection, pool, loaded):
+        with pytest.raises(WorkflowFailureError) as failed:
+            await move()
+        cause = failed.value.cause
+        assert cause is not None
+        assert "need the key that seals" in str(cause.__cause__)
+        loaded.seal_key.touch(0o600)
+        loaded.seal_key.write_text(KEY.written())
+        await move()

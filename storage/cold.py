@@ -1,0 +1,247 @@
+"""Ask the cold tier: the same questions, with the same answers, of Parquet files by DuckDB.
+
+Each call blocks: use a thread. Nothing people write becomes SQL: values are parameters, names of inputs are
+words, and their paths are parameters, too.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, assert_never
+from uuid import UUID
+
+from pydantic_core import from_json
+
+from contract.conditions import NUMBER, Comparison, Condition, Every, Some
+from recipes.state import Entity
+from storage.asking import Asked, Place, Told
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_COLUMNS = """
+body, prev_hash, hash, outcome, requester, title, entity_type, entity_id, inputs, leaf"""
+
+_WHERE = {
+    "since": "occurred_at >= make_timestamptz({})",
+    "until": "occurred_at < make_timestamptz({})",
+    "workflow": "workflow = {}",
+    "version": "version = {}",
+    "actor": '"user" = {}',
+    "on_behalf_of": "on_behalf_of = {}",
+    "role": "role = {}",
+    "event_type": "event_type = {}",
+    "outcome": "outcome = {}",
+    "entity_type": "entity_type = {}",
+    "entity_id": "entity_id = {}",
+    "request_id": "request_id = {}",
+}
+_AFTER = "(occurred_at, request_id, seq) < (make_timestamptz({}), {}, {})"
+_WORDS = "(list_has_all(subject_words, {0}) OR list_has_all(words, {0}))"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Cold:
+    """One process's DuckDB. It reads the files that it is given, and may not fetch anything else."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._duck: DuckDBPyConnection | None = None
+
+    def ask(
+        self,
+        files: Sequence[Path],
+        asked: Asked,
+        lexemes: Sequence[str] | None,
+        limit: int,
+        after: Place | None = None,
+    ) -> list[Told]:
+        """Rows of these files, the newest first, those after a place alone. `lexemes` are those of
+        `asked.words`, as Postgres has them."""
+        values: list[Any] = []
+
+        def parameter(value: object) -> str:
+            values.append(value)
+            return f"${len(values)}"
+
+        source = parameter([str(path) for path in files])
+        clauses = []
+        for name, clause in _WHERE.items():
+            value = getattr(asked, name)
+            if value is not None:
+                clauses.append(clause.format(parameter(_plain(value))))
+        if lexemes is not None:
+            clauses.append(_WORDS.format(parameter(list(lexemes))) if lexemes else "false")
+        if asked.condition is not None:
+            clauses.append(_predicate(asked.condition, parameter))
+        if after is not None:
+            place = (_micros(after.occurred_at), str(after.request_id), after.seq)
+            clauses.append(_AFTER.format(*map(parameter, place)))
+        where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
+        rows = self._fetch(
+            f"SELECT {_COLUMNS} FROM read_parquet({source}){where}"
+            f" ORDER BY occurred_at DESC, request_id DESC, seq DESC LIMIT {parameter(limit)}",
+            values,
+        )
+        return [_told(row) for row in rows]
+
+    def events(self, files: Sequence[Path], request_id: UUID, after: int, limit: int) -> list[Told]:
+        """A request's rows in the order of its chain, those with `seq` above `after`."""
+        rows = self._fetch(
+            f"SELECT {_COLUMNS} FROM read_parquet($1) WHERE request_id = $2 AND seq > $3"
+            " ORDER BY seq LIMIT $4",
+            [[str(path) for path in files], str(request_id), after, limit],
+        )
+        return [_told(row) for row in rows]
+
+    def by_leaf(
+        self,
+        files: Sequence[Path],
+        request_id: UUID | None,
+        since: datetime | None,
+        until: datetime | None,
+    ) -> "ByLeaf":
+        """Rows in the order of the tree: of one request, or recorded `since` and before `until`."""
+        if not files:
+            return ByLeaf(None)
+        values: list[Any] = [[str(path) for path in files]]
+        clauses = ["true"]
+        for clause, value in (
+            ("request_id = {}", request_id),
+            ("recorded_at >= make_timestamptz({})", since),
+            ("recorded_at < make_timestamptz({})", until),
+        ):
+            if value is not None:
+                values.append(_plain(value))
+                clauses.append(clause.format(f"${len(values)}"))
+        cursor = self._connection().cursor()
+        cursor.execute(
+            "SELECT leaf, request_id, seq, prev_hash, hash, body FROM read_parquet($1)"
+            f" WHERE {' AND '.join(clauses)} ORDER BY leaf",
+            values,
+        )
+        return ByLeaf(cursor)
+
+    def _fetch(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._connection().cursor() as cursor:
+            return cursor.execute(query, list(values)).fetchall()
+
+    def _connection(self) -> "DuckDBPyConnection":
+        with self._lock:
+            if self._duck is None:
+                import duckdb
+
+                self._duck = duckdb.connect(
+                    config={
+                        "autoinstall_known_extensions": "false",
+                        "autoload_known_extensions": "false",
+                    }
+                )
+                self._duck.execute("SET parquet_metadata_cache = true")
+            return self._duck
+
+
+class ByLeaf:
+    """What is left of rows in the order of the tree."""
+
+    def __init__(self, cursor: "DuckDBPyConnection | None") -> None:
+        self._cursor = cursor
+        self._next: list[tuple[Any, ...]] = []
+
+    def take(self, size: int, most: int | None) -> list[tuple[Any, ...]]:
+        """Those of leaves below `size`, so many at most: leaf, request, seq, prev_hash, hash, body."""
+        found: list[tuple[Any, ...]] = []
+        while (most is None or len(found) < most) and self._there() and self._next[-1][0] < size:
+            leaf, request_id, *rest = self._next.pop()
+            found.append((leaf, UUID(request_id), *rest))
+        return found
+
+    def _there(self) -> bool:
+        """Whether there is a next row; some are read ahead."""
+        if not self._next and self._cursor is not None:
+            self._next = self._cursor.fetchmany(2000)[::-1]
+        return bool(self._next)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return _micros(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _micros(moment: datetime) -> int:
+    """Since 1970, exactly."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+# --- conditions ---
+
+
+def _predicate(condition: Condition, parameter: Any) -> str:
+    match condition:
+        case Comparison():
+            return _comparison(condition, parameter)
+        case Every(parts):
+            return f"({' AND '.join(_predicate(part, parameter) for part in parts)})"
+        case Some(parts):
+            return f"({' OR '.join(_predicate(part, parameter) for part in parts)})"
+        case _:
+            assert_never(condition)
+
+
+def _comparison(asked: Comparison, parameter: Any) -> str:
+    """What is null is not fulfilled: the same as what a path of Postgres does not find."""
+    place = parameter("$" + "".join(f'."{name}"' for name in asked.path))
+    kind, text = f"json_type(inputs, {place})", f"json_extract_string(inputs, {place})"
+    operator = {"==": "=", "!=": "<>"}.get(asked.operator, asked.operator)
+    match asked.value:
+        case bool():
+            value = parameter("true" if asked.value else "false")
+            return f"coalesce({kind} = 'BOOLEAN' AND {text} {operator} {value}, false)"
+        case Decimal():
+            value = f"{parameter(float(asked.value))}::DOUBLE"
+            numeric = (
+                f"({kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')"
+                f" OR ({kind} = 'VARCHAR' AND regexp_full_match({text}, '{NUMBER}')))"
+            )
+            return (
+                f"coalesce(CASE WHEN {numeric} THEN TRY_CAST({text} AS DOUBLE) END"
+                f" {operator} {value}, false)"
+            )
+        case str():
+            value = parameter(asked.value)
+            return f"coalesce({kind} = 'VARCHAR' AND {text} {operator} {value}, false)"
+
+
+# --- rows ---
+
+
+def _told(row: tuple[Any, ...]) -> Told:
+    """All that the body says is taken from there."""
+    body, prev_hash, own, outcome, requester, title, entity_type, entity_id, inputs, leaf = row
+    said = from_json(body)
+    return Told(
+        event_id=UUID(said["event_id"]),
+        occurred_at=datetime.fromisoformat(said["occurred_at"]),
+        recorded_at=datetime.fromisoformat(said["recorded_at"]),
+        request_id=UUID(said["request_id"]),
+        seq=said["seq"],
+        workflow=said["workflow_id"],
+        version=said["workflow_version"],
+        event_type=said["event_type"],
+        actor=said["actor"],
+        payload=said["payload"],
+        snapshot=said["snapshot"],
+        outcome=outcome,
+        body=body,
+        prev_hash=prev_hash,
+        hash=own,
+        requester=requester,
+        title=title,
+        entity=None if entity_type is None else Entity(entity_type, entity_id),
+        inputs=None if inputs is None else from_json(inputs),
+        leaf=leaf,
+    )
