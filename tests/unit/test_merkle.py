@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract import merkle
@@ -72,6 +72,7 @@ class Kept:
         }
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 300), max_size=6))
 def test_it_grows_in_portions_to_the_same_root(portions: list[int]) -> None:
     leaves = _leaves(sum(portions))
@@ -89,6 +90,7 @@ def test_it_grows_in_portions_to_the_same_root(portions: list[int]) -> None:
         assert len(edge) <= 255 * 3
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_inclusion(size: int, data: st.DataObject) -> None:
     leaves = _leaves(size)
@@ -111,6 +113,7 @@ def test_inclusion(size: int, data: st.DataObject) -> None:
         merkle.inclusion(size, size)
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_consistency(second: int, data: st.DataObject) -> None:
     first = data.draw(st.integers(1, second))

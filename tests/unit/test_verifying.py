@@ -4,7 +4,7 @@ import json
 
 import orjson
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.canonical import canonical
@@ -21,17 +21,20 @@ def _values(numbers: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     )
 
 
+@settings(deadline=None)
 @given(_values(exact))
 def test_it_is_rfc_8785(value: object) -> None:
     assert canonical(value).encode() == rfc8785.dumps(value)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(_values(exact | st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
 def test_what_is_written_is_accepted(value: object) -> None:
     body = canonical(value).encode()
     assert spelt(body, orjson.loads(body))
 
 
+@settings(deadline=None)
 @given(_values(exact | st.floats(allow_nan=False, allow_infinity=False) | st.integers()), st.data())
 def test_nothing_else_is(value: object, data: st.DataObject) -> None:
     """Any other spelling of the same: spaces, escapes, order, numbers as they are."""
