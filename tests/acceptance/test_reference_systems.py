@@ -234,3 +234,116 @@ async def test_a_machine_is_defined_started_and_walked_to_its_end(people: People
     assert all(move["at"] for move in ended["history"])
     listed = await alice.call("GET", "/v1/requests?workflow=walked_machine&status=done")
     assert [item["id"] for item in listed.json()["items"]] == [request]
+
+
+# --- approvals with delegation, quorum, rewind, expiry --------------------------------------------
+
+
+async def test_a_long_leave_goes_by_a_delegate_and_needs_both_of_the_next(
+    product: Product, people: People
+) -> None:
+    alice, bob, dave = map(people, ("alice", "bob", "dave"))
+    request = await alice.submit("leave_request", {"days": 20})
+    await bob.task_of(request)
+    away = {"delegate": "dave", "reason": "a week off"}
+    delegation = (await bob.call("POST", "/v1/org/delegations", away)).json()["id"]
+    try:
+        task = await dave.task_of(request)
+        shown = (await dave.call("GET", f"/v1/tasks/{task}")).json()
+        assert (shown["assignee"], shown["on_behalf_of"]) == ("dave", "bob")
+        assert await bob.decide(task) == 403
+        assert await dave.decide(task) == 200
+    finally:
+        ended = await bob.call("POST", f"/v1/org/delegations/{delegation}/end", {})
+        assert ended.status_code == 200
+    erin, grace = people("erin"), people("grace")
+    assert await erin.decide(await erin.task_of(request)) == 200
+    assert (await alice.request(request))["state"] == "pending"
+    assert await grace.decide(await grace.task_of(request), "reject", "nobody is left here") == 200
+    assert await alice.final(request) == "rejected"
+    trail = (await alice.call("GET", f"/v1/requests/{request}/events")).json()["items"]
+    by = [event["actor"] for event in trail if event["type"] == "decision.recorded"]
+    assert (by[0]["user"], by[0]["on_behalf_of"]) == ("dave", "bob")
+
+
+async def test_a_purchase_is_sent_back_comes_in_again_and_is_approved(people: People) -> None:
+    alice, bob = people("alice"), people("bob")
+    order = {"item": "a press", "amount": 7200, "currency": "EUR"}
+    request = await alice.submit("purchase_order", order)
+    first = await bob.task_of(request)
+    seen = (await bob.call("GET", f"/v1/tasks/{first}")).json()["digest"]
+    path = f"/v1/tasks/{first}/decisions"
+    silent = await bob.call("POST", path, {"decision": "request_changes"})
+    assert silent.status_code == 422
+    assert await bob.decide(first, "request_changes", "two offers, please") == 200
+
+    async def rewound() -> bool | None:
+        return (await alice.request(request))["state"] == "rewound" or None
+
+    await until(rewound, "it is sent back")
+    again = f"/v1/requests/{request}/resubmit"
+    wrong = await alice.call("POST", again, {"inputs": {"item": "", "currency": "XXX"}})
+    assert {error["pointer"] for error in wrong.json()["errors"]} == {
+        "/inputs/item",
+        "/inputs/amount",
+        "/inputs/currency",
+    }
+    assert (await bob.call("POST", again, {"inputs": order})).status_code == 403
+    cheaper = {**order, "amount": 6900, "reason": "the second offer"}
+    assert (await alice.call("POST", again, {"inputs": cheaper})).status_code == 200
+
+    second = await bob.task_of(request)
+    assert second != first
+    stale = {"decision": "approve", "digest": seen}
+    refused = await bob.call("POST", f"/v1/tasks/{second}/decisions", stale)
+    assert refused.status_code == 409
+    changed = {
+        item["pointer"]: (item.get("from"), item["to"]) for item in refused.json()["changed"]
+    }
+    assert changed == {
+        "/inputs/amount": (7200, 6900),
+        "/inputs/reason": (None, "the second offer"),
+    }
+    assert await bob.decide(second) == 200
+    finance = [people("carol"), people("dave")]
+    task = await finance[0].task_of(request)
+    codes = await asyncio.gather(*(person.decide(task) for person in finance))
+    assert sorted(codes) == [200, 409]
+    assert await alice.final(request) == "approved"
+
+
+async def test_nobody_approves_their_own_purchase(people: People) -> None:
+    carol = people("carol")
+    order = {"item": "a safe", "amount": 9000, "currency": "EUR"}
+    request = await carol.submit("purchase_order", order)
+    assert await people("frank").decide(await people("frank").task_of(request)) == 200
+    task = await people("dave").task_of(request)
+    assert request not in await inbox(carol)
+    assert await carol.decide(task) == 403
+    assert await people("dave").decide(task) == 200
+    assert await carol.final(request) == "approved"
+
+
+HASTY = """
+workflow: hasty
+version: 1
+owner: role:workflow-admins
+inputs: {type: object}
+steps:
+  - id: anybody
+    type: parallel
+    quorum: any
+    branches:
+      - {approver: "user:bob", timeout: 3s, on_timeout: expire}
+      - {approver: "user:erin", timeout: 3s, on_timeout: expire}
+"""
+
+
+async def test_any_of_several_is_enough_and_time_runs_out_for_all(people: People) -> None:
+    assert (await publish(people("oscar", "admin"), HASTY)).status_code == 201
+    alice, bob, erin = map(people, ("alice", "bob", "erin"))
+    approved, expired = [await alice.submit("hasty", {}) for _ in range(2)]
+    tasks = [await bob.task_of(approved), await erin.task_of(approved)]
+    await asyncio.gather(bob.decide(tasks[0]), erin.decide(tasks[1]))
+    assert await alice.final(approved) == "approved"
+    assert await alice.final(expired) == "expired"
