@@ -20,41 +20,51 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Commands, run in order until one fails. `folders`: the layer exists when one of them does."""
+    """Stages, run in order until one fails; the commands of a stage run at the same time. `folders`: the
+    layer exists when one of them does."""
 
     name: str
-    commands: tuple[tuple[str, ...], ...]
+    stages: tuple[tuple[tuple[str, ...], ...], ...]
     folders: tuple[str, ...] = ()
 
     def present(self) -> bool:
         return not self.folders or any((ROOT / folder).is_dir() for folder in self.folders)
 
 
-def _pytest(*folders: str) -> tuple[str, ...]:
-    return ("pytest", *(folder for folder in folders if (ROOT / folder).is_dir()))
+def _covered(folder: str) -> tuple[str, ...]:
+    return ("coverage", "run", "--parallel-mode", "-m", "pytest", folder)
 
 
 LAYERS = (
     Layer(
         "check",
         (
-            ("ruff", "check", "."),
-            ("ruff", "format", "--check", "."),
-            ("pyrefly", "check"),
-            ("lint-imports",),
+            (("ruff", "check", "."),),
+            (("ruff", "format", "--check", "."),),
+            (("pyrefly", "check"),),
+            (("lint-imports",),),
         ),
     ),
     Layer(
         "unit",
         (
-            ("coverage", "run", "-m", *_pytest("tests/unit", "tests/model")),
-            ("coverage", "report"),
+            (("coverage", "erase"),),
+            (_covered("tests/unit"), _covered("tests/model")),
+            (("coverage", "combine", "--quiet"),),
+            (("coverage", "report"),),
         ),
         ("tests/unit", "tests/model"),
     ),
+    Layer("replay", ((("pytest", "tests/replay"),),), ("tests/replay",)),
+    # On two cores; a file stays in one process, since its tests may share what they start.
+    Layer(
+        "integration",
+        ((("pytest", "tests/integration", "--numprocesses=2", "--dist=loadfile"),),),
+        ("tests/integration",),
+    ),
     *(
-        Layer(name, (_pytest(f"tests/{name}"),), (f"tests/{name}",))
-        for name in ("replay", "integration", "workflow", "acceptance", "browser")
+        Layer(name, ((("pytest", f"tests/{name}"),),), (f"tests/{name}",))
+        for name in ("workflow", "acceptance", "browser")
     ),
 )
 
@@ -79,19 +89,52 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(layer: Layer) -> bool:
-    """Whether every command of the layer succeeded; each gets the terminal to itself."""
+    """Whether every command of the layer succeeded."""
     _say(layer.name)
     began = time.monotonic()
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    for command in layer.commands:
-        done = subprocess.run(
-            (BIN / command[0], *command[1:]), cwd=ROOT, env=environment, check=False
-        )
-        if done.returncode != 0:
-            _say(f"{layer.name} failed: {' '.join(command)} (exit {done.returncode})")
+    for stage in layer.stages:
+        failed = _alone(stage[0]) if len(stage) == 1 else _together(stage)
+        if failed is not None:
+            _say(f"{layer.name} failed: {failed}")
             return False
     _say(f"{layer.name} passed in {time.monotonic() - began:.1f} s")
     return True
+
+
+def _alone(command: tuple[str, ...]) -> str | None:
+    """What failed, if it did. It gets the terminal to itself."""
+    done = subprocess.run(_found(command), cwd=ROOT, env=_environment(), check=False)
+    return None if done.returncode == 0 else f"{' '.join(command)} (exit {done.returncode})"
+
+
+def _together(stage: tuple[tuple[str, ...], ...]) -> str | None:
+    """What failed first of these, if one did. What they say is shown one after the other."""
+    running = [
+        subprocess.Popen(
+            _found(command),
+            cwd=ROOT,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for command in stage
+    ]
+    failed: list[str] = []
+    for command, process in zip(stage, running, strict=True):
+        said, _ = process.communicate()
+        sys.stdout.buffer.write(said)
+        sys.stdout.flush()
+        if process.returncode != 0:
+            failed.append(f"{' '.join(command)} (exit {process.returncode})")
+    return failed[0] if failed else None
+
+
+def _found(command: tuple[str, ...]) -> tuple[str | Path, ...]:
+    return (BIN / command[0], *command[1:])
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
 
 def _say(text: str) -> None:
