@@ -128,6 +128,8 @@ async def _partition(pool: Pool, month: date) -> None:
 async def _written(
     pool: Pool, month: date, rows: list[tuple[Any, ...]], heads: list[tuple[UUID, int, bytes]]
 ) -> None:
+    if not rows:
+        return
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
             INSERT.format(table=f"audit_{month:%Y_%m}"), *map(list, zip(*rows, strict=True))
