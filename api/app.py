@@ -28,6 +28,7 @@ from api import (
     explain,
     health,
     holds,
+    impact,
     imports,
     incidents,
     migrating,
@@ -36,6 +37,7 @@ from api import (
     org,
     questions,
     reassign,
+    recalls,
     recipes,
     requests,
     resubmission,
@@ -160,6 +162,8 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         asking,
         imports,
         holds,
+        impact,
+        recalls,
         health,
     ):
         app.include_router(part.router)

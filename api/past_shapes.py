@@ -1,12 +1,14 @@
-"""What the API answers about the past: imports of it. See `schemas`."""
+"""What the API answers about the past: imports of it, what a rule decided, recalls. See `schemas`."""
 
 from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from api.schemas import FileWarning
 from recipes.model import Json
+from recipes.state import RequestState
 
 
 class _Strict(BaseModel):
@@ -53,4 +55,186 @@ class HistoryImport(_Strict):
 class HistoryImportPage(_Strict):
     model_config = _example(items=[_IMPORT], next_cursor=None)
     items: list[HistoryImport]
+    next_cursor: str | None
+
+
+_DECIDED: dict[str, Json] = {
+    "id": "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
+    "title": "A box of pens",
+    "requester": "alice",
+    "inputs": {"amount": 99, "currency": "EUR"},
+    "state": "approved",
+    "created_at": "2026-11-26T23:10:00Z",
+    "decided_at": "2026-11-26T23:10:01Z",
+    "recall_id": None,
+}
+_RECALL_ID = "5a0f9d8a-8f3e-4a48-9a4c-9e6a4f0d2c77"
+
+
+class DecidedByRule(_Strict):
+    """A request that the rule decided; `recall_id` if it was recalled."""
+
+    id: UUID
+    title: str
+    requester: str
+    inputs: dict[str, Any]
+    state: RequestState
+    created_at: datetime
+    decided_at: datetime
+    recall_id: UUID | None
+
+
+class ImpactGroup(_Strict):
+    """Those whose input has that `value` (null: none has, or nothing to group by was named): how many,
+    and the exact sum of the input that was to be added up (null: no numbers)."""
+
+    value: str | None
+    requests: int
+    sum: str | None
+
+
+class Impact(_Strict):
+    """What a rule decided: how many `requests`, of which `recalled`; `in_flight` on the version, which
+    it may yet decide. `cold_months` of the cold tier may have more, which are not counted. Up to 100 `groups`, the largest first."""
+
+    model_config = _example(
+        workflow="purchase_order",
+        version=4,
+        step="auto_approve_small",
+        rule="amount < 100",
+        action="approve",
+        requests=1,
+        recalled=0,
+        first_at="2026-11-26T23:10:01Z",
+        last_at="2026-11-26T23:10:01Z",
+        in_flight=0,
+        cold_months=[],
+        groups=[{"value": "EUR", "requests": 1, "sum": "99"}],
+        items=[_DECIDED],
+        next_cursor=None,
+    )
+    workflow: str
+    version: int
+    step: str
+    rule: str | None
+    action: str
+    requests: int
+    recalled: int
+    first_at: datetime | None
+    last_at: datetime | None
+    in_flight: int
+    cold_months: list[str]
+    groups: list[ImpactGroup]
+    items: list[DecidedByRule]
+    next_cursor: str | None
+
+
+class RecallCounts(_Strict):
+    waiting: int
+    recalled: int
+    refused: int
+
+
+_RECALL: dict[str, Json] = {
+    "id": _RECALL_ID,
+    "workflow": "purchase_order",
+    "version": 4,
+    "step": "auto_approve_small",
+    "since": "2026-11-26T18:00:00Z",
+    "until": None,
+    "where": "amount < 100",
+    "review_workflow": "purchase_review",
+    "review_version": 1,
+    "reason": "50,000 micro-purchases of one night",
+    "begun_by": "oscar",
+    "begun_at": "2026-11-27T08:00:00Z",
+    "finished_at": None,
+    "counts": {"waiting": 49900, "recalled": 98, "refused": 2},
+}
+
+
+class Recall(_Strict):
+    """A recall and how far it is. Without `review_workflow` requests are marked and nothing else."""
+
+    model_config = _example(**_RECALL)
+    id: UUID
+    workflow: str
+    version: int
+    step: str
+    since: datetime | None
+    until: datetime | None
+    where: str | None
+    review_workflow: str | None
+    review_version: int | None
+    reason: str
+    begun_by: str
+    begun_at: datetime
+    finished_at: datetime | None
+    counts: RecallCounts
+
+
+class RecallPage(_Strict):
+    model_config = _example(items=[_RECALL], next_cursor=None)
+    items: list[Recall]
+    next_cursor: str | None
+
+
+class RecallVerdict(_Strict):
+    """What would become of one request: `possible`, or `refused` because of `detail`."""
+
+    request_id: UUID
+    title: str
+    requester: str
+    outcome: Literal["possible", "refused"]
+    detail: str | None
+
+
+class RecallPlan(_Strict):
+    """Of a dry run: how many `requests` the rule decided, how many of them are `recalled` already, and
+    verdicts for the first of the rest, counted."""
+
+    model_config = _example(
+        workflow="purchase_order",
+        version=4,
+        step="auto_approve_small",
+        requests=1,
+        recalled=0,
+        in_flight=0,
+        cold_months=[],
+        counts={"possible": 1},
+        items=[
+            {
+                "request_id": "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
+                "title": "A box of pens",
+                "requester": "alice",
+                "outcome": "possible",
+                "detail": None,
+            }
+        ],
+    )
+    workflow: str
+    version: int
+    step: str
+    requests: int
+    recalled: int
+    in_flight: int
+    cold_months: list[str]
+    counts: dict[str, int]
+    items: list[RecallVerdict]
+
+
+class RecalledRequest(_Strict):
+    """What has become of one request: `reopened_as` asks people; `detail` says why it was refused."""
+
+    request_id: UUID
+    title: str
+    requester: str
+    state: Literal["waiting", "recalled", "refused"]
+    reopened_as: UUID | None
+    detail: str | None
+    settled_at: datetime | None
+
+
+class RecalledPage(_Strict):
+    items: list[RecalledRequest]
     next_cursor: str | None

@@ -30,6 +30,7 @@ from storage import (
     comments,
     jobs,
     questions,
+    recalls,
     requests,
     revisions,
     tasks,
@@ -309,6 +310,9 @@ async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[st
         fired = await actions.history(source, row["id"], HISTORY_SHOWN)
         more |= {"history": [views.moved(item) for item in fired]}
         more |= {"waiting_for": await _who_moves(house, source, row)}
+    if row["recall_id"] is not None:
+        recall = await recalls.of_request(source, row["id"])
+        more |= {"recalled": recall and views.recalled(recall)}
     where = None if row["import_id"] else _temporal_url(house, row["id"])
     return views.request(row, found, where) | more
 

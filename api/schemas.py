@@ -176,6 +176,8 @@ _REQUEST: dict[str, Json] = {
     "finalized_at": "2026-03-02T09:30:00.140000Z",
     "entity": None,
     "imported": None,
+    "recall_id": None,
+    "reopens": None,
 }
 
 
@@ -369,7 +371,8 @@ class Origin(_Strict):
 
 
 class RequestSummary(_Strict):
-    """`status` is the state that a state machine is in; `imported` is of requests that another system had.
+    """`status` is the state that a state machine is in; `imported` is of requests that another system had;
+    `recall_id` of those recalled, of a rule that was wrong; `reopens` the recalled one that this one is for.
     One that is `rewound` waits for its requester, and expires at `resubmit_by` if that is set; `reason` is
     what is to be changed."""
 
@@ -391,6 +394,18 @@ class RequestSummary(_Strict):
     finalized_at: datetime | None
     entity: Entity | None
     imported: Origin | None
+    recall_id: UUID | None
+    reopens: UUID | None
+
+
+class Recalled(_Strict):
+    """Why a request was recalled, and which one asks people instead, if one does."""
+
+    recall_id: UUID
+    reason: str
+    by: str
+    at: datetime
+    reopened_as: UUID | None
 
 
 class Request(RequestSummary):
@@ -417,6 +432,7 @@ class Request(RequestSummary):
         questions=[],
         attachments=[],
         watchers=[],
+        recalled=None,
         temporal_url="http://127.0.0.1:8233/namespaces/default/workflows/"
         "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
     )
@@ -435,6 +451,7 @@ class Request(RequestSummary):
     questions: list[Question]
     attachments: list[Attachment]
     watchers: list[Watcher]
+    recalled: Recalled | None
     temporal_url: str | None
 
 

@@ -291,4 +291,6 @@ def _row(item: requests.Submission) -> dict[str, Json]:
         "entity_type": item.entity and item.entity.type,
         "entity_id": item.entity and item.entity.id,
         "import_id": None,
+        "recall_id": None,
+        "reopens": None,
     }

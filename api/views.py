@@ -20,7 +20,7 @@ OFFER = ("outcomes", "require_comment", "require_reason", "reasons", "rewind_to"
 """What of a task is a `recipes.state.Offer`."""
 _REQUEST = (
     "id", "workflow", "version", "title", "requester", "state", "status", "step", "incidents", "reason",
-    "deadline_at", "deadline_by", "resubmit_by", "created_at", "finalized_at",
+    "deadline_at", "deadline_by", "resubmit_by", "created_at", "finalized_at", "recall_id", "reopens",
 )  # fmt: skip
 
 
@@ -78,6 +78,17 @@ def _imported(row: Row) -> dict[str, Json] | None:
     return {name: row[name] for name in ("import_id", "source", "external_id")}
 
 
+def recalled(row: Row) -> dict[str, Json]:
+    """By which recall a request was recalled, from a row of `storage.recalls.of_request`."""
+    return {
+        "recall_id": row["id"],
+        "reason": row["reason"],
+        "by": row["begun_by"],
+        "at": row["settled_at"],
+        "reopened_as": row["reopened_as"],
+    }
+
+
 def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[str, Json]:
     """A request with its tasks and their decisions."""
     shown = [decided_task(item) for item in tasks]
@@ -99,6 +110,7 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         "questions": [],
         "attachments": [],
         "watchers": [],
+        "recalled": None,
         "temporal_url": temporal_url,
     }
 

@@ -32,6 +32,7 @@ from cli import (
     org,
     questions,
     reassign,
+    recalls,
     recipes,
     remarks,
     requests,
@@ -101,6 +102,8 @@ audit.app.command("months")(tiers.months)
 audit.app.command("move-month")(tiers.move_month)
 audit.app.add_typer(holds.app, name="hold")
 audit.app.add_typer(audit_keys.app, name="key")
+audit.app.command("impact")(recalls.impact)
+audit.app.command("recall")(recalls.recall)
 app.add_typer(audit.app, name="audit")
 app.add_typer(history.app, name="import")
 org.app.add_typer(mirror.app, name="mirror")

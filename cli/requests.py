@@ -306,6 +306,8 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "requester": request["requester"],
             "about": request["entity"] and f"{request['entity']['type']}:{request['entity']['id']}",
             "imported": _origin(request),
+            "reopens": request.get("reopens"),
+            "recalled": _recalled(request),
             "inputs": details(request["inputs"]),
             "state": _state(request),
             "step": request["step"],
@@ -467,7 +469,17 @@ def _state(request: dict[str, Any]) -> Text:
     state = Text(request["state"], style=_STATE_STYLES.get(request["state"], ""))
     if request.get("imported"):
         state += Text(" (imported)", style="dim")
+    if request.get("recall_id"):
+        state += Text(" (recalled)", style="bold red")
     return state + Text(" (incident)", style="bold red") if request["incidents"] else state
+
+
+def _recalled(request: dict[str, Any]) -> str | None:
+    recalled = request.get("recalled")
+    if not recalled:
+        return None
+    after = f"; reopened as {recalled['reopened_as']}" if recalled["reopened_as"] else ""
+    return f"{recalled['reason']} ({recalled['by']}, {when(recalled['at'])}){after}"
 
 
 def _origin(request: dict[str, Any]) -> str | None:

@@ -76,6 +76,9 @@ HOLD_SET = "hold.set"
 HOLD_ENDED = "hold.ended"
 MONTH_MOVED = "month.moved"
 MONTH_DELETED = "month.deleted"
+RECALL_BEGUN = "recall.begun"
+RECALL_FINISHED = "recall.finished"
+REQUEST_RECALLED = "request.recalled"
 
 
 def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:

@@ -122,15 +122,21 @@ async def people(source: Source, ids: Sequence[str]) -> dict[str, asyncpg.Record
 
 IMPORT = f"INSERT INTO imports ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 REQUESTS = """
-INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, state, reason, seq, created_at,
-                      finalized_at, entity_type, entity_id, imported, import_id, source, external_id,
-                      row_sha256)
-SELECT r.id, r.workflow, r.version, r.requester, r.title, r.inputs, r.digest, r.state, r.reason, 1, r.created_at,
-       r.finalized_at, r.entity_type, r.entity_id, true, $1, $2, r.external_id, decode(r.row_sha256, 'hex')
-  FROM jsonb_to_recordset($3::jsonb) AS r(
-       id uuid, workflow text, version int, requester text, title text, inputs jsonb, digest text, state text,
-       reason text, created_at timestamptz, finalized_at timestamptz, entity_type text, entity_id text,
-       external_id text, row_sha256 text)
+WITH made AS (
+    INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, state, reason, seq,
+                          created_at, finalized_at, entity_type, entity_id, imported, import_id, source,
+                          external_id, row_sha256)
+    SELECT r.id, r.workflow, r.version, r.requester, r.title, r.inputs, r.digest, r.state, r.reason, 1,
+           r.created_at, r.finalized_at, r.entity_type, r.entity_id, true, $1, $2, r.external_id,
+           decode(r.row_sha256, 'hex')
+      FROM jsonb_to_recordset($3::jsonb) AS r(
+           id uuid, workflow text, version int, requester text, title text, inputs jsonb, digest text,
+           state text, reason text, created_at timestamptz, finalized_at timestamptz, entity_type text,
+           entity_id text, external_id text, row_sha256 text)
+    RETURNING id, inputs, digest, title, created_at, requester
+)
+INSERT INTO revisions (request_id, number, inputs, digest, title, submitted_at, submitted_by)
+SELECT id, 1, inputs, digest, title, created_at, requester FROM made
 """
 # Nobody knows when they were asked: at the latest when they decided.
 DECISIONS = """

@@ -20,7 +20,7 @@ from storage.pool import Source
 _COLUMNS = """
 r.id, r.workflow, r.version, r.title, r.requester, r.state, r.status, r.step, r.incidents, r.reason,
 r.deadline_at, r.deadline_by, r.resubmit_by, r.created_at, r.finalized_at, r.entity_type, r.entity_id,
-r.import_id, r.source, r.external_id"""
+r.import_id, r.source, r.external_id, r.recall_id, r.reopens"""
 
 # All that a submission depends on: who submits, the recipe (the highest version that is not
 # disabled, or the one named, whatever its switch says), the time, the key's earlier use, whether the
@@ -74,7 +74,8 @@ async def prepare(
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A request to be made. `key` is the caller's idempotency key with its fingerprint, if any;
-    `event` the id and name of what started it, which `sender` sent for the requester."""
+    `event` the id and name of what started it, which `sender` sent for the requester; or `reopens` the
+    request that it is to decide after all, and by which recall."""
 
     id: UUID
     workflow: str
@@ -93,6 +94,7 @@ class Submission:
     deadline_by: DueBy | None = None
     event: tuple[str, str] | None = None
     sender: Actor | None = None
+    reopens: tuple[UUID, UUID] | None = None
 
 
 # The key's row is what serialises: a second submission under it waits here for the first to end.
@@ -103,8 +105,8 @@ WITH claimed AS (
     ON CONFLICT DO NOTHING RETURNING request_id
 ), made AS (
     INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, created_at,
-                          deadline_at, entity_type, entity_id, one_open, deadline_by)
-    SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9, $16, $17, $18, $19
+                          deadline_at, entity_type, entity_id, one_open, deadline_by, reopens)
+    SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9, $16, $17, $18, $19, $20
      WHERE $10::text IS NULL OR EXISTS (SELECT 1 FROM claimed)
     RETURNING id
 ), revised AS (
@@ -134,6 +136,13 @@ async def submit(source: Source, item: Submission) -> int | None:
     if item.event is not None:
         event_id, name = item.event
         payload |= {"requester": item.requester, "event": {"id": event_id, "name": name}}
+    if item.reopens is not None:
+        reopened, recall_id = item.reopens
+        payload |= {
+            "requester": item.requester,
+            "reopens": str(reopened),
+            "recall_id": str(recall_id),
+        }
     snapshot: dict[str, Json] = {"state": "created", "seq": 0, "step": None}
     actor = item.sender or Actor(item.requester)
     event = audit.event(REQUEST_CREATED, item.at, payload, snapshot, actor)
@@ -160,6 +169,7 @@ async def submit(source: Source, item: Submission) -> int | None:
             item.entity and item.entity.id,
             item.one_open and item.entity is not None,
             None if item.deadline_by is None else asdict(item.deadline_by),
+            item.reopens and item.reopens[0],
         )
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "requests_one_open_per_entity":

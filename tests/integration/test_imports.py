@@ -96,6 +96,8 @@ async def test_it_stands_beside_the_others_as_it_was(house: House) -> None:
         "as the manager said",
     )
     assert (found.temporal_url, found.waiting_for) == (None, [])
+    [revision] = found.revisions
+    assert (revision.number, revision.submitted_at) == (1, PAST)
     [decision], [task] = found.decisions, found.tasks
     assert (decision.user, decision.step, decision.comment) == ("bob", "manager", "Enjoy.")
     assert (task.state, task.closed_at) == ("decided", found.finalized_at)

@@ -35,6 +35,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "org",
         "questions",
         "reassign",
+        "recalls",
         "recipes",
         "remarks",
         "requests",
