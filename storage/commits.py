@@ -148,10 +148,10 @@ WITH before AS (
 ), appended AS (
     SELECT audit_append(e.id, e.at, m.id, m.workflow, m.version, e.type, e.actor, e.payload, e.snapshot)
       FROM whole, moved m,
-           (SELECT count(*) FROM (SELECT FROM reminded UNION ALL SELECT FROM rebound) t) AS every_task_is_locked,
+           (SELECT count(*) AS tasks FROM (SELECT FROM reminded UNION ALL SELECT FROM rebound) t) AS locked,
            unnest($17::uuid[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[])
            WITH ORDINALITY AS e(id, at, type, actor, payload, snapshot, n)
-     WHERE e.n > 1 OR m.failing
+     WHERE (e.n > 1 OR m.failing) AND locked.tasks >= 0  -- what is not looked at is not run first
 )
 SELECT refuse_unless(EXISTS (SELECT 1 FROM moved), 'CS001', 'out of sequence'),
        refuse_unless(EXISTS (SELECT 1 FROM whole), 'CS002', 'a task was decided first'),
