@@ -69,7 +69,7 @@ class Lost:
 # worked out, $29 $30 the deadline and by what that was: another version may have another one,
 # $31 where these tasks lead back to, $32 until when it may be resubmitted, $33 the revision that came in,
 # $34 the round of what is opened, and of $35, approvals that were kept,
-# $36 until when it waits.
+# $36 until when it waits, $37 whether the step needs several people.
 # Locks in the order every writer keeps: request, tasks by id, audit head.
 COMMIT = """
 WITH before AS (
@@ -139,7 +139,8 @@ WITH before AS (
     UPDATE tasks SET reminded_at = $3 FROM whole WHERE id = ANY($13::uuid[]) AND state = 'open'
     RETURNING id
 ), rebound AS (
-    UPDATE tasks SET digest = $26, rewind_to = $31 FROM whole WHERE id = ANY($27::uuid[]) AND state = 'open'
+    UPDATE tasks SET digest = $26, rewind_to = $31, several = $37
+      FROM whole WHERE id = ANY($27::uuid[]) AND state = 'open'
     RETURNING id
 ), settled AS (
     UPDATE commands c SET applied = s.applied, detail = s.detail, settled_at = $3
@@ -159,30 +160,30 @@ SELECT refuse_unless(EXISTS (SELECT 1 FROM moved), 'CS001', 'out of sequence'),
 """
 
 # What automatic steps do: few transitions have any of it, and the others need not be planned with it.
-# $37 jobs ended, $38 jobs to stop, $39 jobs begun or begun again, $40 notifications. A request has one
+# $38 jobs ended, $39 jobs to stop, $40 jobs begun or begun again, $41 notifications. A request has one
 # running job at most: what ends does so before the next one begins.
 _AUTOMATIC = """
 ), ended AS (
     UPDATE jobs j
        SET state = e.state, output = e.output, error = e.error, ended_at = $3,
            attempts = greatest(j.attempts, e.attempts)
-      FROM whole, jsonb_to_recordset($37::jsonb) AS e(
+      FROM whole, jsonb_to_recordset($38::jsonb) AS e(
            id uuid, state text, output jsonb, error text, attempts int)
      WHERE j.id = e.id RETURNING j.id
 ), stopped AS (
     UPDATE jobs j SET state = 'cancelled', ended_at = $3 FROM whole
-     WHERE j.id = ANY($38::uuid[]) RETURNING j.id
+     WHERE j.id = ANY($39::uuid[]) RETURNING j.id
 ), begun AS (
     INSERT INTO jobs (id, request_id, step, run, inputs, idempotency_key, started_at)
     SELECT b.id, $1, b.step, b.run, b.inputs, b.key, $3
       FROM whole, (SELECT count(*) FROM ended) AS one_after_the_other,
-           jsonb_to_recordset($39::jsonb) AS b(id uuid, step text, run text, inputs jsonb, key text)
+           jsonb_to_recordset($40::jsonb) AS b(id uuid, step text, run text, inputs jsonb, key text)
     ON CONFLICT (id) DO UPDATE
        SET state = 'running', error = NULL, ended_at = NULL, run = excluded.run, inputs = excluded.inputs
 ), notified AS (
     INSERT INTO notifications (id, request_id, person, step, message, sent_at)
     SELECT n.id, $1, n.person, n.step, n.message, $3
-      FROM whole, jsonb_to_recordset($40::jsonb) AS n(id uuid, person text, step text, message text)
+      FROM whole, jsonb_to_recordset($41::jsonb) AS n(id uuid, person text, step text, message text)
 """
 COMMIT_AUTOMATIC = COMMIT.replace("), appended AS (", f"{_AUTOMATIC}), appended AS (")
 
@@ -222,6 +223,7 @@ def _arguments(
 ) -> list[Any]:
     state, effects, moment = transition.state, transition.effects, committed.now
     step = None if state.final else progress.step_of(recipe, state)
+    several = _several(step, state)
     incidents = [
         {"kind": i.kind, "detail": i.detail, "step": i.step, "seat": i.seat, "at": i.at}
         for i in state.incidents
@@ -240,7 +242,7 @@ def _arguments(
         _COMMITTED.dump_python(committed, mode="json"),
         [UUID(closing.task_id) for closing in closings],
         [closing.to for closing in closings],
-        [_row(effect, _several(step, state)) for effect in effects if isinstance(effect, OpenTask)],
+        [_row(effect, several) for effect in effects if isinstance(effect, OpenTask)],
         [UUID(effect.task_id) for effect in effects if isinstance(effect, RemindTask)],
         [UUID(effect.command_id) for effect in settled],
         [effect.applied for effect in settled],
@@ -260,11 +262,12 @@ def _arguments(
         state.round,
         [UUID(it.approval.decision.task_id) for it in effects if isinstance(it, KeepApproval)],
         state.waits_until,
+        several,
     ]
 
 
 def _automatic(transition: Transition) -> list[Any] | None:
-    """What automatic steps have written: the arguments from $37 on. None if there is nothing."""
+    """What automatic steps have written: the arguments from $38 on. None if there is nothing."""
     effects, state = transition.effects, transition.state
     if not any(isinstance(it, StartJob | EndJob | CancelJob | Notify) for it in effects):
         return None

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,10 +11,10 @@ import pytest
 from api import life_shapes, migrating
 from contract import canonical
 from contract.messages import Message
-from recipes.model import ApprovalStep, Ballot
+from recipes.model import ApprovalStep, Ballot, Quorum, Recipe
 from recipes.state import Actor, Commanded
 from storage import history, outbox
-from tests.integration.house import House, Recorder, Workflow, leave
+from tests.integration.house import SCHEMA, House, Recorder, Workflow, leave
 
 PATH = "/v1/recipes/leave/versions/1/migrate"
 [STEP] = leave().steps
@@ -101,6 +101,29 @@ async def test_a_decision_by_what_was_seen_of_the_old_version_is_refused(house: 
         "digest_mismatch",
     )
     assert (await house.decide("bob", flow.task, digest=flow.state.digest)).status_code == 200
+
+
+def board(version: int, quorum: Literal["any", "all"]) -> Recipe:
+    ballots = tuple(Ballot(name, candidates=("role:hr",)) for name in ("first", "second"))
+    step = ApprovalStep("board", ballots, Quorum(quorum), type="parallel")
+    return Recipe("leave", version, (step,), inputs=SCHEMA)
+
+
+@pytest.mark.parametrize(("before", "after"), [("any", "all"), ("all", "any")])
+async def test_who_may_decide_two_parts_follows_the_new_version(
+    house: House, before: Literal["any", "all"], after: Literal["any", "all"]
+) -> None:
+    await house.publish(board(2, before))
+    flow = await house.begun()
+    await house.publish(board(3, after))
+    first, second = (task.id for task in flow.state.tasks)
+    body = {"to": 3, "comment": "one was too few, or two too many"}
+    path = PATH.replace("/1/", "/2/")
+    assert (await house.post(path, "root", "admin", json=body)).is_success
+    await flow.befall(commands_of(house.delivery)[0])
+    assert (await house.decide("dave", first, "reject" if after == "any" else "approve")).is_success
+    expected = 403 if after == "all" else 200
+    assert (await house.decide("dave", second)).status_code == expected
 
 
 async def test_who_decided_meanwhile_counts_and_the_move_comes_after(house: House) -> None:
