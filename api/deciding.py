@@ -256,6 +256,7 @@ def _ready(
             "task": {"id": str(row["id"]), "state": "decided"},
         },
         message=_MESSAGE.dump_python(message, mode="json"),
+        digest=row["digest"],
         claimed_at=row["claimed_at"],
     )
     return _Ready(row, record, message)

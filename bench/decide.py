@@ -125,6 +125,7 @@ async def _decide_in_sql(connection: Connection, task_id: UUID, person: str) -> 
             payload={"task_id": str(task_id), "decision": "approve", "comment": "fine"},
             snapshot={"state": row["request_state"], "seq": row["seq"]},
             message=_MESSAGE.dump_python(message, mode="json"),
+            digest=row["digest"],
         )
         await decisions.record(connection, [made])
 

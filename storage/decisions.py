@@ -15,8 +15,9 @@ from storage.pool import Connection, Source
 
 @dataclass(frozen=True, slots=True)
 class Deciding:
-    """A decision to be recorded; `counts_as` is None for `approve` and `reject`. `message` is what tells its request's workflow of it. `claimed_at` is of
-    the claim that the task had when it was looked at."""
+    """A decision to be recorded; `counts_as` is None for `approve` and `reject`. `message` is what tells
+    its request's workflow of it. `digest` is what the task was bound to when it was looked at, `claimed_at`
+    of the claim that it had then."""
 
     decision_id: UUID
     task_id: UUID
@@ -31,6 +32,7 @@ class Deciding:
     payload: dict[str, Json]
     snapshot: dict[str, Json]
     message: dict[str, Json]
+    digest: str
     claimed_at: datetime | None = None
     counts_as: CountsAs | None = None
     rewind_to: str | None = None
@@ -45,17 +47,17 @@ WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
                          $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[],
                          $12::uuid[], $13::text[], $14::int[], $15::text[], $16::text[], $17::text[],
-                         $18::timestamptz[], $19::text[], $20::text[])
+                         $18::timestamptz[], $19::text[], $20::text[], $21::text[])
            WITH ORDINALITY
            AS a(task_id, decision_id, decision, actor, role, on_behalf_of, via, comment, reason, at,
                 message, event_id, workflow, version, who, payload, snapshot, claimed_at, counts_as,
-                rewind_to, n)
+                rewind_to, digest, n)
 ), held AS (
     SELECT id FROM tasks WHERE id = ANY($1) AND state = 'open' ORDER BY id FOR NO KEY UPDATE
 ), won AS (
     UPDATE tasks t SET state = 'decided', closed_at = a.at
       FROM held JOIN asked a ON a.task_id = held.id
-     WHERE t.id = held.id AND t.claimed_at IS NOT DISTINCT FROM a.claimed_at
+     WHERE t.id = held.id AND t.digest = a.digest AND t.claimed_at IS NOT DISTINCT FROM a.claimed_at
     RETURNING t.request_id, a.*
 ), emptied AS (
     DELETE FROM task_candidates c USING won WHERE c.task_id = won.task_id
@@ -82,7 +84,8 @@ SELECT task_id, told_by, audit_append(event_id, at, request_id, workflow, versio
 
 
 async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
-    """Record those decisions whose task is still open, and claimed as it was: the outbox row that tells of each, by task.
+    """Record those decisions whose task is still open, and bound and claimed as it was: the outbox row that
+    tells of each, by task.
 
     No two of the same task. Those of one request are told by one row.
     """
@@ -113,6 +116,7 @@ async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
         [item.claimed_at for item in items],
         [item.counts_as for item in items],
         [item.rewind_to for item in items],
+        [item.digest for item in items],
     )
     return {row["task_id"]: row["told_by"] for row in rows}
 

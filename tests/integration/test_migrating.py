@@ -14,6 +14,7 @@ from contract.messages import Message
 from recipes.model import ApprovalStep, Ballot, Quorum, Recipe
 from recipes.state import Actor, Commanded
 from storage import history, outbox
+from storage.pool import Pool
 from tests.integration.house import SCHEMA, House, Recorder, Workflow, leave
 
 PATH = "/v1/recipes/leave/versions/1/migrate"
@@ -101,6 +102,28 @@ async def test_a_decision_by_what_was_seen_of_the_old_version_is_refused(house: 
         "digest_mismatch",
     )
     assert (await house.decide("bob", flow.task, digest=flow.state.digest)).status_code == 200
+
+
+async def test_a_decision_at_the_same_instant_is_bound_to_what_was_seen(
+    house: House, admin_pool: Pool
+) -> None:
+    """Whoever looked at the task before it was moved does not decide it after."""
+    flow = await house.begun()
+    seen, other = flow.state.digest, "0" * 32
+    async with admin_pool.acquire() as connection, connection.transaction():
+        await connection.execute("UPDATE tasks SET digest = $1", other)
+        deciding = asyncio.create_task(house.decide("bob", flow.task, digest=seen))
+        waiting = (
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database())"
+        )
+        for _ in range(200):
+            if await admin_pool.fetchval(waiting):
+                break
+            await asyncio.sleep(0.02)
+    response = await deciding
+    assert (response.status_code, response.json().get("digest")) == (409, other)
+    assert await house.pool.fetchval("SELECT count(*) FROM decisions") == 0
 
 
 def board(version: int, quorum: Literal["any", "all"]) -> Recipe:

@@ -108,4 +108,5 @@ def _deciding(state: State, made: Decided) -> decisions.Deciding:
         payload={"task_id": made.task_id},
         snapshot=progress.snapshot(RECIPE, state),
         message={"kind": "decided"},
+        digest=state.digest,
     )
