@@ -92,7 +92,7 @@ async def migrate_requests(
     """As an administrator: those named under `requests`, or page by page all that are in flight on the
     version, newest first. Each gets a verdict of its own: what was decided stays, tasks that are the
     same in both versions stay with whoever has them, and a request whose step the other version does
-    not have is refused. Its workflow has the last word; `recorded` is what it has not said within
+    not have is refused, as is one's own. Its workflow has the last word; `recorded` is what it has not said within
     two seconds."""
     caller = await caller_of(request)
     actor = authorize(caller, "migrate", House())
@@ -143,7 +143,7 @@ async def _judge(
     verdict = _Verdict(
         request_id, row["title"], row["requester"], row["status"] or row["step"], "refused"
     )
-    reason = _elsewhere(row, now_on)
+    reason = _why_not(caller, row, now_on)
     if reason is not None:
         return replace(verdict, reasons=(reason,))
     at = await commands.now(house.pool)
@@ -167,12 +167,15 @@ async def _judge(
     )
 
 
-def _elsewhere(row: asyncpg.Record, now_on: tuple[str, int]) -> str | None:
-    """Why it is none of those in flight on that version."""
+def _why_not(caller: Caller, row: asyncpg.Record, now_on: tuple[str, int]) -> str | None:
+    """Why the caller does not move it, whatever its state: it is none of those in flight on that version, or
+    the caller's own."""
     if (row["workflow"], row["version"]) != now_on:
         return f"it is on {row['workflow']} version {row['version']}"
     if row["state"] in FINAL_STATES:
         return f"the request is already {row['state']}"
+    if row["requester"] == caller.id:
+        return "it is your own: nobody chooses who decides their own request"
     return None
 
 

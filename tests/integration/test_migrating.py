@@ -149,6 +149,18 @@ async def test_who_may_decide_two_parts_follows_the_new_version(
     assert (await house.decide("dave", second)).status_code == expected
 
 
+async def test_nobody_moves_their_own_request(house: House) -> None:
+    await house.begun()
+    await house.publish(leave(2, steps=(STEP, CFO)))
+    response = await house.post(PATH, "alice", "admin", json={"to": 2, "comment": "easier"})
+    [item] = response.json()["items"]
+    assert (item["outcome"], item["reasons"]) == (
+        "refused",
+        ["it is your own: nobody chooses who decides their own request"],
+    )
+    assert not house.delivery.signals
+
+
 async def test_who_decided_meanwhile_counts_and_the_move_comes_after(house: House) -> None:
     flow = await house.begun()
     other = replace(STEP, ballots=(Ballot("manager", approver="user:erin"),))
