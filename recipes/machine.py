@@ -59,8 +59,8 @@ from recipes.state import (
 )
 
 COMMANDS_KEPT = 100
-"""How many commands are remembered, so that one told twice counts once. A `fire` that is older than
-that has seen too few moves, and is refused."""
+"""How many commands are remembered, so that one told twice counts once: signals are told again within
+seconds. A `fire` that is older than that has seen too few moves, and is refused."""
 
 
 def apply(

@@ -335,7 +335,7 @@ class _Run(Jobs):
     def commanded(self, command: Commanded) -> None:
         if command.command_id in self.state.commands_seen:
             return
-        seen = (*self.state.commands_seen, command.command_id)
+        seen = (*self.state.commands_seen, command.command_id)[-machine.COMMANDS_KEPT :]
         self.state = replace(self.state, commands_seen=seen)
         if self.state.final and not (command.command == "retry" and self.state.incidents):
             self.settle_command(command, f"the request is already {self.state.state}")

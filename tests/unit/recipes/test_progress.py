@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from recipes import progress
+from recipes.machine import COMMANDS_KEPT
 from recipes.model import Ballot, Quorum, Recipe, Step
 from recipes.parse import parse
 from recipes.state import (
@@ -239,6 +240,17 @@ def test_a_condition_without_a_value() -> None:
     state, _ = go(made, state, Commanded("2", "cancel", Actor("alice"), NOW, "enough"))
     assert (state.state, state.reason, state.incidents) == ("cancelled", "enough", ())
     assert go(made, state, retry(3))[1][0].applied is False  # type: ignore[union-attr]
+
+
+def test_what_is_kept_does_not_grow_with_commands() -> None:
+    """Whoever may add approvers may do so in vain without end; a state travels with every commit."""
+    made = recipe("{id: one, approver: bob}")
+    state, _ = go(made, new(made), Started())
+    for number in range(3 * COMMANDS_KEPT):
+        state, effects = go(made, state, retry(number))
+        assert len(effects) == 1
+    assert len(state.commands_seen) == COMMANDS_KEPT
+    assert go(made, state, retry(3 * COMMANDS_KEPT - 1)) == (state, ())
 
 
 def test_a_refused_employee_is_asked_again_by_retry_alone() -> None:
