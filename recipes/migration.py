@@ -183,12 +183,13 @@ def _seats_kept(old: Step, new: Step, state: State, version: int) -> Iterator[st
             if bloc.needed > bloc.total:
                 yield f"step {old.id} has a quorum of {bloc.needed} over {bloc.total}"
         if tally.several(new, seats):
-            yield from _twice(new, state, version)
+            yield from _twice(old, new, state, version)
 
 
-def _twice(step: ApprovalStep, state: State, version: int) -> Iterator[str]:
-    """People who have two seats of a step that several must decide from now on."""
-    asked = {task.seat: task.assignment.user for task in state.tasks}
+def _twice(old: Step, step: ApprovalStep, state: State, version: int) -> Iterator[str]:
+    """People who keep two seats of a step that several must decide from now on."""
+    left = (*changed_seats(old, step, state.seats), *gone_seats(old, step, state.seats))
+    asked = {it.seat: it.assignment.user for it in state.tasks if it.seat not in left}
     voted = {seat.key: seat.by.user for seat in state.seats if seat.by is not None}
     for person, count in Counter((asked | voted).values()).items():
         if person is not None and count > 1:

@@ -349,6 +349,16 @@ def test_several_people_are_not_one() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "also", ["{id: more, approver: user:zoe}", "{id: also, approver: user:zoe}"]
+)
+def test_a_part_that_goes_or_is_asked_anew_is_nobodys(also: str) -> None:
+    both = f"{ANN}, {ANN.replace('id: ann', 'id: also')}"
+    old = recipe(1, BOARD.replace("quorum: all", "quorum: any") % both)
+    after = migrate(old, begun(old), board(2, f"{ANN}, {also}"))
+    assert sorted(task.assignment.user or "" for task in after.state.tasks) == ["ann", "zoe"]
+
+
 def test_an_incident_is_tried_again_by_the_new_version() -> None:
     old, wanted = recipe(1, BOSS), recipe(2, "{id: boss, approver: user:carol}")
     stuck = begun(old, unwilling)
