@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from recipes import calendar
 from recipes.draft import Draft
-from recipes.model import Ballot, BusinessDays, Duration
+from recipes.model import Ballot, BusinessDays, Duration, WaitStep
 from recipes.source import Book, below
 
 
@@ -47,6 +47,8 @@ def _uses(draft: Draft, book: Book) -> Iterator[_Use]:
     if draft.recipe.deadline is not None:
         yield _Use("deadline", draft.recipe.deadline, personal=False)
     for placed in draft.steps:
+        if isinstance(placed.step, WaitStep) and placed.step.seconds is not None:
+            yield _Use(below(placed.path, "for"), placed.step.seconds, personal=False)
         for ballot, path in placed.placed_ballots():
             for place, duration in _of_ballot(ballot, path, book):
                 yield _Use(place, duration, personal=True)

@@ -17,7 +17,7 @@ The rules
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -26,12 +26,23 @@ from pydantic_core import to_json
 from recipes.expressions import Environment, ExpressionError, Scope
 from recipes.inputs import against
 from recipes.migration import Migrating
-from recipes.model import Callback, JobStep, Json, NotifyStep, Recipe, Step, WaitStep
+from recipes.model import (
+    BusinessDays,
+    Callback,
+    JobStep,
+    Json,
+    NotifyStep,
+    Recipe,
+    Step,
+    WaitStep,
+)
 from recipes.references import once, reference
 from recipes.state import (
     Answer,
     AskPeople,
+    AskTimes,
     CancelJob,
+    DueBy,
     EndJob,
     Job,
     JobEnded,
@@ -39,6 +50,7 @@ from recipes.state import (
     Record,
     StartJob,
     State,
+    Timing,
 )
 
 SIZE_LIMIT = 64 * 1024
@@ -191,15 +203,30 @@ class Jobs(Migrating):
     # --- waiting ---
 
     def begin_wait(self, step: WaitStep) -> None:
-        """ExpressionError if `until` gives no moment."""
+        """Until when; business days have to be asked for. ExpressionError if `until` gives no moment."""
         if step.until is not None:
-            until = moment(self.environment.render(f"{{{{ {step.until} }}}}", self.scope()))
+            rendered = self.environment.render(f"{{{{ {step.until} }}}}", self.scope())
+            self.wait_until(step, moment(rendered))
+        elif isinstance(step.seconds, BusinessDays):
+            timing = Timing(self.recipe.calendar or "", self.now, step.seconds)
+            self.state = replace(self.state, asks=(AskTimes(timing),))
         else:
-            until = self.now + timedelta(seconds=step.seconds or 0)
+            self.wait_until(step, self.now + timedelta(seconds=step.seconds or 0))
+
+    def wait_as_told(self, step: WaitStep, answer: Answer) -> None:
+        """With the answer of the calendar; an incident where there is none."""
+        if answer.refusal is not None:
+            self.raise_incident(answer.refusal.kind, answer.refusal.detail, None)
+        elif answer.times is not None and answer.times.due_at is not None:
+            self.clear_incident(None)
+            self.wait_until(step, answer.times.due_at, answer.times.by)
+
+    def wait_until(self, step: WaitStep, until: datetime, by: DueBy | None = None) -> None:
+        """`by` is what business days were counted on."""
         self.state = replace(self.state, state="pending", entered=True, waits_until=until)
-        self.effects.append(
-            Record("step.waiting", {"step": step.id, "until": f"{until:%Y-%m-%dT%H:%M:%SZ}"})
-        )
+        told: dict[str, Json] = {"step": step.id, "until": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
+        counted: dict[str, Json] = {} if by is None else {"due_by": asdict(by)}
+        self.effects.append(Record("step.waiting", told | counted))
 
     def waited(self) -> bool:
         """Whether the wait is over; then it is forgotten."""

@@ -212,11 +212,11 @@ class JobStep:
 
 @dataclass(frozen=True, slots=True)
 class WaitStep:
-    """Goes on `seconds` after the request came here (`for` in a recipe), or at the moment that the
-    expression `until` gives: one of the two is set."""
+    """Goes on `seconds` (or business days) after the request came here (`for` in a recipe), or at the
+    moment that the expression `until` gives: one of the two is set."""
 
     id: str
-    seconds: int | None = None
+    seconds: Duration | None = None
     until: str | None = None
     name: str | None = None
     when: str | None = None

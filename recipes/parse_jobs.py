@@ -53,7 +53,7 @@ def read_wait(fields: Fields, step_id: str, name: str | None, when: str | None) 
         fields.error("", "waits for nothing", "add `for: 2d`, or `until: inputs.from`")
     elif len(keys) > 1:
         fields.error("until", "comes beside `for`", "keep one of them")
-    seconds, until = fields.seconds("for"), fields.text("until")
+    seconds, until = fields.duration("for"), fields.text("until")
     return WaitStep(step_id, seconds, until, name, when)
 
 

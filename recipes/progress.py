@@ -84,6 +84,7 @@ from recipes.state import (
     Ask,
     AskEmployee,
     AskPeople,
+    AskTimes,
     Closing,
     Commanded,
     Decided,
@@ -289,6 +290,9 @@ class _Run(Jobs):
             self.state = replace(self.state, asks=())
             if self.tell(step, answers[0]):
                 self.completed(step, "done")
+        elif isinstance(step, WaitStep) and isinstance(self.state.asks[0], AskTimes):
+            self.state = replace(self.state, asks=())
+            self.wait_as_told(step, answers[0])
         else:
             self.take_answers(answers)
         self.advance()
@@ -378,6 +382,8 @@ class _Run(Jobs):
         """What a step that could not be entered had asked."""
         if step.employee_paths:
             self.state = replace(self.state, asks=(AskEmployee(step.employee_paths),))
+        elif isinstance(step, WaitStep):
+            self.begin_wait(step)
         else:
             assert isinstance(step, NotifyStep), "no other step asks the directory by itself"
             self.ask_whom(step)

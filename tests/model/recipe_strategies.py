@@ -119,6 +119,8 @@ _wait = st.sampled_from(
     (
         {"for": "5h"},
         {"for": "96h"},
+        {"for": "2bd"},
+        {"for": "1bd at 09:00"},
         {"until": "request.submitted_at + duration('30h')"},
         {"until": "n > 3 ? '2020-01-01' : '2026-03-05T12:00:00+01:00'"},
         {"until": "n > 4 ? 'soon' : '2026-03-04'"},

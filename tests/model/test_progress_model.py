@@ -403,7 +403,11 @@ class Requests(RuleBasedStateMachine):
 
     def answer(self, ask: Ask) -> Answer:
         """Whom the directory gives; and when, where business days count."""
-        assert not isinstance(ask, AskTimes), "a step's times are asked for with whom they are for"
+        if isinstance(ask, AskTimes):
+            # Business days of a `wait`: those of tasks are asked for with whom they are for.
+            if self.random.random() >= self.reliable:
+                return Answer(refusal=Refusal("DirectoryUnavailable", "not today"))
+            return Answer(times=self.calendars.times(ask.timing))
         found = self.whom(ask)
         if (
             isinstance(ask, AskEmployee | AskHolders | AskPeople)

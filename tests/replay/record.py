@@ -40,6 +40,7 @@ from tests.workflow.running import (
     AT_SUBMIT,
     BUSINESS,
     BUSINESS_REVIEW,
+    BUSINESS_WAIT,
     CHANGES,
     LEAVE,
     ORDER,
@@ -204,6 +205,12 @@ async def business_days(run: Running) -> None:
     await run.decide("zoe")
 
 
+async def business_wait(run: Running) -> None:
+    await run.env.sleep(timedelta(days=6))
+    await run.written(2)
+    await run.decide("bob")
+
+
 async def business_timers(run: Running) -> None:
     await run.fire("submit")
     await run.written(2)
@@ -358,6 +365,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("added_approvers", TWO_OF_THREE, answer, added_approvers),
     ("weighed", WEIGHED, answer, weighed),
     ("business_days", BUSINESS, answer, business_days),
+    ("business_wait", BUSINESS_WAIT, answer, business_wait),
     ("business_timers", BUSINESS_REVIEW, answer, business_timers),
     ("changes_and_resubmission", CHANGES, answer, changes_and_resubmission),
 )

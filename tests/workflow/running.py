@@ -59,6 +59,17 @@ steps:
     remind: [1bd before, 1bd at 08:00]
 """
 
+BUSINESS_WAIT = """
+workflow: cooling_off
+version: 1
+inputs: {type: object}
+owner: role:hr
+calendar: work
+steps:
+  - {id: cool_off, for: 3bd}
+  - {id: manager_approval, approver: "{{ employee.manager }}"}
+"""
+
 BUSINESS_REVIEW = """
 workflow: review
 version: 1

@@ -409,3 +409,68 @@ def test_timers_of_another_version() -> None:
         (12, 16, "drop"),
     ]
     assert world.state.asks == ()
+
+
+# --- waiting ---------------------------------------------------------------------------------------
+
+PAUSE = "calendar: work\nsteps:\n  - {id: pause, for: 2bd}\n  - {id: end, action: approve}\n"
+
+
+def test_a_wait_of_business_days_ends_by_the_calendar_and_says_by_which() -> None:
+    world = World(recipe(PAUSE), MONDAY)
+    until = datetime(2026, 3, 11, 15, tzinfo=UTC)
+    state = world.befall(Started(), FRIDAY)
+    assert (state.state, state.waits_until, progress.next_wakeup(state)) == (
+        "pending",
+        until,
+        until,
+    )
+    assert (
+        Record(
+            "step.waiting",
+            {
+                "step": "pause",
+                "until": "2026-03-11T15:00:00Z",
+                "due_by": {
+                    "calendar": "work",
+                    "version": 1,
+                    "time_zone": "UTC",
+                    "uncovered": False,
+                },
+            },
+        )
+        in world.effects
+    )
+    world.calendars = Calendars((replace(WORK, holidays=()),), zone)
+    assert world.befall(Ticked(), until - timedelta(hours=1)).state == "pending"
+    assert world.befall(Ticked(), until).state == "approved"
+
+
+def test_a_wait_whose_calendar_cannot_be_asked_goes_on_when_it_can() -> None:
+    world = World(recipe(PAUSE))
+    asked = progress.apply(world.recipe, world.state, Started(), FRIDAY)
+    refusal = Answer(refusal=Refusal("DirectoryUnavailable", "the mirror is too old"))
+    world.state = progress.then(world.recipe, asked, (refusal,), FRIDAY).state
+    assert [(it.kind, it.seat) for it in world.state.incidents] == [("DirectoryUnavailable", None)]
+    later = FRIDAY + timedelta(hours=1)
+    state = world.befall(Rechecked((), later), later)
+    assert state.incidents == ()
+    assert state.waits_until == datetime(2026, 3, 10, 16, tzinfo=UTC)
+    silent = progress.then(world.recipe, asked, (Answer(),), FRIDAY).state
+    assert (silent.waits_until, silent.incidents) == (None, ())
+
+
+def test_a_wait_is_judged_as_other_times_are() -> None:
+    found = problems("steps:\n  - {id: a, for: 2bd}\n")
+    assert [(path, message) for path, message, _ in found] == [
+        ("steps[0].for", "`2bd` counts business days, and the recipe names no `calendar`")
+    ]
+    found = problems("calendar: work\nsteps:\n  - {id: a, for: 2bd in assignee zone}\n")
+    assert "no one person's time" in found[0][1]
+    found = problems("calendar: work\ndeadline: 2bd\nsteps:\n  - {id: a, for: 3bd}\n")
+    assert [message for _, message, _ in found] == ["never ends: the recipe's deadline comes first"]
+    assert problems("calendar: work\ndeadline: 2d\nsteps:\n  - {id: a, for: 3bd}\n") == []
+    made = recipe(PAUSE)
+    assert "waits 2bd" in str(chart(made))
+    [told] = difference.differences(made, recipe(PAUSE.replace("2bd", "3bd")))
+    assert (told.place, told.before, told.after) == ("steps.pause.for", "2bd", "3bd")
