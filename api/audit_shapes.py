@@ -4,8 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
+from api.shapes import Strict, example
 from contract.verifying import Kind
 from recipes.model import Json
 
@@ -21,18 +20,10 @@ _CHECKPOINT: dict[str, Json] = {
 }
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _example(**values: Json) -> ConfigDict:
-    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
-
-
-class SignedCheckpoint(_Strict):
+class SignedCheckpoint(Strict):
     """The size and the root of the audit tree at a moment; `note` is all of it, as it was signed."""
 
-    model_config = _example(**_CHECKPOINT)
+    model_config = example(**_CHECKPOINT)
     number: int
     size: int
     root: str
@@ -40,23 +31,23 @@ class SignedCheckpoint(_Strict):
     note: str
 
 
-class CheckpointPage(_Strict):
+class CheckpointPage(Strict):
     items: list[SignedCheckpoint]
     next_cursor: str | None
 
 
-class Consistency(_Strict):
+class Consistency(Strict):
     """That the tree of the checkpoint goes on from that of `size`: the hashes of RFC 6962, 2.1.2."""
 
     size: int
     hashes: list[str]
 
 
-class AuditProof(_Strict):
+class AuditProof(Strict):
     """That an audit row is in the tree of the checkpoint: its leaf's number and hash, and the hashes
     beside its way up (RFC 6962, 2.1.1)."""
 
-    model_config = _example(
+    model_config = example(
         request_id=_REQUEST_ID,
         seq=3,
         leaf=1190,
@@ -74,7 +65,7 @@ class AuditProof(_Strict):
     checkpoint: SignedCheckpoint
 
 
-class AuditFinding(_Strict):
+class AuditFinding(Strict):
     """Something that is wrong. `since`: when it was sealed as it should be."""
 
     kind: Kind
@@ -85,11 +76,11 @@ class AuditFinding(_Strict):
     since: datetime | None
 
 
-class AuditVerified(_Strict):
+class AuditVerified(Strict):
     """What came of reading a request's rows again and calculating them again. `signed` is false where
     this API has no public key: then signatures, and so the tree, were not looked at."""
 
-    model_config = _example(
+    model_config = example(
         request_id=_REQUEST_ID,
         rows=7,
         size=1207,

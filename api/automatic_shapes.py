@@ -4,22 +4,13 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
+from api.shapes import Strict, example
 from recipes.model import Json
 
 _REQUEST_ID = "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _example(**values: Json) -> ConfigDict:
-    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
-
-
-class JobLine(_Strict):
+class JobLine(Strict):
     """What an attempt of a job did: `started`, `said` (what its function has to say), and how it ended."""
 
     attempt: int
@@ -28,12 +19,12 @@ class JobLine(_Strict):
     detail: str | None
 
 
-class Job(_Strict):
+class Job(Strict):
     """Automatic work of a `step`: the function that is `run`, what it was given and what it gave, or the
     `error` of one that failed. `idempotency_key` went along to the other side in every attempt. Of the
     `log` these are the last 50 lines."""
 
-    model_config = _example(
+    model_config = example(
         id="3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c011",
         step="charge",
         run="charge_card",
@@ -80,10 +71,10 @@ _NOTIFICATION: dict[str, Json] = {
 }
 
 
-class Notification(_Strict):
+class Notification(Strict):
     """What a request told me at its `step`. `read_at` is null until I say that I have read it."""
 
-    model_config = _example(**_NOTIFICATION)
+    model_config = example(**_NOTIFICATION)
     id: UUID
     request_id: UUID
     workflow: str
@@ -94,13 +85,13 @@ class Notification(_Strict):
     read_at: datetime | None
 
 
-class NotificationPage(_Strict):
+class NotificationPage(Strict):
     items: list[Notification]
     next_cursor: str | None
 
 
-class Unread(_Strict):
+class Unread(Strict):
     """How many notifications I have not read."""
 
-    model_config = _example(unread=0)
+    model_config = example(unread=0)
     unread: int

@@ -7,9 +7,7 @@ from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetPydanticSchema,
@@ -20,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from api.http import Moment
+from api.shapes import Strict, example
 from recipes import calendar, starting
 from recipes.model import Json
 from recipes.state import Where
@@ -59,14 +58,6 @@ def _says_something(text: str) -> str:
     return text
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _example(**values: Json) -> ConfigDict:
-    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
-
-
 def _printable(text: str) -> str:
     if not text.isprintable() or text != text.strip():
         raise ValueError("must be printable characters, without spaces around them")
@@ -95,19 +86,19 @@ EntityId = Annotated[
 ]
 
 
-class EntityBody(_Strict):
+class EntityBody(Strict):
     """What a request is about, in the system where it lives."""
 
-    model_config = _example(type="booking", id="4711")
+    model_config = example(type="booking", id="4711")
     type: EntityType
     id: EntityId
 
 
-class Submission(_Strict):
+class Submission(Strict):
     """A request to be made. Without `version` the highest one that is not disabled is taken; `entity`
     as the recipe wants it."""
 
-    model_config = _example(
+    model_config = example(
         workflow="leave_request", inputs={"days": 5, "from": "2026-07-01", "reason": "holiday"}
     )
     workflow: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
@@ -131,12 +122,12 @@ _ITEMS: dict[str, Any] = {
 }
 
 
-class DecisionBody(_Strict):
+class DecisionBody(Strict):
     """`decision` is the id of one of the task's `outcomes`; `to` one of its `rewind_to`, where
     `request_changes` leads: without it to the requester. `digest` is the one the task showed: the decision
     is refused if the request is another now."""
 
-    model_config = _example(decision="approve", comment="Enjoy.")
+    model_config = example(decision="approve", comment="Enjoy.")
     decision: Decision
     comment: Text | None = None
     reason: Text | None = None
@@ -147,14 +138,14 @@ class DecisionBody(_Strict):
 class DecisionItem(DecisionBody):
     """A decision on one of many tasks."""
 
-    model_config = _example(task_id=_TASK_ID, decision="approve", digest=_DIGEST)
+    model_config = example(task_id=_TASK_ID, decision="approve", digest=_DIGEST)
     task_id: UUID
 
 
-class DecisionsBody(_Strict):
+class DecisionsBody(Strict):
     """Up to 500 decisions. Each is looked at on its own: a bad one is refused, not the others."""
 
-    model_config = _example(
+    model_config = example(
         items=[
             {"task_id": _TASK_ID, "decision": "approve", "digest": _DIGEST},
             {"task_id": _OTHER_ID, "decision": "reject", "comment": "Not in December."},
@@ -173,7 +164,7 @@ def _duration(text: str) -> str:
     return text
 
 
-class DecidableFilter(_Strict):
+class DecidableFilter(Strict):
     """Which of the tasks I may decide; what is left out does not matter. `older_than`: open for longer."""
 
     workflow: Text | None = None
@@ -182,20 +173,20 @@ class DecidableFilter(_Strict):
     older_than: Annotated[Text, AfterValidator(_duration)] | None = None
 
 
-class PreviewBody(_Strict):
+class PreviewBody(Strict):
     """What I am about to decide, and how."""
 
-    model_config = _example(
+    model_config = example(
         decision="approve", filter={"workflow": "leave_request", "older_than": "2d"}
     )
     decision: Decision
     filter: DecidableFilter = Field(default_factory=DecidableFilter)
 
 
-class NothingBody(_Strict):
+class NothingBody(Strict):
     """Nothing: an empty body, or `{}`."""
 
-    model_config = _example()
+    model_config = example()
 
 
 def _says_anything(text: str) -> str:
@@ -207,40 +198,40 @@ def _says_anything(text: str) -> str:
 Said = Annotated[Text, Field(min_length=1), AfterValidator(_says_anything)]
 
 
-class CommentBody(_Strict):
-    model_config = _example(text="The second offer is cheaper, and they deliver on Monday.")
+class CommentBody(Strict):
+    model_config = example(text="The second offer is cheaper, and they deliver on Monday.")
     text: Said
 
 
-class AnswerBody(_Strict):
-    model_config = _example(text="Yes: the old press is written off.")
+class AnswerBody(Strict):
+    model_config = example(text="Yes: the old press is written off.")
     text: Said
 
 
-class ReadBody(_Strict):
+class ReadBody(Strict):
     """All of mine where `ids` is left out."""
 
-    model_config = _example(ids=["3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c012"])
+    model_config = example(ids=["3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c012"])
     ids: Annotated[list[UUID], Field(max_length=1000)] | None = None
 
 
-class CommandBody(_Strict):
-    model_config = _example(comment="The trip was called off.")
+class CommandBody(Strict):
+    model_config = example(comment="The trip was called off.")
     comment: Text | None = None
 
 
-class ResubmitBody(_Strict):
+class ResubmitBody(Strict):
     """All inputs, as of a submission; the comment says what has changed."""
 
-    model_config = _example(inputs={"days": 4, "reason": "holiday"}, comment="A day less.")
+    model_config = example(inputs={"days": 4, "reason": "holiday"}, comment="A day less.")
     inputs: Inputs
     comment: Text | None = None
 
 
-class FireBody(_Strict):
+class FireBody(Strict):
     """`moves` is what the request, or its actions, showed: refused (409) if it has moved since."""
 
-    model_config = _example(comment="Sundays are missing.", moves=3)
+    model_config = example(comment="Sundays are missing.", moves=3)
     comment: Text | None = None
     moves: int | None = Field(None, ge=0, le=2**31 - 1)
 
@@ -249,34 +240,34 @@ PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")
 Reason = Annotated[Text, Field(min_length=1), AfterValidator(_says_something)]
 
 
-class QuestionBody(_Strict):
+class QuestionBody(Strict):
     """What to ask, and whom."""
 
-    model_config = _example(to="grace", text="Is the old press written off?")
+    model_config = example(to="grace", text="Is the old press written off?")
     to: PersonId
     text: Said
 
 
-class WatcherBody(_Strict):
+class WatcherBody(Strict):
     """Who is to watch: oneself, if nobody is named."""
 
-    model_config = _example(person="grace")
+    model_config = example(person="grace")
     person: PersonId | None = None
 
 
-class ReassignTaskBody(_Strict):
+class ReassignTaskBody(Strict):
     """`to` decides from now on; `comment` says why, on the record."""
 
-    model_config = _example(to="carol", comment="Bob is on a ship without a telephone.")
+    model_config = example(to="carol", comment="Bob is on a ship without a telephone.")
     to: PersonId
     comment: Reason
 
 
-class AddApproverBody(_Strict):
+class AddApproverBody(Strict):
     """`add` has to approve, too: `before`, `beside` or `after` the step's own approvers; `comment` says
     why, on the record."""
 
-    model_config = _example(
+    model_config = example(
         add="grace", where="before", comment="Grace negotiated with this supplier."
     )
     add: PersonId
@@ -284,10 +275,10 @@ class AddApproverBody(_Strict):
     comment: Reason
 
 
-class ReassignSeatBody(_Strict):
+class ReassignSeatBody(Strict):
     """For a `seat` that may have no task, as an incident names it."""
 
-    model_config = _example(
+    model_config = example(
         seat="hr_and_grandboss/2", to="carol", comment="Nobody holds hr-leave-admin this week."
     )
     seat: Annotated[Text, Field(min_length=1, max_length=500)]
@@ -295,13 +286,13 @@ class ReassignSeatBody(_Strict):
     comment: Reason
 
 
-class DisableBody(_Strict):
-    model_config = _example(reason="Finance asked to stop; use version 4.")
+class DisableBody(Strict):
+    model_config = example(reason="Finance asked to stop; use version 4.")
     reason: Annotated[Text, Field(min_length=1)]
 
 
-class MigrateBody(_Strict):
-    model_config = _example(to=4, comment="Version 3 asked the wrong role.")
+class MigrateBody(Strict):
+    model_config = example(to=4, comment="Version 3 asked the wrong role.")
     to: Annotated[int, Field(ge=1, le=2**31 - 1)]
     comment: Annotated[Text, AfterValidator(_says_something)]
     requests: Annotated[list[UUID] | None, Field(min_length=1, max_length=200)] = None
@@ -335,12 +326,12 @@ DayOrMoment = Annotated[
 """`2026-12-24`, or a datetime with its offset, which becomes one in UTC."""
 
 
-class DelegationBody(_Strict):
+class DelegationBody(Strict):
     """Who decides instead of me, from `from` (now) until `to` (until it is ended), and what: `all`,
     `workflow:NAME` or `role:NAME`. A date is a whole day in the delegator's time zone: `from` its
     beginning, `to` its end. An administrator may set it for another `delegator`, and says why."""
 
-    model_config = _example(
+    model_config = example(
         **{"delegate": "dave", "from": "2026-12-21", "to": "2027-01-03"},
         scope="workflow:leave_request",
         reason="holiday",
@@ -353,24 +344,24 @@ class DelegationBody(_Strict):
     delegator: PersonId | None = None
 
 
-class MirrorSync(_Strict):
+class MirrorSync(Strict):
     """`most_gone`: so many people may leave by this reading, where more than usual do."""
 
-    model_config = _example(most_gone=250)
+    model_config = example(most_gone=250)
     most_gone: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
 
 
-class EndBody(_Strict):
+class EndBody(Strict):
     """An administrator who ends somebody else's delegation says why."""
 
-    model_config = _example(reason="She is back early.")
+    model_config = example(reason="She is back early.")
     reason: Text | None = None
 
 
-class ExplainBody(_Strict):
+class ExplainBody(Strict):
     """A step of a recipe, and a request as it might be: `employee`'s (mine), with these inputs."""
 
-    model_config = _example(
+    model_config = example(
         workflow="purchase_order",
         step="finance",
         employee="alice",
@@ -385,12 +376,12 @@ class ExplainBody(_Strict):
     at: Moment | None = None
 
 
-class EventBody(_Strict):
+class EventBody(Strict):
     """Something happened to an entity. `initiated_by` (default: the caller) becomes the requester;
     `inputs` are what recipes may take from, each what it declares. Of one `event_id` (default: a new
     one) the first counts."""
 
-    model_config = _example(
+    model_config = example(
         event="booking.cancellation_requested",
         event_id="bookings-88121",
         entity_type="booking",

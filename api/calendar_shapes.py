@@ -2,20 +2,12 @@
 
 from datetime import date, datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from recipes.model import Json
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from api.shapes import Strict, example
 
 
-def _example(**values: Json) -> ConfigDict:
-    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
-
-
-class OnOlderVersions(_Strict):
+class OnOlderVersions(Strict):
     """What is open and was timed by an older version: tasks, and requests by their deadlines or by the
     timers of state machines."""
 
@@ -23,11 +15,11 @@ class OnOlderVersions(_Strict):
     requests: int
 
 
-class CalendarImported(_Strict):
+class CalendarImported(Strict):
     """`version` is the one that counts from now on, or with `dry_run` would. What rests on older
     versions keeps its times."""
 
-    model_config = _example(
+    model_config = example(
         name="es",
         version=2,
         unchanged=False,
@@ -41,22 +33,22 @@ class CalendarImported(_Strict):
     on_older_versions: OnOlderVersions
 
 
-class Covers(_Strict):
+class Covers(Strict):
     """The days, both included, of which the holidays are known."""
 
     first: date = Field(alias="from")
     to: date
 
 
-class Holiday(_Strict):
+class Holiday(Strict):
     date: date
     name: str
 
 
-class Calendar(_Strict):
+class Calendar(Strict):
     """One version, by default the one that counts now. `versions` are all there are."""
 
-    model_config = _example(
+    model_config = example(
         name="es",
         version=2,
         versions=[2, 1],
@@ -82,6 +74,6 @@ class Calendar(_Strict):
     imported_by: str
 
 
-class CalendarPage(_Strict):
+class CalendarPage(Strict):
     items: list[Calendar]
     next_cursor: str | None

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, errors, schemas, views
+from api import bodies, errors, org_shapes, views
 from api.authorize import PersonalObject, authorize
 from api.days import start_of
 from api.http import Route, answer, page, read, read_cursor, takes
@@ -31,7 +31,7 @@ _SLACK = timedelta(minutes=1)
 @router.post(
     "",
     status_code=201,
-    response_model=schemas.Delegation,
+    response_model=org_shapes.Delegation,
     summary="Delegate",
     openapi_extra=takes(bodies.DelegationBody),
 )
@@ -128,7 +128,7 @@ def _nobody(person: str, here: bool | None) -> str:
     return f"there is no person {person}" if here is None else f"{person} is not here any more"
 
 
-@router.get("", response_model=schemas.DelegationPage, summary="My delegations")
+@router.get("", response_model=org_shapes.DelegationPage, summary="My delegations")
 async def list_delegations(
     request: Request,
     *,
@@ -163,7 +163,7 @@ async def list_delegations(
 
 @router.post(
     "/{delegation_id}/end",
-    response_model=schemas.Delegation,
+    response_model=org_shapes.Delegation,
     summary="End a delegation",
     openapi_extra=takes(bodies.EndBody, required=False),
 )

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, errors, schemas
+from api import bodies, errors, org_shapes
 from api.auth import Caller
 from api.authorize import PersonalObject, authorize
 from api.explanation import (
@@ -43,7 +43,7 @@ _FORMS = "approver, task, request with step, or workflow with step"
 
 @router.get(
     "/explain",
-    response_model=schemas.Explained | schemas.ExplainedTask | schemas.ExplainedStep,
+    response_model=org_shapes.Explained | org_shapes.ExplainedTask | org_shapes.ExplainedStep,
     summary="Who decides, and why",
 )
 async def explain(
@@ -106,7 +106,7 @@ async def explain(
 
 @router.post(
     "/explain",
-    response_model=schemas.ExplainedStep,
+    response_model=org_shapes.ExplainedStep,
     summary="Who would decide, with these inputs",
     openapi_extra=takes(bodies.ExplainBody),
 )

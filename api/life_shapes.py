@@ -4,20 +4,13 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.schemas import DueBy, ExplainedHop, Incident
+from api.org_shapes import ExplainedHop
+from api.schemas import DueBy, Incident
+from api.shapes import Strict, example
 from recipes.model import Json
 from recipes.state import RequestState
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _example(**values: Json) -> ConfigDict:
-    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
-
 
 _HOP: dict[str, Json] = {
     "rule": "person",
@@ -77,7 +70,7 @@ _PATH: list[Json] = [
 ]
 
 
-class SimulatedTask(_Strict):
+class SimulatedTask(Strict):
     """Whom it asks and how that was found, when it is due and what would come `when_due`, and how it
     ends. `could_decide`: the people of a shared task. `level` counts the escalations before it."""
 
@@ -103,7 +96,7 @@ class SimulatedTask(_Strict):
     decided_by: str | None
 
 
-class SimulatedStep(_Strict):
+class SimulatedStep(Strict):
     """A step that the request comes to: `skipped` where its `when` is false; `outcome` is null while
     it waits. `does`: what an automatic step does, in words."""
 
@@ -119,12 +112,12 @@ class SimulatedStep(_Strict):
     does: str | None
 
 
-class Simulated(_Strict):
+class Simulated(Strict):
     """What would become of the request. Where `state` is not final, `step`, `waiting_for` and
     `incidents` say why. `unused` are pointers to supposed decisions that fitted no task; `stopped`:
     it came to no end in 1,000 moves."""
 
-    model_config = _example(
+    model_config = example(
         workflow="leave_request",
         version=3,
         requester="alice",
@@ -160,7 +153,7 @@ class Simulated(_Strict):
     stopped: bool
 
 
-class RecipeChange(_Strict):
+class RecipeChange(Strict):
     """One thing that differs, at `place`, as a recipe's author would name it: `steps.boss.timeout`.
     `kind` is `added`, `removed`, `changed` or `moved`; `text` says it in words."""
 
@@ -171,10 +164,10 @@ class RecipeChange(_Strict):
     after: Any = Field(alias="to")
 
 
-class RecipeDiff(_Strict):
+class RecipeDiff(Strict):
     """What differs by meaning; nothing if two versions mean the same."""
 
-    model_config = _example(
+    model_config = example(
         **{"workflow": "leave_request", "from": 3, "to": 4},
         changes=[
             {
@@ -192,7 +185,7 @@ class RecipeDiff(_Strict):
     changes: list[RecipeChange]
 
 
-class MigratedRequest(_Strict):
+class MigratedRequest(Strict):
     """One request's verdict. `outcome`: `possible` (a dry run), `moved`, `refused` with the `reasons`, or
     `recorded` while its workflow has not said. `step` is where it is, `notes` what becomes of it there."""
 
@@ -206,10 +199,10 @@ class MigratedRequest(_Strict):
     command_id: UUID | None
 
 
-class Migrated(_Strict):
+class Migrated(Strict):
     """What becomes, or became, of each request that was to move to another version."""
 
-    model_config = _example(
+    model_config = example(
         **{"workflow": "leave_request", "from": 3, "to": 4, "dry_run": True},
         counts={"possible": 1},
         items=[
@@ -276,7 +269,7 @@ _TRIED: dict[str, Json] = {
 }
 
 
-class TriedRoute(_Strict):
+class TriedRoute(Strict):
     """How a request goes through a version: its steps with how they end, whom it asks (`user:x`,
     `role:y`), and how many `people` decide."""
 
@@ -286,7 +279,7 @@ class TriedRoute(_Strict):
     people: int
 
 
-class TriedRequest(_Strict):
+class TriedRequest(Strict):
     """A past request through its own version (`before`) and the candidate (`after`; null if its inputs
     are `refused`). `added` and `removed`: whom only one of them asks. `two_person_break`: two people
     approved it, and now one or nobody would do. `new_incidents`: where it would get stuck."""
@@ -308,7 +301,7 @@ class TriedRequest(_Strict):
     after: TriedRoute | None
 
 
-class BacktestSummary(_Strict):
+class BacktestSummary(Strict):
     """How many of the requests each thing happens to."""
 
     requests: int
@@ -322,10 +315,10 @@ class BacktestSummary(_Strict):
     new_incidents: int
 
 
-class Backtest(_Strict):
+class Backtest(Strict):
     """The newest requests first."""
 
-    model_config = _example(workflow="leave_request", version=4, summary=_SUMMARY, items=[_TRIED])
+    model_config = example(workflow="leave_request", version=4, summary=_SUMMARY, items=[_TRIED])
     workflow: str
     version: int
     summary: BacktestSummary

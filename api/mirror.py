@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import errors, schemas
+from api import errors, org_shapes
 from api.authorize import House, authorize
 from api.bodies import MirrorSync
 from api.http import Route, answer, read, takes
@@ -20,7 +20,7 @@ from storage.pool import Connection, Source
 router = APIRouter(prefix="/v1/org/mirror", tags=["organisation"], route_class=Route)
 
 
-@router.get("", response_model=schemas.Mirror, summary="The system that the directory mirrors")
+@router.get("", response_model=org_shapes.Mirror, summary="The system that the directory mirrors")
 async def show_mirror(request: Request) -> Response:
     """As an administrator: when it was read last, and what is the matter if it can't be. 404 if the
     directory mirrors none."""
@@ -33,10 +33,10 @@ async def show_mirror(request: Request) -> Response:
 
 @router.post(
     "/sync",
-    response_model=schemas.Synced,
+    response_model=org_shapes.Synced,
     summary="Read the mirrored system now",
     openapi_extra=takes(MirrorSync, required=False),
-    responses={202: {"model": schemas.Syncing, "description": "It is being read."}},
+    responses={202: {"model": org_shapes.Syncing, "description": "It is being read."}},
 )
 async def sync_mirror(request: Request) -> Response:
     """As an administrator. 200 with what came of it, also if that is that the directory stays as it is

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import errors, org_file, schemas, views
+from api import errors, org_file, org_shapes, views
 from api.auth import Caller
 from api.authorize import House, authorize
 from api.http import Moment, Route, answer, page, read_cursor
@@ -36,7 +36,7 @@ At = Annotated[Moment | None, Query(description="As of which moment. Default: no
 
 @router.post(
     "/import",
-    response_model=schemas.Imported,
+    response_model=org_shapes.Imported,
     summary="Import people and roles",
     openapi_extra=IMPORT,
 )
@@ -122,7 +122,7 @@ def _imported(reading: Reading, loaded: Loaded, *, dry_run: bool) -> dict[str, J
     }
 
 
-@router.get("/people", response_model=schemas.PersonPage, summary="List people")
+@router.get("/people", response_model=org_shapes.PersonPage, summary="List people")
 async def list_people(
     request: Request,
     *,
@@ -149,7 +149,7 @@ def _seen(person: dict[str, Any], caller: Caller, *names: str) -> dict[str, Any]
     return person | dict.fromkeys(("limits", *names))
 
 
-@router.get("/people/{person_id}", response_model=schemas.PersonInFull, summary="One person")
+@router.get("/people/{person_id}", response_model=org_shapes.PersonInFull, summary="One person")
 async def one_person(request: Request, person_id: str, *, at: At = None) -> Response:
     """As the directory knows them at a moment: roles, the line of managers above them, the nearest
     first, and who decides for them or for whom they decide then. Who has left is not `here`."""
@@ -172,7 +172,7 @@ async def one_person(request: Request, person_id: str, *, at: At = None) -> Resp
     return answer(_seen(person, caller, "attributes", "delegations"))
 
 
-@router.get("/roles", response_model=schemas.RolePage, summary="List roles")
+@router.get("/roles", response_model=org_shapes.RolePage, summary="List roles")
 async def list_roles(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Roles by name, with those who hold them now."""
     await caller_of(request)

@@ -4,20 +4,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
-from api.schemas import FileWarning
+from api.org_shapes import FileWarning
+from api.shapes import Strict, example
 from recipes.model import Json
 from recipes.state import RequestState
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _example(**values: Json) -> ConfigDict:
-    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
-
 
 _IMPORT: dict[str, Json] = {
     "id": "0d7b0f7e-9f0f-4d8e-8f52-6f3a7a4a5c11",
@@ -34,11 +24,11 @@ _IMPORT: dict[str, Json] = {
 }
 
 
-class HistoryImport(_Strict):
+class HistoryImport(Strict):
     """What was imported of a file, or with `dry_run` would be. `already` were there by another file;
     `again`: this file was imported before, and nothing is different now. The first 100 `warnings`."""
 
-    model_config = _example(**_IMPORT)
+    model_config = example(**_IMPORT)
     id: UUID | None
     source: str
     sha256: str
@@ -52,8 +42,8 @@ class HistoryImport(_Strict):
     again: bool
 
 
-class HistoryImportPage(_Strict):
-    model_config = _example(items=[_IMPORT], next_cursor=None)
+class HistoryImportPage(Strict):
+    model_config = example(items=[_IMPORT], next_cursor=None)
     items: list[HistoryImport]
     next_cursor: str | None
 
@@ -71,7 +61,7 @@ _DECIDED: dict[str, Json] = {
 _RECALL_ID = "5a0f9d8a-8f3e-4a48-9a4c-9e6a4f0d2c77"
 
 
-class DecidedByRule(_Strict):
+class DecidedByRule(Strict):
     """A request that the rule decided; `recall_id` if it was recalled."""
 
     id: UUID
@@ -84,7 +74,7 @@ class DecidedByRule(_Strict):
     recall_id: UUID | None
 
 
-class ImpactGroup(_Strict):
+class ImpactGroup(Strict):
     """Those whose input has that `value` (null: none has, or nothing to group by was named): how many,
     and the exact sum of the input that was to be added up (null: no numbers)."""
 
@@ -93,11 +83,11 @@ class ImpactGroup(_Strict):
     sum: str | None
 
 
-class Impact(_Strict):
+class Impact(Strict):
     """What a rule decided: how many `requests`, of which `recalled`; `in_flight` on the version, which
     it may yet decide. `cold_months` of the cold tier may have more, which are not counted. Up to 100 `groups`, the largest first."""
 
-    model_config = _example(
+    model_config = example(
         workflow="purchase_order",
         version=4,
         step="auto_approve_small",
@@ -129,7 +119,7 @@ class Impact(_Strict):
     next_cursor: str | None
 
 
-class RecallCounts(_Strict):
+class RecallCounts(Strict):
     waiting: int
     recalled: int
     refused: int
@@ -153,10 +143,10 @@ _RECALL: dict[str, Json] = {
 }
 
 
-class Recall(_Strict):
+class Recall(Strict):
     """A recall and how far it is. Without `review_workflow` requests are marked and nothing else."""
 
-    model_config = _example(**_RECALL)
+    model_config = example(**_RECALL)
     id: UUID
     workflow: str
     version: int
@@ -173,13 +163,13 @@ class Recall(_Strict):
     counts: RecallCounts
 
 
-class RecallPage(_Strict):
-    model_config = _example(items=[_RECALL], next_cursor=None)
+class RecallPage(Strict):
+    model_config = example(items=[_RECALL], next_cursor=None)
     items: list[Recall]
     next_cursor: str | None
 
 
-class RecallVerdict(_Strict):
+class RecallVerdict(Strict):
     """What would become of one request: `possible`, or `refused` because of `detail`."""
 
     request_id: UUID
@@ -189,11 +179,11 @@ class RecallVerdict(_Strict):
     detail: str | None
 
 
-class RecallPlan(_Strict):
+class RecallPlan(Strict):
     """Of a dry run: how many `requests` the rule decided, how many of them are `recalled` already, and
     verdicts for the first of the rest, counted."""
 
-    model_config = _example(
+    model_config = example(
         workflow="purchase_order",
         version=4,
         step="auto_approve_small",
@@ -223,7 +213,7 @@ class RecallPlan(_Strict):
     items: list[RecallVerdict]
 
 
-class RecalledRequest(_Strict):
+class RecalledRequest(Strict):
     """What has become of one request: `reopened_as` asks people; `detail` says why it was refused."""
 
     request_id: UUID
@@ -235,6 +225,6 @@ class RecalledRequest(_Strict):
     settled_at: datetime | None
 
 
-class RecalledPage(_Strict):
+class RecalledPage(Strict):
     items: list[RecalledRequest]
     next_cursor: str | None

@@ -3,26 +3,16 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
-from recipes.model import Json
+from api.shapes import Strict, example
 from recipes.state import Where
 
 _REQUEST_ID = "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _example(**values: Json) -> ConfigDict:
-    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
-
-
-class Comment(_Strict):
+class Comment(Strict):
     """What `user` said about a request."""
 
-    model_config = _example(
+    model_config = example(
         id="3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c001",
         request_id=_REQUEST_ID,
         user="carol",
@@ -36,10 +26,10 @@ class Comment(_Strict):
     made_at: datetime
 
 
-class AddedApprover(_Strict):
+class AddedApprover(Strict):
     """Who has to approve a step beside those of its recipe: who added them, where, and why."""
 
-    model_config = _example(
+    model_config = example(
         person="grace",
         step="manager_approval",
         where="before",
@@ -55,15 +45,15 @@ class AddedApprover(_Strict):
     added_at: datetime
 
 
-class CommentPage(_Strict):
+class CommentPage(Strict):
     items: list[Comment]
     next_cursor: str | None
 
 
-class Question(_Strict):
+class Question(Strict):
     """What `asked_by` wants to know of `asked` about a task; without an answer it is still open."""
 
-    model_config = _example(
+    model_config = example(
         id="3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c002",
         request_id=_REQUEST_ID,
         task_id="0b7c8a52-6d0e-5c55-8d0b-7f0a1c6a2e90",
@@ -93,15 +83,15 @@ class Question(_Strict):
     answered_at: datetime | None
 
 
-class QuestionPage(_Strict):
+class QuestionPage(Strict):
     items: list[Question]
     next_cursor: str | None
 
 
-class Attachment(_Strict):
+class Attachment(Strict):
     """A file beside a request; `sha256` is of what is in it, `size` in bytes."""
 
-    model_config = _example(
+    model_config = example(
         id="3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c003",
         request_id=_REQUEST_ID,
         name="offer.pdf",
@@ -121,7 +111,7 @@ class Attachment(_Strict):
     added_at: datetime
 
 
-class Watcher(_Strict):
+class Watcher(Strict):
     """Somebody who watches a request; named by another, `added_by`, they may see it for that."""
 
     person: str
@@ -129,10 +119,10 @@ class Watcher(_Strict):
     added_at: datetime
 
 
-class Watchers(_Strict):
+class Watchers(Strict):
     """Who watches the request now."""
 
-    model_config = _example(
+    model_config = example(
         items=[{"person": "grace", "added_by": "alice", "added_at": "2026-03-02T09:20:00.123456Z"}]
     )
     items: list[Watcher]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, errors, schemas, views
+from api import bodies, errors, recipe_shapes, views
 from api.authorize import House, authorize
 from api.http import Route, answer, header, page, read, read_cursor, takes
 from api.services import caller_of, services
@@ -44,9 +44,11 @@ _YAML: dict[str, Any] = {
 @router.post(
     "",
     status_code=201,
-    response_model=schemas.Published,
+    response_model=recipe_shapes.Published,
     summary="Publish a recipe",
-    responses={200: {"model": schemas.Published, "description": "These bytes are there already."}},
+    responses={
+        200: {"model": recipe_shapes.Published, "description": "These bytes are there already."}
+    },
     openapi_extra=_YAML,
 )
 async def publish_recipe(request: Request) -> Response:
@@ -92,7 +94,10 @@ async def parsed(source: Source, text: bytes, file: str | None) -> parse.Parsed:
 
 
 @router.post(
-    "/check", response_model=schemas.RecipeChecked, summary="Check a recipe", openapi_extra=_YAML
+    "/check",
+    response_model=recipe_shapes.RecipeChecked,
+    summary="Check a recipe",
+    openapi_extra=_YAML,
 )
 async def check_recipe(request: Request) -> Response:
     """What publication would say, for anybody, changing nothing."""
@@ -122,7 +127,7 @@ async def check_recipe(request: Request) -> Response:
     )
 
 
-@router.get("", response_model=schemas.RecipePage, summary="List recipes")
+@router.get("", response_model=recipe_shapes.RecipePage, summary="List recipes")
 async def list_recipes(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Workflows by name, each with the version that a submission takes, and how many requests are
     in flight on which version."""
@@ -135,14 +140,16 @@ async def list_recipes(request: Request, limit: Limit = 50, cursor: Cursor = Non
     return page(items, limit, lambda item: [item["workflow"]])
 
 
-@router.get("/{name}", response_model=schemas.RecipeShown, summary="The version in use")
+@router.get("/{name}", response_model=recipe_shapes.RecipeShown, summary="The version in use")
 async def show_recipe(request: Request, name: Name) -> Response:
     """The version that a submission takes: the highest that is not disabled."""
     await caller_of(request)
     return answer(await version_shown(services(request).pool, name, None))
 
 
-@router.get("/{name}/versions/{version}", response_model=schemas.RecipeShown, summary="One version")
+@router.get(
+    "/{name}/versions/{version}", response_model=recipe_shapes.RecipeShown, summary="One version"
+)
 async def show_version(request: Request, name: Name, version: Version) -> Response:
     await caller_of(request)
     return answer(await version_shown(services(request).pool, name, version))
@@ -150,7 +157,7 @@ async def show_version(request: Request, name: Name, version: Version) -> Respon
 
 @router.post(
     "/{name}/versions/{version}/disable",
-    response_model=schemas.RecipeShown,
+    response_model=recipe_shapes.RecipeShown,
     summary="Take no new requests",
     openapi_extra=takes(bodies.DisableBody),
 )
@@ -168,7 +175,7 @@ async def disable_version(request: Request, name: Name, version: Version) -> Res
 
 @router.post(
     "/{name}/versions/{version}/enable",
-    response_model=schemas.RecipeShown,
+    response_model=recipe_shapes.RecipeShown,
     summary="Take new requests again",
 )
 async def enable_version(request: Request, name: Name, version: Version) -> Response:

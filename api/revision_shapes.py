@@ -5,14 +5,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.shapes import Strict
 from recipes.model import CountsAs
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Outcome(_Strict):
+class Outcome(Strict):
     """What a task can be decided as: a button with this `name`. One that rewinds leads `to` a step or the
     requester; null: the decision says where."""
 
@@ -34,14 +31,14 @@ class Changed(BaseModel):
     to: Any = None
 
 
-class OtherVersion(_Strict):
+class OtherVersion(Strict):
     """The version whose digest it was, and the request's."""
 
     before: int = Field(alias="from")
     to: int
 
 
-class Revision(_Strict):
+class Revision(Strict):
     """A submission of a request, and what it `changed` of the one before it."""
 
     number: int

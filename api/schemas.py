@@ -12,18 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.automatic_shapes import Job
 from api.people_shapes import AddedApprover, Attachment, Comment, Question, Watcher
 from api.revision_shapes import Changed, OtherVersion, Outcome, Revision
+from api.shapes import A_REQUEST, A_TASK, Strict, example
 from recipes.model import CountsAs, Json
 from recipes.state import RequestState, Where
 
 TaskState = Literal["open", "decided", "expired", "superseded", "cancelled", "reassigned"]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _example(**values: Json) -> ConfigDict:
-    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
 
 
 # --- problems ---------------------------------------------------------------------------------------
@@ -62,7 +55,7 @@ class ProblemDetails(BaseModel):
     errors: list[ProblemError] | None = None
 
 
-class Winner(_Strict):
+class Winner(Strict):
     """Who was first."""
 
     user: str
@@ -122,8 +115,8 @@ _DECISION: dict[str, Json] = {
     "decided_at": "2026-03-02T09:30:00.123456Z",
 }
 _TASK: dict[str, Json] = {
-    "id": "0b7c8a52-6d0e-5c55-8d0b-7f0a1c6a2e90",
-    "request_id": "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
+    "id": A_TASK,
+    "request_id": A_REQUEST,
     "workflow": "leave_request",
     "version": 3,
     "title": "5 days of leave for Alice Moreau",
@@ -181,19 +174,19 @@ _REQUEST: dict[str, Json] = {
 }
 
 
-class DueBy(_Strict):
+class DueBy(Strict):
     """By which version of a calendar a time was worked out, and in which zone; it stays so, however the
     calendar changes. `uncovered`: it reaches days of which that version knows no holidays. Null where no
     business days count."""
 
-    model_config = _example(calendar="es", version=2, time_zone="Europe/Madrid", uncovered=False)
+    model_config = example(calendar="es", version=2, time_zone="Europe/Madrid", uncovered=False)
     calendar: str
     version: int
     time_zone: str
     uncovered: bool
 
 
-class Decision(_Strict):
+class Decision(Strict):
     """`decision` is the id of the outcome that was chosen, `counts_as` what it did; one that rewinds led
     `to` a step, or to the requester. `on_behalf_of` and `via` tell by which delegation, `role` by which
     role `user` decided."""
@@ -213,7 +206,7 @@ class Decision(_Strict):
     decided_at: datetime
 
 
-class Task(_Strict):
+class Task(Strict):
     """Either one `assignee`, or `candidates` (`user:x`, `role:y`) of whom any may decide: `claimed_by`
     alone, if there is one. Of an approver whom somebody added: by whom, and `where`.
 
@@ -221,7 +214,7 @@ class Task(_Strict):
     reason being one of `reasons` if there are any. `rewind_to`: where `request_changes` may lead. `show`
     names the inputs that the decision is about; none named: all."""
 
-    model_config = _example(**_TASK)
+    model_config = example(**_TASK)
     id: UUID
     request_id: UUID
     workflow: str
@@ -257,16 +250,16 @@ class Task(_Strict):
 class TaskShown(Task):
     """A task with the inputs of its request that it shows: what there is to decide about."""
 
-    model_config = _example(**_TASK, inputs=_INPUTS)
+    model_config = example(**_TASK, inputs=_INPUTS)
     inputs: dict[str, Any]
 
 
-class TaskPage(_Strict):
+class TaskPage(Strict):
     items: list[Task]
     next_cursor: str | None
 
 
-class DecisionResult(_Strict):
+class DecisionResult(Strict):
     """What the item would have been answered with alone: `task` with 200, `problem` with 403, 404, 409 or
     422. `task_id` is null where the item had none that is an id."""
 
@@ -276,10 +269,10 @@ class DecisionResult(_Strict):
     problem: ProblemDetails | None
 
 
-class Decisions(_Strict):
+class Decisions(Strict):
     """A result for each item, in their order; how many have 200, and how many have not."""
 
-    model_config = _example(
+    model_config = example(
         items=[
             {"task_id": _TASK["id"], "status": 200, "task": _TASK, "problem": None},
             {
@@ -302,7 +295,7 @@ class Decisions(_Strict):
     refused: int
 
 
-class PinnedDecision(_Strict):
+class PinnedDecision(Strict):
     """An item for `POST /v1/decisions`: the task as it was seen."""
 
     task_id: UUID
@@ -310,11 +303,11 @@ class PinnedDecision(_Strict):
     digest: str
 
 
-class DecisionsPreview(_Strict):
+class DecisionsPreview(Strict):
     """`items` to send, a comment added to those in `need_comment`, a reason to those in `need_reason`; `tasks` to look at, in the same order;
     `more` where there are more than 500."""
 
-    model_config = _example(
+    model_config = example(
         items=[{"task_id": _TASK["id"], "decision": "approve", "digest": _TASK["digest"]}],
         tasks=[_TASK | {"state": "open", "closed_at": None, "decision": None}],
         need_comment=[],
@@ -328,7 +321,7 @@ class DecisionsPreview(_Strict):
     more: bool
 
 
-class Incident(_Strict):
+class Incident(Strict):
     """People are needed: `detail` says for what; `seat` is null where the whole step waits, `step`
     where the request cannot be carried on at all (`CommitFailed`: for whoever runs the service)."""
 
@@ -339,7 +332,7 @@ class Incident(_Strict):
     at: datetime
 
 
-class Fired(_Strict):
+class Fired(Strict):
     """An action that was fired: by `user`, or by `system:engine` when a timer of the state rang.
     `on_behalf_of` and `via` tell by which delegation, `role` by which role."""
 
@@ -354,15 +347,15 @@ class Fired(_Strict):
     at: datetime
 
 
-class Entity(_Strict):
+class Entity(Strict):
     """What a request is about, in the system where it lives."""
 
-    model_config = _example(type="booking", id="4711")
+    model_config = example(type="booking", id="4711")
     type: str
     id: str
 
 
-class Origin(_Strict):
+class Origin(Strict):
     """Where an imported request comes from: the system that had it, and its id there."""
 
     import_id: UUID
@@ -370,13 +363,13 @@ class Origin(_Strict):
     external_id: str
 
 
-class RequestSummary(_Strict):
+class RequestSummary(Strict):
     """`status` is the state that a state machine is in; `imported` is of requests that another system had;
     `recall_id` of those recalled, of a rule that was wrong; `reopens` the recalled one that this one is for.
     One that is `rewound` waits for its requester, and expires at `resubmit_by` if that is set; `reason` is
     what is to be changed."""
 
-    model_config = _example(**_REQUEST)
+    model_config = example(**_REQUEST)
     id: UUID
     workflow: str
     version: int
@@ -398,7 +391,7 @@ class RequestSummary(_Strict):
     reopens: UUID | None
 
 
-class Recalled(_Strict):
+class Recalled(Strict):
     """Why a request was recalled, and which one asks people instead, if one does."""
 
     recall_id: UUID
@@ -415,7 +408,7 @@ class Request(RequestSummary):
     `comments` are the last 50; `revisions` all its submissions, the first one first. `jobs` are its
     automatic work; `waits_until` says until when a `wait` does."""
 
-    model_config = _example(
+    model_config = example(
         **_REQUEST,
         inputs=_INPUTS,
         digest="b1946ac92492d2347c6235b4d2611184",
@@ -467,7 +460,7 @@ _ACTION: dict[str, Json] = {
 }
 
 
-class MachineAction(_Strict):
+class MachineAction(Strict):
     """An action of a state machine. `who` are principals, empty where anybody who may see the request
     may fire it; `why_not` says why the caller cannot, now."""
 
@@ -481,21 +474,21 @@ class MachineAction(_Strict):
     why_not: str | None
 
 
-class ActionPage(_Strict):
+class ActionPage(Strict):
     """All actions of a request's machine, which is in `status` after so many `moves`."""
 
-    model_config = _example(status="draft", moves=2, items=[_ACTION], next_cursor=None)
+    model_config = example(status="draft", moves=2, items=[_ACTION], next_cursor=None)
     status: str
     moves: int
     items: list[MachineAction]
     next_cursor: str | None
 
 
-class WaitingIncident(_Strict):
+class WaitingIncident(Strict):
     """An incident with its request. `actions` are those the caller may take: `retry` once its cause
     is put right, `reassign` to give its seat to somebody."""
 
-    model_config = _example(
+    model_config = example(
         request_id=_REQUEST["id"],
         workflow="leave_request",
         version=3,
@@ -521,31 +514,31 @@ class WaitingIncident(_Strict):
     actions: list[Literal["retry", "reassign"]]
 
 
-class IncidentPage(_Strict):
+class IncidentPage(Strict):
     items: list[WaitingIncident]
     next_cursor: str | None
 
 
-class RequestPage(_Strict):
+class RequestPage(Strict):
     items: list[RequestSummary]
     next_cursor: str | None
 
 
-class CommandPending(_Strict):
+class CommandPending(Strict):
     """The command is recorded and will be applied; look at the request for what came of it."""
 
     command_id: UUID
     detail: str
 
 
-class AuditActor(_Strict):
+class AuditActor(Strict):
     user: str
     role: str | None
     on_behalf_of: str | None
     via: list[str]
 
 
-class Event(_Strict):
+class Event(Strict):
     """One row of the audit trail; `hash` is SHA-256 of a zero byte, `prev_hash` and `body` (UTF-8)."""
 
     event_id: UUID
@@ -561,389 +554,16 @@ class Event(_Strict):
     hash: str
 
 
-class EventPage(_Strict):
+class EventPage(Strict):
     items: list[Event]
     next_cursor: str | None
 
 
-class RecipeProblem(BaseModel):
-    """What is wrong in a recipe, where, and how to put it right."""
-
-    model_config = ConfigDict(extra="forbid")
-    file: str | None
-    line: int
-    column: int
-    path: str
-    message: str
-    fix: str
-    severity: Literal["error", "warning"]
-    excerpt: str | None
-
-
-class Disabled(_Strict):
-    at: datetime
-    by: str
-    reason: str
-
-
-class RecipeSummary(_Strict):
-    """The version that a submission takes (if not disabled), and all `versions`."""
-
-    workflow: str
-    version: int
-    versions: list[int]
-    disabled_versions: list[int]
-    title: str | None
-    description: str | None
-    owner: str | None
-    sha256: str
-    published_at: datetime
-    published_by: str
-    disabled: Disabled | None
-
-
-class RecipeListed(RecipeSummary):
-    """`in_flight`: how many requests are not final, by their version."""
-
-    in_flight: dict[int, int]
-
-
-class RecipePage(_Strict):
-    items: list[RecipeListed]
-    next_cursor: str | None
-
-
-class EntityRule(_Strict):
-    """`one_open`: no two requests of the workflow about the same entity are open at once."""
-
-    model_config = _example(required=True, one_open=True)
-    required: bool
-    one_open: bool
-
-
-class Start(_Strict):
-    """Who may submit (references; none: anybody), and the events that start a request."""
-
-    model_config = _example(who=["role:guest-services"], events=["booking.cancellation_requested"])
-    who: list[str]
-    events: list[str]
-
-
-class RecipeShown(RecipeSummary):
-    """`inputs` is its JSON Schema; of an untyped recipe `implied` lists the inputs it needs. `entity`:
-    whether its requests are about one; `start`: who may submit them, and which events start them. One of
-    kind `state_machine` has a `machine` of states and actions, and no steps."""
-
-    inputs: dict[str, Any] | None
-    implied: list[str]
-    entity: EntityRule | None
-    start: Start | None
-    kind: Literal["approval", "state_machine"]
-    steps: list[dict[str, Any]]
-    machine: dict[str, Any] | None
-    source: str
-
-
-class Published(RecipeShown):
-    """`unchanged`: these very bytes were published before."""
-
-    unchanged: bool
-    warnings: list[RecipeProblem]
-
-
-class RecipeChecked(_Strict):
-    """`problems` holds errors and warnings; `valid` is whether it could be published."""
-
-    valid: bool
-    workflow: str | None
-    version: int | None
-    sha256: str | None
-    problems: list[RecipeProblem]
-
-
-class Person(_Strict):
-    """`limits`: amounts they may approve alone, exact decimals by currency; null where they are not
-    for the caller to see."""
-
-    id: str
-    name: str
-    email: str | None
-    manager: str | None
-    department: str | None
-    time_zone: str
-    limits: dict[str, str] | None
-
-
-class PersonPage(_Strict):
-    items: list[Person]
-    next_cursor: str | None
-
-
-class Role(_Strict):
-    name: str
-    description: str | None
-    members: list[str]
-
-
-class RolePage(_Strict):
-    items: list[Role]
-    next_cursor: str | None
-
-
-class Difference(_Strict):
-    """One fact that changes, of `user:x` or `role:y`: null is nothing. Facts: `joins`, `leaves`, `name`,
-    `email`, `manager`, `department`, `time_zone`, `limits.EUR`, `attributes.x`; of roles `added`,
-    `description`, `member`."""
-
-    subject: str
-    fact: str
-    before: Any = Field(alias="from")
-    after: Any = Field(alias="to")
-
-
-class FileWarning(_Strict):
-    """Something in the file that was not taken as it is: at `pointer`, or in `row` and `column`."""
-
-    message: str
-    pointer: str | None = None
-    row: int | None = None
-    column: str | None = None
-
-
-class Imported(_Strict):
-    """What an import changed, or with `dry_run` would: counts, and the first 200 of all `differing`
-    facts. All zero if everything was so already."""
-
-    people_added: int
-    people_changed: int
-    people_left: int
-    people_returned: int
-    managers_changed: int
-    departments_changed: int
-    limits_changed: int
-    roles_added: int
-    roles_changed: int
-    members_added: int
-    members_removed: int
-    dry_run: bool
-    format: str
-    people_left_out: int
-    differences: list[Difference]
-    differing: int
-    truncated: bool
-    warnings: list[FileWarning]
-
-
-class Delegation(_Strict):
-    """[from, to), instants whatever was given: `to` null is until it is ended. Ended before it began,
-    both are null. `reason` is why it was set, `end_reason` why it was ended."""
-
-    id: UUID
-    delegator: str
-    delegate: str
-    scope: str
-    begins: datetime | None = Field(alias="from")
-    ends: datetime | None = Field(alias="to")
-    reason: str | None
-    created_by: str
-    created_at: datetime
-    ended_by: str | None
-    ended_at: datetime | None
-    end_reason: str | None
-
-
-class DelegationPage(_Strict):
-    items: list[Delegation]
-    next_cursor: str | None
-
-
-class PersonInFull(_Strict):
-    """`here` at the moment asked for, since `joined`, until `left`; `managers` from the nearest up.
-    Limits, attributes and delegations in force are null where they are not for the caller to see."""
-
-    id: str
-    name: str
-    email: str | None
-    here: bool
-    joined: datetime | None
-    left: datetime | None
-    time_zone: str
-    department: str | None
-    manager: str | None
-    managers: list[str]
-    roles: list[str]
-    limits: dict[str, str] | None
-    attributes: dict[str, Any] | None
-    delegations: list[Delegation] | None
-
-
-class ExplainedHop(_Strict):
-    """One rule that was applied and who it gave; `text` says it in words."""
-
-    rule: str
-    user: str | None
-    role: str | None
-    turn: int | None
-    delegation: UUID | None
-    text: str
-
-
-class RoleMember(_Strict):
-    """`away`: has delegated then, so that others of the role come first."""
-
-    id: str
-    away: bool
-
-
-class NoApprover(_Strict):
-    kind: str
-    detail: str
-
-
-class Explained(_Strict):
-    """`user` decides, or there is a `refusal`, which live is an incident. For a role, `members` are
-    those it could be, and `user` whose turn it would be now: turns of the past are in the audit."""
-
-    approver: str
-    employee: str
-    workflow: str | None
-    at: datetime
-    user: str | None
-    role: str | None
-    on_behalf_of: str | None
-    via: list[str]
-    chain: list[ExplainedHop]
-    members: list[RoleMember] | None
-    refusal: NoApprover | None
-
-
-class Who(_Strict):
-    """Who decides: one `user`, or `candidates` who share it; or a `refusal`, which live is an incident.
-    `chain` tells how that was found."""
-
-    user: str | None
-    candidates: list[str] | None
-    role: str | None
-    on_behalf_of: str | None
-    via: list[str]
-    chain: list[ExplainedHop]
-    refusal: NoApprover | None
-
-
-_CAROL: dict[str, Json] = {
-    "user": "carol",
-    "candidates": None,
-    "role": None,
-    "on_behalf_of": "bob",
-    "via": [],
-    "chain": [
-        {
-            "rule": "person",
-            "user": "bob",
-            "role": None,
-            "turn": None,
-            "delegation": None,
-            "text": "Bob Tanaka is asked for",
-        },
-        {
-            "rule": "delegation",
-            "user": "carol",
-            "role": None,
-            "turn": None,
-            "delegation": "2c1b6a64-8b0e-4b52-9d5c-0f6f1f2a3b4c",
-            "text": "Carol Diaz decides on behalf of Bob Tanaka, who delegated everything to Carol Diaz"
-            " from 2026-03-01 00:00 UTC to 2026-06-01 00:00 UTC",
-        },
-    ],
-    "refusal": None,
-}
-
-
-class ExplainedTask(Who):
-    """Why a task is with whom it is: `asked` was asked for at `since`. `now` is whom the directory
-    would give for it if asked now, of an open task; `stale` is whether that is somebody else."""
-
-    model_config = _example(
-        task=_TASK["id"],
-        request=_TASK["request_id"],
-        workflow="leave_request",
-        version=3,
-        step="manager_approval",
-        seat="manager_approval",
-        state="open",
-        employee="alice",
-        since="2026-03-02T09:12:44.001122Z",
-        asked="user:bob",
-        **_CAROL,
-        now=_CAROL,
-        stale=False,
-    )
-    task: UUID
-    request: UUID
-    workflow: str
-    version: int
-    step: str
-    seat: str
-    state: TaskState
-    employee: str
-    since: datetime
-    asked: str | None
-    now: Who | None
-    stale: bool
-
-
-class ExplainedSeat(Who):
-    """`task` is the one that was open there at that moment, and `assignee` whose it was."""
-
-    seat: str
-    branch: str | None
-    asked: str | None
-    task: UUID | None
-    assignee: str | None
-
-
-class ExplainedStep(_Strict):
-    """Who decides each seat of a step that is not decided at `at`. `applies` is whether its `when`
-    holds, null if that cannot be told; a `refusal` says why it has no seats."""
-
-    model_config = _example(
-        request=_TASK["request_id"],
-        workflow="leave_request",
-        version=3,
-        step="manager_approval",
-        employee="alice",
-        at="2026-03-02T09:12:44.001122Z",
-        when=None,
-        applies=True,
-        seats=[
-            {
-                "seat": "manager_approval",
-                "branch": None,
-                "asked": "user:bob",
-                **_CAROL,
-                "task": None,
-                "assignee": None,
-            }
-        ],
-        refusal=None,
-    )
-    request: UUID | None
-    workflow: str
-    version: int
-    step: str
-    employee: str
-    at: datetime
-    when: str | None
-    applies: bool | None
-    seats: list[ExplainedSeat]
-    refusal: NoApprover | None
-
-
-class Health(_Strict):
+class Health(Strict):
     status: Literal["ok"]
 
 
-class Stats(_Strict):
+class Stats(Strict):
     """Counted at most every few seconds: `at` says when. `requests` are without those `imported`.
     `outbox_oldest_seconds` is of the oldest row."""
 
@@ -956,41 +576,10 @@ class Stats(_Strict):
     outbox_oldest_seconds: float
 
 
-class Mirror(_Strict):
-    """The system that the directory mirrors. `failing`: why the last reading was not taken; the
-    directory stays as it was, until `stale_after`. `doubts`: what of the last good list could not be
-    taken as it is."""
-
-    source: str
-    synced_at: datetime | None
-    stale_after: datetime
-    stale: bool
-    tried_at: datetime | None
-    failing: str | None
-    failing_since: datetime | None
-    people: int | None
-    doubts: list[str]
-
-
-class Synced(_Strict):
-    """What came of a reading. `failing` says why the directory stays as it is; `unchanged`: the system
-    said that nothing is new; `changes` counts what is different now."""
-
-    failing: str | None
-    unchanged: bool
-    people: int
-    changes: dict[str, int]
-    doubts: list[str]
-
-
-class Syncing(_Strict):
-    status: Literal["running"]
-
-
 # --- events -----------------------------------------------------------------------------------------
 
 
-class StartedRequest(_Strict):
+class StartedRequest(Strict):
     """A request that an event started."""
 
     id: UUID
@@ -998,10 +587,10 @@ class StartedRequest(_Strict):
     version: int
 
 
-class EventReceived(_Strict):
+class EventReceived(Strict):
     """What an event started: a request of every workflow that listens to it. None: nobody listens."""
 
-    model_config = _example(
+    model_config = example(
         event_id="bookings-88121",
         requests=[
             {

@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api import requests, schemas
+from api import recipe_shapes, requests, schemas
 from contract.messages import Message
 from recipes.model import Json
 from recipes.parse import parse
@@ -358,7 +358,7 @@ async def test_before_a_worker_takes_it_up_it_is_where_it_begins(
 
 async def test_the_recipe_is_shown_as_a_machine(office: House) -> None:
     found = (await office.get("/v1/recipes/review", "alice")).json()
-    schemas.RecipeShown.model_validate(found)
+    recipe_shapes.RecipeShown.model_validate(found)
     assert (found["kind"], found["steps"]) == ("state_machine", [])
     assert [state["id"] for state in found["machine"]["states"]][:2] == ["draft", "in_review"]
     other = (await office.get("/v1/recipes/leave", "alice")).json()

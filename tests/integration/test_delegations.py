@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from api import schemas
+from api import org_shapes
 from recipes.model import Json
 from storage.org import CHAIN, PersonRow
 from storage.pool import Pool
@@ -19,20 +19,20 @@ from tests.integration.house import House
 async def _list(house: House, who: str, *roles: str, **query: str) -> list[str]:
     response = await house.get("/v1/org/delegations", who, *roles, params=query)
     assert response.status_code == 200, response.text
-    page = schemas.DelegationPage.model_validate(response.json())
+    page = org_shapes.DelegationPage.model_validate(response.json())
     return [str(item.id) for item in page.items]
 
 
 async def test_set_show_end(house: House) -> None:
     response = await posted(house, "bob", "dave", to_=soon(), scope="workflow:leave", reason="sea")
-    made = schemas.Delegation.model_validate(response.json())
+    made = org_shapes.Delegation.model_validate(response.json())
     assert (made.delegator, made.delegate, made.scope) == ("bob", "dave", "workflow:leave")
     assert (made.reason, made.created_by, made.begins) == ("sea", "bob", made.created_at)
     for who, given, received in (("bob", 1, 0), ("dave", 0, 1), ("erin", 0, 0)):
         assert len(await _list(house, who, direction="given")) == given
         assert len(await _list(house, who, direction="received")) == received
         assert len(await _list(house, who)) == given + received
-    ended = schemas.Delegation.model_validate((await end(house, "bob", made.id)).json())
+    ended = org_shapes.Delegation.model_validate((await end(house, "bob", made.id)).json())
     assert (ended.ended_by, ended.ends) == ("bob", ended.ended_at)
     assert await _list(house, "bob") == []
     assert await _list(house, "bob", state="all") == [str(made.id)]
@@ -55,7 +55,7 @@ async def test_set_show_end(house: House) -> None:
 async def test_called_off_before_it_began(house: House) -> None:
     made = await delegate(house, "bob", "dave", from_=soon(1), to_=soon(2))
     assert await _list(house, "dave") == [made]
-    ended = schemas.Delegation.model_validate((await end(house, "bob", made)).json())
+    ended = org_shapes.Delegation.model_validate((await end(house, "bob", made)).json())
     assert (ended.begins, ended.ends, ended.ended_by) == (None, None, "bob")
     assert (await end(house, "bob", made)).status_code == 409
     assert await _list(house, "bob") == []
@@ -126,7 +126,7 @@ async def test_days_are_the_delegators_own(
     await _lives(admin_pool, "dave", "Asia/Tokyo")
     first, last = days.split()
     response = await posted(house, "bob", "dave", from_=first, to_=last)
-    made = schemas.Delegation.model_validate(response.json())
+    made = org_shapes.Delegation.model_validate(response.json())
     assert [f"{at:%Y-%m-%dT%H:%M}" for at in (made.begins, made.ends)] == instants.split()
     # The next day is free, and an instant goes with a day.
     await delegate(house, "bob", "erin", from_=made.ends, to_="2031-01-01")
@@ -136,7 +136,7 @@ async def test_a_day_that_has_begun_begins_now(house: House, admin_pool: Pool) -
     await _lives(admin_pool, "bob", "Pacific/Kiritimati")
     today = datetime.now(UTC).astimezone(ZoneInfo("Pacific/Kiritimati")).date()
     response = await posted(house, "bob", "dave", from_=f"{today}", to_=f"{today}")
-    made = schemas.Delegation.model_validate(response.json())
+    made = org_shapes.Delegation.model_validate(response.json())
     assert made.begins == made.created_at
     yesterday = await posted(house, "bob", "erin", from_=f"{today - timedelta(days=1)}")
     assert [error["pointer"] for error in yesterday.json()["errors"]] == ["/from"]
@@ -183,7 +183,7 @@ async def test_for_others_as_an_administrator_alone(house: House) -> None:
         assert refused.status_code == 422
         assert [error["pointer"] for error in refused.json()["errors"]] == ["/reason"]
     response = await posted(house, "root", "erin", "admin", delegator="bob", **why)
-    made = schemas.Delegation.model_validate(response.json())
+    made = org_shapes.Delegation.model_validate(response.json())
     assert (made.delegator, made.created_by, made.reason) == ("bob", "root", "in hospital")
     nobody = await posted(house, "root", "erin", "admin", delegator="zoe", **why)
     assert [error["pointer"] for error in nobody.json()["errors"]] == ["/delegator"]
@@ -198,7 +198,7 @@ async def test_for_others_as_an_administrator_alone(house: House) -> None:
     refused = await end(house, "root", made.id, "admin")
     assert [error["pointer"] for error in refused.json()["errors"]] == ["/reason"]
     response = await end(house, "root", made.id, "admin", reason="back early")
-    ended = schemas.Delegation.model_validate(response.json())
+    ended = org_shapes.Delegation.model_validate(response.json())
     assert (ended.ended_by, ended.reason, ended.end_reason) == ("root", "in hospital", "back early")
     event = await house.pool.fetchrow(
         "SELECT actor, payload FROM audit WHERE event_type = 'delegation.ended'"

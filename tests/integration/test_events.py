@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api import schemas
+from api import recipe_shapes, schemas
 from contract.messages import StartInput
 from recipes.model import ActionStep, EntityRule, Json, Start
 from recipes.state import Commanded, Decided, Rechecked, Together
@@ -209,7 +209,7 @@ async def test_the_recipe_shows_what_starts_it(house: House) -> None:
     shown = (await house.get("/v1/recipes/about", "alice")).json()
     assert shown["start"] == {"who": ["role:hr"], "events": [EVENT]}
     assert shown["entity"] == {"required": True, "one_open": False}
-    schemas.RecipeShown.model_validate(shown)
+    recipe_shapes.RecipeShown.model_validate(shown)
 
 
 # --- events ---------------------------------------------------------------------------------------

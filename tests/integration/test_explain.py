@@ -4,16 +4,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api import schemas
+from api import org_shapes
 from storage.org import PersonRow
 from tests.integration.delegating import delegate, end, soon
 from tests.integration.house import House
 
 
-async def _explained(house: House, who: str, *roles: str, **query: str) -> schemas.Explained:
+async def _explained(house: House, who: str, *roles: str, **query: str) -> org_shapes.Explained:
     response = await house.get("/v1/org/explain", who, *roles, params=query)
     assert response.status_code == 200, response.text
-    return schemas.Explained.model_validate(response.json())
+    return org_shapes.Explained.model_validate(response.json())
 
 
 async def test_every_hop_and_rule(house: House) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api import schemas
+from api import org_shapes
 from api.wording import TEXTS
 from recipes import parse
 from recipes.model import Json
@@ -51,7 +51,7 @@ async def explained(house: House, who: str, *roles: str, **query: Any) -> dict[s
     response = await house.get("/v1/org/explain", who, *roles, params=query)
     assert response.status_code == 200, response.text
     found: dict[str, Json] = response.json()
-    shape = schemas.ExplainedTask if "task" in query else schemas.ExplainedStep
+    shape = org_shapes.ExplainedTask if "task" in query else org_shapes.ExplainedStep
     shape.model_validate(found)
     return found
 
@@ -273,7 +273,7 @@ async def test_what_depends_on_inputs(spend: House) -> None:
     assert "depends on friend: give a request, or POST with inputs" in refused.json()["detail"]
     body = {**query, "inputs": {"amount": 5, "friend": "erin"}}
     response = await spend.post("/v1/org/explain", "alice", json=body)
-    found = schemas.ExplainedStep.model_validate(response.json())
+    found = org_shapes.ExplainedStep.model_validate(response.json())
     assert [seat.user for seat in found.seats] == ["erin", "frank"]
     mistakes: tuple[tuple[dict[str, Json], str], ...] = (
         ({"inputs": {}}, "/inputs"),

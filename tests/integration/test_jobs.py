@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from api import automatic_shapes, schemas
+from api import automatic_shapes, recipe_shapes, schemas
 from recipes.model import ApprovalStep, Ballot, JobStep, NotifyStep, Recipe, WaitStep
 from recipes.state import Actor, Commanded, JobEnded
 from storage import asking, commits, jobs
@@ -261,7 +261,7 @@ steps: [{id: pay, run: charge_card}, {id: call, run: http}]
 async def test_publication_warns_of_functions_that_no_worker_has(house: House) -> None:
     async def warned() -> list[str]:
         response = await house.post("/v1/recipes/check", "alice", content=YAML.encode())
-        found = schemas.RecipeChecked.model_validate(response.json())
+        found = recipe_shapes.RecipeChecked.model_validate(response.json())
         return [problem.message for problem in found.problems]
 
     assert await warned() == []  # no worker has ever said which it has

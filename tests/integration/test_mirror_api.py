@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from api import schemas
+from api import org_shapes
 from contract.messages import SyncAsked, Synced
 from storage import asking, mirror, org
 from tests.integration.house import House
@@ -28,7 +28,7 @@ async def test_without_a_mirror_there_is_none(house: House) -> None:
 async def test_how_it_stands(mirroring: House) -> None:
     async with mirroring.pool.acquire() as connection:
         await mirror.failed(connection, "hr.example.org answers 500")
-    found = schemas.Mirror.model_validate(
+    found = org_shapes.Mirror.model_validate(
         (await mirroring.get("/v1/org/mirror", "admin", "admin")).json()
     )
     assert found.source == "https://hr.example.org"
@@ -49,7 +49,7 @@ async def test_reading_it_now_is_told_and_recorded(mirroring: House) -> None:
     body = {"most_gone": 2}
     done = await mirroring.post("/v1/org/mirror/sync", "admin", "admin", json=body)
     assert done.status_code == 200
-    assert schemas.Synced.model_validate(done.json()).changes == {"people_left": 2}
+    assert org_shapes.Synced.model_validate(done.json()).changes == {"people_left": 2}
     assert mirroring.delivery.syncs == [SyncAsked(2)]
     event = (await asking.chain(mirroring.pool, org.CHAIN))[-1]
     assert event.event_type == "directory.sync_asked"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api import schemas
+from api import org_shapes
 from recipes.model import Json
 from storage.org import PersonRow
 from storage.org_plan import Changes
@@ -24,13 +24,13 @@ roles:
 """
 
 
-async def _import(house: House, source: str) -> schemas.Imported:
+async def _import(house: House, source: str) -> org_shapes.Imported:
     response = await house.post("/v1/org/import", "root", "admin", content=source)
     assert response.status_code == 200, response.text
-    return schemas.Imported.model_validate(response.json())
+    return org_shapes.Imported.model_validate(response.json())
 
 
-def _counts(changes: schemas.Imported) -> dict[str, int]:
+def _counts(changes: org_shapes.Imported) -> dict[str, int]:
     """Those that are not 0."""
     named = changes.model_dump()
     counts = {name: named[name] for name in Changes.__slots__}
@@ -48,7 +48,7 @@ async def test_import_and_again(bare_house: House) -> None:
     }
     again = await _import(bare_house, FILE)
     assert (_counts(again), again.differing, again.differences) == ({}, 0, [])
-    people = schemas.PersonPage.model_validate(
+    people = org_shapes.PersonPage.model_validate(
         (await bare_house.get("/v1/org/people", "ann")).json()
     )
     assert [(p.id, p.manager) for p in people.items] == [
@@ -56,7 +56,9 @@ async def test_import_and_again(bare_house: House) -> None:
         ("ben", None),
         ("cid", None),
     ]
-    roles = schemas.RolePage.model_validate((await bare_house.get("/v1/org/roles", "ann")).json())
+    roles = org_shapes.RolePage.model_validate(
+        (await bare_house.get("/v1/org/roles", "ann")).json()
+    )
     assert [(r.name, r.members) for r in roles.items] == [
         ("finance", ["ben"]),
         ("legal", ["ann", "cid"]),

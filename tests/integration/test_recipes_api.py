@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api import schemas
+from api import recipe_shapes
 from storage import recipes
 from tests.integration.house import House, leave
 
@@ -25,7 +25,7 @@ async def test_publish_again_and_change(house: House) -> None:
     path = "/v1/recipes"
     first = await house.post(path, "root", "admin", content=SOURCE, headers=YAML)
     assert first.status_code == 201, first.text
-    published = schemas.Published.model_validate(first.json())
+    published = recipe_shapes.Published.model_validate(first.json())
     assert first.headers["location"] == "/v1/recipes/laptop/versions/1"
     assert (published.source, published.published_by, published.versions) == (SOURCE, "root", [1])
     again = await house.post(path, "root2", "admin", content=SOURCE)
@@ -53,12 +53,14 @@ async def test_all_that_is_wrong_is_told_at_once(house: House) -> None:
     headers = {"X-File-Name": "laptop.yaml"}
     response = await house.post("/v1/recipes", "root", "admin", content=bad, headers=headers)
     assert response.status_code == 422
-    problems = [schemas.RecipeProblem.model_validate(item) for item in response.json()["errors"]]
+    problems = [
+        recipe_shapes.RecipeProblem.model_validate(item) for item in response.json()["errors"]
+    ]
     assert {problem.line for problem in problems} >= {3, 8}
     assert {problem.file for problem in problems} == {"laptop.yaml"}
     assert all(problem.fix for problem in problems)
     checked = await house.post("/v1/recipes/check", "alice", content=bad)
-    answer = schemas.RecipeChecked.model_validate(checked.json())
+    answer = recipe_shapes.RecipeChecked.model_validate(checked.json())
     assert (checked.status_code, answer.valid) == (200, False)
     assert await house.pool.fetchval("SELECT count(*) FROM recipes") == 2
 
@@ -71,14 +73,16 @@ async def test_sources_that_are_no_recipe(house: House, raw: bytes) -> None:
 
 async def test_check_says_what_publication_would(house: House) -> None:
     response = await house.post("/v1/recipes/check", "alice", content=SOURCE)
-    answer = schemas.RecipeChecked.model_validate(response.json())
+    answer = recipe_shapes.RecipeChecked.model_validate(response.json())
     assert (answer.valid, answer.workflow, answer.version) == (True, "laptop", 1)
     assert await house.pool.fetchval("SELECT count(*) FROM recipes") == 2
 
 
 async def test_list_and_show(house: House) -> None:
     await house.publish(leave(2))
-    listed = schemas.RecipePage.model_validate((await house.get("/v1/recipes", "alice")).json())
+    listed = recipe_shapes.RecipePage.model_validate(
+        (await house.get("/v1/recipes", "alice")).json()
+    )
     assert [(item.workflow, item.version, item.versions) for item in listed.items] == [
         ("leave", 2, [2, 1]),
         ("shared", 1, [1]),
@@ -89,8 +93,8 @@ async def test_list_and_show(house: House) -> None:
     rest = (await house.get("/v1/recipes", "alice", params=query)).json()
     assert ([item["workflow"] for item in rest["items"]], rest["next_cursor"]) == (["shared"], None)
     shown = await house.get("/v1/recipes/leave", "alice")
-    assert schemas.RecipeShown.model_validate(shown.json()).version == 2
-    old = schemas.RecipeShown.model_validate(
+    assert recipe_shapes.RecipeShown.model_validate(shown.json()).version == 2
+    old = recipe_shapes.RecipeShown.model_validate(
         (await house.get("/v1/recipes/leave/versions/1", "alice")).json()
     )
     assert (old.version, old.implied, old.steps[0]["id"]) == (1, [], "manager")
@@ -109,7 +113,7 @@ async def test_the_kill_switch(house: House) -> None:
     assert (await house.post(f"{path}/disable", "root", "admin", json={})).status_code == 422
     for _ in range(2):
         response = await house.post(f"{path}/disable", "root", "admin", json=body)
-        disabled = schemas.RecipeShown.model_validate(response.json()).disabled
+        disabled = recipe_shapes.RecipeShown.model_validate(response.json()).disabled
         assert disabled is not None
         assert (disabled.by, disabled.reason) == ("root", "audit")
     for _ in range(2):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api import life_shapes, schemas
+from api import life_shapes, recipe_shapes, schemas
 from recipes.model import ApprovalStep, Level
 from tests.integration.house import House, leave
 
@@ -59,7 +59,9 @@ async def test_what_is_in_flight(house: House) -> None:
     assert (await house.decide("bob", ended.task)).status_code == 200
     await ended.befall(house.delivery.signals[-1][1])
     assert ended.state.final
-    listed = schemas.RecipePage.model_validate((await house.get("/v1/recipes", "alice")).json())
+    listed = recipe_shapes.RecipePage.model_validate(
+        (await house.get("/v1/recipes", "alice")).json()
+    )
     assert [(item.workflow, item.in_flight) for item in listed.items] == [
         ("leave", {1: 1, 2: 3}),
         ("shared", {}),
