@@ -10,8 +10,9 @@ from temporalio import activity
 from contract.messages import CommitInput, CommitResult, Committed
 from contract.names import ACTIVITY_COMMIT
 from recipes import progress
+from recipes.asks import Answer
+from recipes.happenings import Commanded, Rechecked
 from recipes.model import Recipe
-from recipes.state import Answer, Commanded, Rechecked
 from storage import recipes as published
 from storage import resolution
 from storage.commits import Earlier, Lost, commit, flag_failing, standing

@@ -15,8 +15,9 @@ from api.http import Route, answer, read, takes
 from api.requests import COMMAND_ANSWERS, allowed, check_open, record, tell
 from api.services import Services, caller_of, services
 from recipes import machine
+from recipes.happenings import Actor, Commanded
 from recipes.model import Json, Machine, MachineAction, Recipe
-from recipes.state import Actor, Commanded, Move, State
+from recipes.state import Move, State
 from storage import actions, commands
 from storage.pool import Source
 

@@ -12,7 +12,7 @@ from api.claims import check_open, loaded
 from api.http import Route, read, takes
 from api.requests import COMMAND_ANSWERS, allowed, record, tell
 from api.services import caller_of, services
-from recipes.state import Commanded
+from recipes.happenings import Commanded
 from storage import commands
 from storage.commands import OpenSeat, Reassigning
 from storage.pool import Connection

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, assert_never
 from api import errors
 from api.auth import Caller
 from contract.canonical import timestamp
-from recipes.state import Actor
+from recipes.happenings import Actor
 
 RequestAction = Literal["see", "cancel", "resubmit", "retry", "reassign", "watchers"]
 TaskAction = Literal["see", "decide", "release", "ask", "hand_on", "add"]

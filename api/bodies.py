@@ -20,8 +20,8 @@ from pydantic_core import CoreSchema
 from api.http import Moment
 from api.shapes import Strict, example
 from recipes import calendar, starting
+from recipes.happenings import Where
 from recipes.model import Json
-from recipes.state import Where
 
 
 def _no_nul(value: Json) -> Json:

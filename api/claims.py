@@ -13,7 +13,7 @@ from api.authorize import TaskAction
 from api.http import Route, answer, read, takes
 from api.services import caller_of, services
 from contract.events import TASK_CLAIMED, TASK_RELEASED
-from recipes.state import Actor
+from recipes.happenings import Actor
 from storage import claims, tasks
 from storage.pool import Source
 

@@ -18,8 +18,9 @@ from api.services import Services
 from contract.canonical import timestamp
 from contract.messages import Message
 from recipes import outcomes
+from recipes.effects import Offer
+from recipes.happenings import Actor, Decided, Together
 from recipes.model import Json, Outcome
-from recipes.state import Actor, Decided, Offer, Together
 from storage import decisions, tasks
 from storage.decisions import Deciding
 from storage.pool import Connection, Source

@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from recipes import machine, progress
+from recipes.asks import AskEmployee
 from recipes.expressions import ExpressionError
+from recipes.happenings import Actor
 from recipes.model import Machine, MachineAction, Recipe
-from recipes.state import Actor, AskEmployee, State
+from recipes.state import State
 from storage import actions, commands, references, resolution
 from storage import recipes as published
 from storage.actions import Capacity

@@ -16,8 +16,9 @@ from api.services import Services, caller_of, services
 from api.submission import Ready, Wanted, check_starter, draft, one_open
 from contract.canonical import canonical
 from contract.messages import StartInput
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor, Entity
+from recipes.state import Entity
 from storage import commands, directory, events, requests
 from storage.errors import AlreadyOpen
 from storage.pool import Connection, Source

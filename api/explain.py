@@ -27,8 +27,8 @@ from api.requests import allowed
 from api.services import Services, caller_of, services
 from recipes import inputs as recipe_inputs
 from recipes import progress, supposing
+from recipes.asks import Answer, Assignment
 from recipes.model import ApprovalStep, Json, Recipe
-from recipes.state import Answer, Assignment
 from storage import commands, directory, explanations, history, recipes, resolution
 from storage.pool import Source
 from storage.references import About, is_name, principal

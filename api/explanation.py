@@ -14,9 +14,7 @@ from pydantic import TypeAdapter
 
 from api.wording import Words, words
 from recipes import supposing, tally
-from recipes.expressions import ExpressionError
-from recipes.model import ApprovalStep, Json, Recipe
-from recipes.state import (
+from recipes.asks import (
     Answer,
     AskApprover,
     AskCandidates,
@@ -25,10 +23,11 @@ from recipes.state import (
     Assignment,
     Hop,
     Refusal,
-    Seat,
     SeatAsk,
-    State,
 )
+from recipes.expressions import ExpressionError
+from recipes.model import ApprovalStep, Json, Recipe
+from recipes.state import Seat, State
 from storage import directory, explanations, resolution
 from storage.approvers import TakeTurn
 from storage.pool import Source

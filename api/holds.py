@@ -15,8 +15,8 @@ from api.http import Route, answer, read, takes
 from api.services import caller_of, services
 from api.trail_shapes import Hold, HoldBody, HoldEnd, HoldPage, MonthPage
 from api.views import Row
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import holds, months
 from storage.holds import Scope
 from storage.months import Month

@@ -24,8 +24,10 @@ from api.tasks import Cursor
 from contract import canonical
 from recipes import inputs as recipe_inputs
 from recipes import migration, timers
+from recipes.asks import Times
+from recipes.happenings import Actor, Commanded, Migration
 from recipes.model import Json, Recipe
-from recipes.state import FINAL_STATES, Actor, Commanded, Migration, State, Times
+from recipes.state import FINAL_STATES, State
 from storage import calendars, commands, history, requests
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)

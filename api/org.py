@@ -18,8 +18,8 @@ from api.org_entries import Reading, refused
 from api.org_examples import IMPORT
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import commands, delegations, org, org_import
 from storage.org_checks import DirectoryRefused, Finding
 from storage.org_import import Loaded

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from api.shapes import Strict, example
-from recipes.state import Where
+from recipes.happenings import Where
 
 _REQUEST_ID = "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34"
 

@@ -14,7 +14,7 @@ from api.http import Route, read, takes
 from api.requests import COMMAND_ANSWERS, allowed, check_open, record, tell
 from api.services import Services, caller_of, services
 from contract.canonical import timestamp
-from recipes.state import Actor, Commanded
+from recipes.happenings import Actor, Commanded
 from storage import commands, tasks
 from storage.commands import Reassigning
 from storage.pool import Source

@@ -22,8 +22,8 @@ from api.requests import before
 from api.services import Services, caller_of, services
 from api.submission import Wanted, draft
 from api.tasks import Cursor, Limit
+from recipes.happenings import Actor
 from recipes.model import Json, Recipe
-from recipes.state import Actor
 from recipes.supposed import Supposed
 from storage import commands, impact, recalls, requests, simulation
 from storage.errors import AlreadyOpen

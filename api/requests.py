@@ -21,8 +21,9 @@ from api.submission import submit
 from api.tasks import Cursor, Limit
 from contract.messages import Message
 from recipes import machine
+from recipes.happenings import Actor, Commanded
 from recipes.model import Json
-from recipes.state import FINAL_STATES, Actor, Commanded, RequestState
+from recipes.state import FINAL_STATES, RequestState
 from storage import (
     actions,
     attachments,

@@ -15,8 +15,8 @@ from api.services import Services, caller_of, services
 from api.submission import Wanted, check_inputs, check_requester, title
 from contract import canonical
 from recipes import progress
+from recipes.happenings import Actor, Commanded
 from recipes.model import Json
-from recipes.state import Actor, Commanded
 from storage import commands, jsonb, requests
 from storage.pool import Source
 

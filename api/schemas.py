@@ -13,8 +13,9 @@ from api.automatic_shapes import Job
 from api.people_shapes import AddedApprover, Attachment, Comment, Question, Watcher
 from api.revision_shapes import Changed, OtherVersion, Outcome, Revision
 from api.shapes import A_REQUEST, A_TASK, Strict, example
+from recipes.happenings import Where
 from recipes.model import CountsAs, Json
-from recipes.state import RequestState, Where
+from recipes.state import RequestState
 
 TaskState = Literal["open", "decided", "expired", "superseded", "cancelled", "reassigned"]
 

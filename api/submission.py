@@ -17,10 +17,11 @@ from contract.messages import StartInput
 from contract.names import ENGINE_VERSION
 from recipes import expressions, progress, timers
 from recipes import inputs as recipe_inputs
+from recipes.asks import Times
 from recipes.expressions import ExpressionError
 from recipes.model import Json, Recipe
 from recipes.starting import entity_problem
-from recipes.state import Entity, State, Times
+from recipes.state import Entity, State
 from storage import calendars, idempotency, jsonb, requests
 from storage.errors import AlreadyOpen
 from storage.pool import Source

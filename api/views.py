@@ -17,7 +17,7 @@ _TASK = (
     "claimed_by", "claimed_at",
 )  # fmt: skip
 OFFER = ("outcomes", "require_comment", "require_reason", "reasons", "rewind_to", "show")
-"""What of a task is a `recipes.state.Offer`."""
+"""What of a task is a `recipes.effects.Offer`."""
 _REQUEST = (
     "id", "workflow", "version", "title", "requester", "state", "status", "step", "incidents", "reason",
     "deadline_at", "deadline_by", "resubmit_by", "created_at", "finalized_at", "recall_id", "reopens",

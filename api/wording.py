@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from recipes.asks import Hop
 from recipes.model import Json
-from recipes.state import Hop
 from storage import explanations
 from storage.pool import Source
 

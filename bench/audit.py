@@ -23,8 +23,8 @@ from bench import report, stack
 from bench.measure import Spread
 from contract import merkle
 from contract.notes import PrivateKey
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from relay.sealing import Sealer, Signing
 from storage import audit, evidence, sealing
 from storage.evidence import Scope

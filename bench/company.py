@@ -13,8 +13,8 @@ from uuid import UUID
 import asyncpg
 from pydantic_core import to_json
 
+from recipes.asks import Ask, AskApprover, AskCandidates, Assignment, Hop, Limit
 from recipes.model import Json
-from recipes.state import Ask, AskApprover, AskCandidates, Assignment, Hop, Limit
 
 PEOPLE = 100_000
 BELOW = 10

@@ -27,7 +27,7 @@ from bench.lifecycle import start_bare
 from bench.measure import Spread
 from bench.stack import Stack
 from contract.messages import Message
-from recipes.state import Actor, Decided
+from recipes.happenings import Actor, Decided
 from storage import decisions, tasks
 from storage.pool import Connection, create_pool
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from contract.canonical import canonical
+from recipes.happenings import ENGINE, Actor
 from recipes.model import Json
-from recipes.state import ENGINE, Actor
 from storage import audit
 from storage.pool import Source
 

@@ -24,7 +24,8 @@ from api import org_file
 from bench import company, report, stack
 from bench.measure import Spread
 from bench.stack import Stack
-from recipes.state import Actor, Ask, AskApprover, AskCandidates, AskEmployee, AskManager, Limit
+from recipes.asks import Ask, AskApprover, AskCandidates, AskEmployee, AskManager, Limit
+from recipes.happenings import Actor
 from storage import org, org_import, resolution, sweep
 from storage.migrate import migrate
 from storage.org import PersonRow

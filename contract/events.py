@@ -5,17 +5,12 @@ from hashlib import sha256
 from typing import assert_never
 
 from contract.canonical import canonical
-from recipes.model import Json
-from recipes.state import (
-    ENGINE,
-    Actor,
-    Assignment,
+from recipes.asks import Assignment, DueBy
+from recipes.effects import (
     CancelJob,
     CloseTask,
-    DueBy,
     Effect,
     EndJob,
-    Job,
     KeepApproval,
     Notify,
     OpenTask,
@@ -26,6 +21,9 @@ from recipes.state import (
     SettleCommand,
     StartJob,
 )
+from recipes.happenings import ENGINE, Actor
+from recipes.model import Json
+from recipes.state import Job
 
 REQUEST_CREATED = "request.created"
 REQUEST_REWOUND = "request.rewound"

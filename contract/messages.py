@@ -6,18 +6,10 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
+from recipes.asks import Answer
+from recipes.happenings import Commanded, Decided, Happening, JobEnded, Rechecked, Together
 from recipes.model import Json, Recipe
-from recipes.state import (
-    Answer,
-    Commanded,
-    Decided,
-    Happening,
-    Job,
-    JobEnded,
-    Rechecked,
-    State,
-    Together,
-)
+from recipes.state import Job, State
 
 Message: TypeAlias = Annotated[
     Decided | Together | Commanded | Rechecked, Field(discriminator="kind")

@@ -15,9 +15,12 @@ Each has a seat of its own, and the step needs every one of them beside what its
 from dataclasses import replace
 
 from recipes import tally
+from recipes.asks import Answer, AskApprover, Assignment
+from recipes.effects import Record
+from recipes.happenings import Commanded, Where
 from recipes.model import ApprovalStep
 from recipes.seating import Seating
-from recipes.state import Added, Answer, AskApprover, Assignment, Commanded, Record, Seat, Where
+from recipes.state import Added, Seat
 
 ADDED_LIMIT = 20
 """How many approvers a step takes beside those of its recipe."""

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
+from recipes.asks import Limit
 from recipes.expressions import Environment, ExpressionError
 from recipes.model import Authority, Json
 from recipes.references import kind
-from recipes.state import Limit
 
 _AMOUNT = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)

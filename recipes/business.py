@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TypeAlias
 
+from recipes.asks import DueBy, Times, Timing
 from recipes.model import BusinessDays, Duration
-from recipes.state import DueBy, Times, Timing
 
 Zones: TypeAlias = Callable[[str], tzinfo | None]
 """Gives a time zone by its IANA name; None if there is none of that name."""

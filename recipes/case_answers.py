@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol
 
-from recipes.state import Answer, Assignment, Hop, IncidentKind, Limit, Refusal
+from recipes.asks import Answer, Assignment, Hop, IncidentKind, Limit, Refusal
 
 DELEGATION_LIMIT = 5
 """How many delegations are followed, one after the other."""

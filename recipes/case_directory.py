@@ -8,11 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from recipes.business import Calendars
-from recipes.case_answers import DELEGATION_LIMIT, Question, scopes
-from recipes.model import Json
-from recipes.state import (
-    Actor,
+from recipes.asks import (
     Answer,
     Ask,
     AskCandidates,
@@ -26,6 +22,10 @@ from recipes.state import (
     Refusal,
     SeatAsk,
 )
+from recipes.business import Calendars
+from recipes.case_answers import DELEGATION_LIMIT, Question, scopes
+from recipes.happenings import Actor
+from recipes.model import Json
 
 
 @dataclass(frozen=True, slots=True)

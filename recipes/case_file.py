@@ -61,10 +61,11 @@ from recipes.calendar_file import calendar_of, read_calendar
 from recipes.case_directory import Delegation, Directory
 from recipes.case_org import entries, known, mapping, read_delegation, read_organisation, read_scope
 from recipes.fields import Fields
+from recipes.happenings import Where
 from recipes.model import Json
 from recipes.problems import RecipeInvalid
 from recipes.source import Entries, Items, Scalar, below, plain, read
-from recipes.state import Entity, Where
+from recipes.state import Entity
 
 Made = TypeVar("Made")
 Read = Callable[[str], bytes]

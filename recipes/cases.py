@@ -10,37 +10,30 @@ from typing import Literal
 from uuid import NAMESPACE_OID, uuid5
 
 from recipes import calendar, inputs, machine, outcomes, progress, tally, timers
+from recipes.asks import AskEmployee, Assignment
 from recipes.business import Zones, utc_alone
 from recipes.case_directory import Delegation, Directory
 from recipes.case_file import Case, Event, Read, read_cases
+from recipes.effects import (
+    CloseTask,
+    Effect,
+    EndJob,
+    KeepApproval,
+    Notify,
+    Offer,
+    OpenTask,
+    Record,
+    RemindTask,
+    SettleCommand,
+    StartJob,
+)
 from recipes.expressions import ExpressionError
+from recipes.happenings import Actor, Commanded, Decided, Happening, Rechecked, Started, Ticked
 from recipes.jobs import supposed_end
 from recipes.model import ApprovalStep, Json, MachineAction, Recipe
 from recipes.parse import parse
 from recipes.problems import Problem, RecipeInvalid
 from recipes.starting import entity_problem
-from recipes.state import (
-    Actor,
-    AskEmployee,
-    Assignment,
-    CloseTask,
-    Commanded,
-    Decided,
-    Effect,
-    EndJob,
-    Happening,
-    KeepApproval,
-    Notify,
-    Offer,
-    OpenTask,
-    Rechecked,
-    Record,
-    RemindTask,
-    SettleCommand,
-    Started,
-    StartJob,
-    Ticked,
-)
 
 
 class CaseFailed(Exception):

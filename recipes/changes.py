@@ -9,30 +9,12 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from recipes import outcomes
+from recipes.asks import Assignment, IncidentKind, SeatAsk, Times
+from recipes.effects import CloseTask, Effect, OpenTask, Record, SettleCommand
 from recipes.findings import short
+from recipes.happenings import ENGINE, Actor, Commanded, Decided
 from recipes.model import ApprovalStep, Ballot, BusinessDays, Duration, Json, Level, Recipe, Step
-from recipes.state import (
-    ENGINE,
-    Actor,
-    Assignment,
-    CloseTask,
-    Closing,
-    Commanded,
-    Decided,
-    Effect,
-    FixedSeat,
-    Incident,
-    IncidentKind,
-    OpenTask,
-    Record,
-    Seat,
-    SeatAsk,
-    SettleCommand,
-    State,
-    Task,
-    Times,
-    Vote,
-)
+from recipes.state import Closing, FixedSeat, Incident, Seat, State, Task, Vote
 
 DETAIL_LIMIT = 300
 """How many characters an incident says at most: it goes into the audit and to people."""

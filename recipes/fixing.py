@@ -7,11 +7,12 @@ cannot be told yet, or of which the directory has no answer, is left to the day 
 
 from dataclasses import replace
 
+from recipes.asks import Answer, Ask, AskEmployee, AskHolders
 from recipes.expressions import ExpressionError
 from recipes.model import ApprovalStep
 from recipes.questions import Questions, first_templates
 from recipes.references import reference
-from recipes.state import Answer, Ask, AskEmployee, AskHolders, FixedSeat, Seat
+from recipes.state import FixedSeat, Seat
 
 
 class Fixing(Questions):

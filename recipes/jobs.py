@@ -23,7 +23,10 @@ from uuid import UUID, uuid5
 
 from pydantic_core import to_json
 
+from recipes.asks import Answer, AskPeople, AskTimes, DueBy, Timing
+from recipes.effects import CancelJob, EndJob, Notify, Record, StartJob
 from recipes.expressions import Environment, ExpressionError, Scope
+from recipes.happenings import JobEnded
 from recipes.inputs import against
 from recipes.migration import Migrating
 from recipes.model import (
@@ -37,21 +40,7 @@ from recipes.model import (
     WaitStep,
 )
 from recipes.references import once, reference
-from recipes.state import (
-    Answer,
-    AskPeople,
-    AskTimes,
-    CancelJob,
-    DueBy,
-    EndJob,
-    Job,
-    JobEnded,
-    Notify,
-    Record,
-    StartJob,
-    State,
-    Timing,
-)
+from recipes.state import Job, State
 
 SIZE_LIMIT = 64 * 1024
 """Bytes of a job's inputs, and of its output."""

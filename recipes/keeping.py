@@ -12,11 +12,13 @@ asked again, and the audit trail says so. It does not stay
 
 from dataclasses import replace
 
+from recipes.effects import KeepApproval
 from recipes.fixing import Fixing
+from recipes.happenings import Decided
 from recipes.inputs import changes, sources
 from recipes.mentions import mentions
 from recipes.model import ApprovalStep, Ballot, Json
-from recipes.state import Approval, Decided, KeepApproval, Seat
+from recipes.state import Approval, Seat
 
 
 class Keeping(Fixing):

@@ -34,29 +34,23 @@ from datetime import datetime
 
 from recipes import migration as versions
 from recipes import timers
+from recipes.asks import Answer
+from recipes.effects import Effect, Record, SettleCommand, Transition
 from recipes.expressions import ExpressionError
+from recipes.happenings import (
+    ENGINE,
+    Actor,
+    Answered,
+    Commanded,
+    Happening,
+    Migration,
+    Started,
+    Ticked,
+)
 from recipes.model import BusinessDays, Json, Machine, MachineAction, MachineState, Recipe
 from recipes.questions import Questions
 from recipes.references import once, reference
-from recipes.state import (
-    ENGINE,
-    Actor,
-    Answer,
-    Answered,
-    Commanded,
-    Effect,
-    FinalState,
-    Happening,
-    Migration,
-    Move,
-    Record,
-    SettleCommand,
-    Started,
-    State,
-    Ticked,
-    Timer,
-    Transition,
-)
+from recipes.state import FinalState, Move, State, Timer
 
 COMMANDS_KEPT = 100
 """How many commands are remembered, so that one told twice counts once: signals are told again within

@@ -27,20 +27,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from recipes import outcomes, tally, timers
+from recipes.asks import DueBy, Times
+from recipes.effects import RebindTask, Record
+from recipes.happenings import Commanded, Migration
 from recipes.inputs import sources
 from recipes.mentions import mentions
 from recipes.model import ApprovalStep, Ballot, JobStep, Machine, Recipe, Step, WaitStep
 from recipes.rewinding import Rewinding
-from recipes.state import (
-    Commanded,
-    DueBy,
-    Migration,
-    RebindTask,
-    Record,
-    Seat,
-    State,
-    Times,
-)
+from recipes.state import Seat, State
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+from recipes.effects import Offer
+from recipes.happenings import Decided
 from recipes.model import REQUESTER, ApprovalStep, Ballot, Outcome, Recipe, Step
-from recipes.state import Decided, Offer
 
 REQUEST_CHANGES = "request_changes"
 """Whoever chooses it says where to, and always what is to be changed."""

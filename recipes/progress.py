@@ -60,8 +60,23 @@ from datetime import datetime
 from typing import assert_never
 
 from recipes import machine, outcomes, tally, timers
+from recipes.asks import Answer, Ask, AskEmployee, AskPeople, AskTimes, Times
 from recipes.changes import level_of, numbered
+from recipes.effects import Record, RemindTask, Transition
 from recipes.expressions import ExpressionError
+from recipes.happenings import (
+    ENGINE,
+    Actor,
+    Answered,
+    Commanded,
+    Decided,
+    Happening,
+    JobEnded,
+    Rechecked,
+    Started,
+    Ticked,
+    Together,
+)
 from recipes.jobs import Jobs, at_hand, step_named
 from recipes.model import (
     ActionStep,
@@ -76,34 +91,7 @@ from recipes.model import (
     TimeoutAction,
     WaitStep,
 )
-from recipes.state import (
-    ENGINE,
-    Actor,
-    Answer,
-    Answered,
-    Ask,
-    AskEmployee,
-    AskPeople,
-    AskTimes,
-    Closing,
-    Commanded,
-    Decided,
-    Entity,
-    FinalState,
-    Happening,
-    JobEnded,
-    Rechecked,
-    Record,
-    RemindTask,
-    Started,
-    State,
-    Task,
-    Ticked,
-    Times,
-    Together,
-    Transition,
-    Vote,
-)
+from recipes.state import Closing, Entity, FinalState, State, Task, Vote
 
 
 def initial(

@@ -16,22 +16,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from recipes import authority, expressions, tally
+from recipes.asks import AskApprover, AskCandidates, AskManager, Limit, SeatAsk, Timing
 from recipes.changes import Changes, level_of
 from recipes.expressions import ExpressionError
 from recipes.findings import short
 from recipes.model import ApprovalStep, Ballot, BusinessDays, Recipe
 from recipes.references import kind, once, reference
-from recipes.state import (
-    AskApprover,
-    AskCandidates,
-    AskManager,
-    Limit,
-    Seat,
-    SeatAsk,
-    State,
-    Task,
-    Timing,
-)
+from recipes.state import Seat, State, Task
 
 APPROVERS_LIMIT = 100
 """How many people an `approvers` list may give."""

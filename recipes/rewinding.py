@@ -20,8 +20,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from recipes.adding import Adding
+from recipes.effects import Record, Resubmit
+from recipes.happenings import ENGINE, Actor, Commanded, Decided
 from recipes.model import REQUESTER, Outcome
-from recipes.state import ENGINE, Actor, Commanded, Decided, Record, Resubmit
 
 
 class Rewinding(Adding):

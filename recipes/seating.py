@@ -7,11 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from recipes.expressions import ExpressionError
-from recipes.keeping import Keeping
-from recipes.model import ApprovalStep
-from recipes.state import (
-    Actor,
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
@@ -20,12 +16,15 @@ from recipes.state import (
     AskPeople,
     AskTimes,
     Assignment,
-    Commanded,
     Hop,
     SeatAsk,
-    Task,
     Times,
 )
+from recipes.expressions import ExpressionError
+from recipes.happenings import Actor, Commanded
+from recipes.keeping import Keeping
+from recipes.model import ApprovalStep
+from recipes.state import Task
 
 _Given: TypeAlias = dict[str, tuple[SeatAsk, Assignment]]
 """By seat: a question, and the assignment that answers it."""

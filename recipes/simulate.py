@@ -20,33 +20,14 @@ from uuid import NAMESPACE_OID, uuid5
 from pydantic_core import to_json
 
 from recipes import progress, tally, timers
+from recipes.asks import Answer, AskHolders, AskTimes, Times
 from recipes.changes import level_of
+from recipes.effects import CloseTask, Effect, Notify, Offer, OpenTask, Record, RemindTask, StartJob
 from recipes.findings import short
+from recipes.happenings import Actor, Answered, Decided, Happening, Started, Ticked
 from recipes.jobs import supposed_end
 from recipes.model import ApprovalStep, Ballot, Recipe, Step
-from recipes.state import (
-    Actor,
-    Answer,
-    Answered,
-    AskHolders,
-    AskTimes,
-    CloseTask,
-    Decided,
-    Effect,
-    Happening,
-    Incident,
-    Notify,
-    Offer,
-    OpenTask,
-    Record,
-    RemindTask,
-    Started,
-    StartJob,
-    State,
-    Task,
-    Ticked,
-    Times,
-)
+from recipes.state import Incident, State, Task
 from recipes.supposed import (
     WAIT,
     Asked,

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from recipes.asks import Ask, DueBy, Hop
 from recipes.model import Json
-from recipes.state import Ask, DueBy, Entity, Hop, Incident, RequestState
+from recipes.state import Entity, Incident, RequestState
 
 Otherwise = Literal["approve", "reject", "wait"]
 WAIT = "wait"

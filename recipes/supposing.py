@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from recipes.asks import Refusal, SeatAsk
 from recipes.expressions import ExpressionError
 from recipes.mentions import mentions
 from recipes.model import ApprovalStep, Json, Recipe
 from recipes.questions import Questions
-from recipes.state import Refusal, SeatAsk, State
+from recipes.state import State
 from recipes.templates import split
 
 

@@ -3,8 +3,9 @@ asked for (`Timing`); what they say then stays."""
 
 from datetime import datetime, timedelta
 
+from recipes.asks import AskTimes, DueBy, Times, Timing
 from recipes.model import BusinessDays, MachineState, Recipe
-from recipes.state import AskTimes, DueBy, Timer, Times, Timing
+from recipes.state import Timer
 
 
 def deadline_timing(recipe: Recipe, submitted_at: datetime) -> Timing | None:

@@ -36,7 +36,7 @@ from contract.names import (
     WORKFLOW_MIRROR,
     WORKFLOW_TYPE,
 )
-from recipes.state import Commanded
+from recipes.happenings import Commanded
 from storage import outbox
 from storage.errors import FAILED
 from storage.pool import Pool

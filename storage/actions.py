@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from contract.events import ACTION_FIRED
-from recipes.state import Actor
+from recipes.happenings import Actor
 from storage import pools
 from storage.pool import Source
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from recipes.state import Answer, Assignment, Hop, Limit
+from recipes.asks import Answer, Assignment, Hop, Limit
 from storage import directory
 from storage.directory import Link, Member, Person
 from storage.pool import Source

@@ -8,7 +8,7 @@ import asyncpg
 
 from contract.events import ATTACHMENT_ADDED
 from contract.files import LARGEST_TOTAL
-from recipes.state import Actor
+from recipes.happenings import Actor
 from storage import audit
 from storage.pool import Connection, Source
 

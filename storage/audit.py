@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from contract.canonical import canonical
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage.pool import Source
 
 

@@ -15,9 +15,10 @@ from pydantic import TypeAdapter
 from contract.canonical import canonical
 from contract.events import CALENDAR_IMPORTED
 from recipes import business
+from recipes.asks import Answer, AskTimes, SeatAsk, Times, Timing
 from recipes.business import Calendar
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor, Answer, AskTimes, SeatAsk, Times, Timing
 from storage import audit
 from storage.pool import Source
 from storage.zones import zone

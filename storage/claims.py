@@ -8,8 +8,8 @@ from datetime import datetime
 
 import asyncpg
 
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import audit
 from storage.pool import Source
 

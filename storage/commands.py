@@ -8,8 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from contract.events import COMMAND_RECEIVED
+from recipes.happenings import Commanded
 from recipes.model import Json
-from recipes.state import Commanded
 from storage import audit
 from storage.pool import Source
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from contract.events import COMMENT_ADDED
-from recipes.state import Actor
+from recipes.happenings import Actor
 from storage import audit
 from storage.pool import Connection, Source
 

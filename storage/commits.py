@@ -16,13 +16,9 @@ from pydantic import TypeAdapter
 from contract.events import INCIDENT_RAISED, INCIDENT_RESOLVED, assigned, describe
 from contract.messages import Committed
 from recipes import progress, tally
-from recipes.model import ApprovalStep, Json, Recipe, Step
-from recipes.state import (
-    ENGINE,
-    Actor,
+from recipes.effects import (
     CancelJob,
     CloseTask,
-    Decided,
     EndJob,
     KeepApproval,
     Notify,
@@ -32,9 +28,11 @@ from recipes.state import (
     Resubmit,
     SettleCommand,
     StartJob,
-    State,
     Transition,
 )
+from recipes.happenings import ENGINE, Actor, Decided
+from recipes.model import ApprovalStep, Json, Recipe, Step
+from recipes.state import State
 from storage import audit
 from storage.errors import OutOfSequence, TaskClosedOtherwise
 from storage.pool import Source

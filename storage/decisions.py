@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
+from recipes.happenings import Actor
 from recipes.model import CountsAs, Json
-from recipes.state import Actor
 from storage import audit
 from storage.pool import Connection, Source
 
@@ -41,7 +41,7 @@ class Deciding:
 # The closing is the lock: of `asked`, only what an UPDATE hits goes on, and all of that is done or
 # nothing. Locks in the order every writer keeps: tasks by id, then audit heads by request. Every task
 # is locked before the first head is, because `told` has to have seen all that `won` before it begins.
-# What tells of several decisions is a recipes.state.Together. `via` are ids of people: no comma in them.
+# What tells of several decisions is a recipes.happenings.Together. `via` are ids of people: no comma in them.
 RECORD = """
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],

@@ -12,8 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from contract.events import DELEGATION_ENDED, DELEGATION_SET
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import audit
 from storage.org import CHAIN
 from storage.pool import Connection, Source

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
+from recipes.asks import Limit
 from recipes.model import Json
-from recipes.state import Limit
 from storage.pool import Source
 
 _EXACT = Decimal("0.0001")

@@ -5,8 +5,9 @@ from datetime import datetime
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from contract.events import EVENT_RECEIVED
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor, Entity
+from recipes.state import Entity
 from storage import audit
 from storage.pool import Source
 

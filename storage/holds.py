@@ -8,8 +8,8 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 import asyncpg
 
 from contract.events import HOLD_ENDED, HOLD_SET
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import audit
 from storage.commands import now
 from storage.pool import Connection, Source

@@ -18,8 +18,9 @@ from contract.events import (
     REQUEST_CREATED,
     REQUEST_FINALIZED,
 )
+from recipes.happenings import Actor
 from recipes.model import Json, Verdict
-from recipes.state import Actor, Entity, FinalState
+from recipes.state import Entity, FinalState
 from storage import audit
 from storage.pool import Connection, Source
 

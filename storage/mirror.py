@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from contract.events import DIRECTORY_FAILING, DIRECTORY_HEALED, DIRECTORY_SYNC_ASKED
 from contract.messages import Message
+from recipes.happenings import Actor, Rechecked
 from recipes.model import Json
-from recipes.state import Actor, Rechecked
 from storage import audit, org
 from storage.pool import Connection, Pool, Source
 

@@ -15,8 +15,8 @@ from contract import manifests, merkle
 from contract.events import MONTH_DELETED, MONTH_MOVED
 from contract.manifests import Manifest
 from contract.notes import Checkpoint
+from recipes.happenings import ENGINE
 from recipes.model import Json
-from recipes.state import ENGINE
 from storage import audit, sealing
 from storage.commands import now
 from storage.errors import StorageError

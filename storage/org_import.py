@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from contract.events import ORG_IMPORTED
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import audit, org_checks, org_plan
 from storage.org import CHAIN, PersonRow, RoleRow
 from storage.org_checks import DirectoryRefused

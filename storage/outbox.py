@@ -13,8 +13,9 @@ from contract.events import describe
 from contract.messages import Message, StartInput
 from contract.names import ENGINE_VERSION
 from recipes import model, progress
+from recipes.asks import Times
+from recipes.effects import SettleCommand
 from recipes.model import Json
-from recipes.state import SettleCommand, Times
 from storage import audit, requests
 from storage.pool import Source
 

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from contract.events import QUESTION_ANSWERED, QUESTION_ASKED
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import audit
 from storage.audit import AuditEvent
 from storage.pool import Connection, Source

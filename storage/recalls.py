@@ -13,8 +13,8 @@ from uuid import UUID
 import asyncpg
 
 from contract.events import RECALL_BEGUN, RECALL_FINISHED, REQUEST_RECALLED
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import audit, impact, recipes
 from storage.impact import Rule
 from storage.pool import Connection, Source

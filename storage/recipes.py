@@ -10,8 +10,8 @@ import asyncpg
 
 from contract.events import RECIPE_DISABLED, RECIPE_ENABLED, RECIPE_PUBLISHED
 from recipes import model
+from recipes.happenings import Actor
 from recipes.model import Json, Recipe
-from recipes.state import Actor
 from storage import audit
 from storage.pool import Source
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from recipes.state import Answer, IncidentKind, Refusal
+from recipes.asks import Answer, IncidentKind, Refusal
 from storage import directory
 from storage.pool import Source
 

@@ -21,8 +21,10 @@ from contract.canonical import canonical
 from contract.messages import Committed
 from contract.verifying import Finding, Kind
 from recipes import progress
+from recipes.effects import Transition
+from recipes.happenings import Commanded, Decided, Happening
 from recipes.model import Json, Recipe
-from recipes.state import Commanded, Decided, Happening, State, Transition
+from recipes.state import State
 from storage import audit, commits, outbox
 from storage.audit import AuditEvent
 from storage.errors import NeverCarriedOut

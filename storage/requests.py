@@ -10,8 +10,10 @@ import asyncpg
 
 from contract.conditions import Condition
 from contract.events import REQUEST_CREATED, due_by
+from recipes.asks import DueBy
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor, DueBy, Entity
+from recipes.state import Entity
 from storage import audit, pools
 from storage.errors import AlreadyOpen
 from storage.jsonpath import jsonpath

@@ -22,9 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from recipes.jobs import PEOPLE_LIMIT
-from recipes.model import Json
-from recipes.state import (
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
@@ -39,6 +37,8 @@ from recipes.state import (
     Refusal,
     SeatAsk,
 )
+from recipes.jobs import PEOPLE_LIMIT
+from recipes.model import Json
 from storage import approvers, calendars, directory
 from storage.approvers import LINE_LIMIT, Question, TakeTurn
 from storage.pool import Source

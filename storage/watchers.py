@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from contract.events import WATCHER_ADDED, WATCHER_REMOVED
-from recipes.state import Actor
+from recipes.happenings import Actor
 from storage import audit
 from storage.pool import Connection, Source
 

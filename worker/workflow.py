@@ -42,21 +42,20 @@ from contract.names import (
     WORKFLOW_TYPE,
 )
 from recipes import jobs, progress
-from recipes.model import JobStep
-from recipes.state import (
+from recipes.effects import Transition
+from recipes.happenings import (
     Commanded,
     Decided,
     Happening,
-    Job,
     JobEnded,
     Migration,
     Rechecked,
     Started,
-    State,
     Ticked,
     Together,
-    Transition,
 )
+from recipes.model import JobStep
+from recipes.state import Job, State
 
 _PATIENCE = timedelta(minutes=10)
 """How long one commit is tried before the loop looks around: each slow try adds to the history."""

@@ -12,7 +12,7 @@ ALTER TABLE decisions
     ADD CONSTRAINT leads_back_exactly_when_it_rewinds CHECK (
         (rewind_to IS NOT NULL) = coalesce(counts_as = 'rewind', false));
 
--- What a task offers to decide, as recipes.state.Offer has it; the defaults are every task's.
+-- What a task offers to decide, as recipes.effects.Offer has it; the defaults are every task's.
 ALTER TABLE tasks
     ADD COLUMN outcomes       jsonb  NOT NULL DEFAULT '[
         {"id": "approve", "name": "Approve", "counts_as": "approve", "to": null},

@@ -6,8 +6,9 @@ from uuid import uuid4
 from activities.commit import Activities
 from contract.messages import CommitInput, CommitResult
 from recipes import model, progress
+from recipes.happenings import Happening
 from recipes.model import ApprovalStep, Ballot, Level, Quorum, Recipe, Reminder
-from recipes.state import Happening, State
+from recipes.state import State
 from storage.pool import Pool
 
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from contract.messages import Message
 from recipes import progress
-from recipes.state import Together
+from recipes.happenings import Together
 from tests.integration.house import House, Workflow
 
 

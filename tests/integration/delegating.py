@@ -6,8 +6,8 @@ from uuid import UUID
 
 import httpx
 
+from recipes.asks import Answer, Assignment, Hop, Refusal
 from recipes.model import Json
-from recipes.state import Answer, Assignment, Hop, Refusal
 from storage import resolution
 from storage.org import PersonRow
 from storage.resolution import About

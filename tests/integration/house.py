@@ -22,8 +22,10 @@ from activities.commit import Activities
 from contract.canonical import canonical
 from contract.messages import CommitInput, CommitResult, Message, StartInput, SyncAsked, Synced
 from recipes import model, progress
+from recipes.asks import Answer
+from recipes.happenings import Actor, Happening, Started, Ticked
 from recipes.model import ApprovalStep, Ballot, Json, Level, Quorum, Recipe
-from recipes.state import Actor, Answer, Happening, Started, State, Ticked
+from recipes.state import State
 from settings import Settings
 from storage import commands, org, org_import, recipes
 from storage.org import PersonRow, RoleRow

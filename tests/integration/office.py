@@ -14,8 +14,7 @@ from uuid import UUID
 
 from asyncpg import Range
 
-from recipes.model import Json
-from recipes.state import (
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
@@ -31,6 +30,7 @@ from recipes.state import (
     Limit,
     Refusal,
 )
+from recipes.model import Json
 from storage.pool import Connection
 from storage.references import About
 

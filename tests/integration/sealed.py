@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from contract.notes import Checkpoint, PrivateKey, opened
-from recipes.state import Actor
+from recipes.happenings import Actor
 from relay.sealing import Sealer, Signing
 from relay.witnesses import Folder, Witness
 from storage import audit, sealing

@@ -9,7 +9,8 @@ from uuid import UUID
 import asyncpg
 from pydantic import TypeAdapter
 
-from recipes.state import AskApprover, Assignment, Hop, Rechecked, SeatAsk
+from recipes.asks import AskApprover, Assignment, Hop, SeatAsk
+from recipes.happenings import Rechecked
 from storage import directory, resolution
 from storage.outbox import Due
 from storage.resolution import About

@@ -12,9 +12,10 @@ import pytest
 
 from api import recipe_shapes, requests, schemas
 from contract.messages import Message
+from recipes.asks import Answer, Refusal
+from recipes.happenings import Commanded
 from recipes.model import Json
 from recipes.parse import parse
-from recipes.state import Answer, Commanded, Refusal
 from tests.integration.delegating import delegate
 from tests.integration.house import House, Workflow
 

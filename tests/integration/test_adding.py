@@ -10,8 +10,8 @@ import pytest
 from api import requests, schemas
 from contract.messages import Message
 from recipes import parse
+from recipes.happenings import Commanded, Together
 from recipes.model import Json
-from recipes.state import Commanded, Together
 from storage.org import PersonRow
 from tests.integration.delegating import delegate
 from tests.integration.house import House, Workflow, leave

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from api import schemas
+from recipes.happenings import Decided, Together
 from recipes.model import (
     ApprovalStep,
     Ballot,
@@ -19,7 +20,6 @@ from recipes.model import (
     Recipe,
     TimeoutAction,
 )
-from recipes.state import Decided, Together
 from storage import outbox
 from storage.org import PersonRow, RoleRow
 from tests.integration.delegating import delegate, end

@@ -12,9 +12,10 @@ import pytest
 
 from api import calendar_shapes, life_shapes, migrating, schemas
 from recipes import business
+from recipes.asks import Timing
 from recipes.calendar_file import read_calendar
+from recipes.happenings import Actor, Commanded
 from recipes.model import BusinessDays, Json, Reminder
-from recipes.state import Actor, Commanded, Timing
 from storage import calendars, history, outbox
 from storage.zones import zone
 from tests.integration.house import PEOPLE, House, Workflow

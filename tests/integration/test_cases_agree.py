@@ -6,16 +6,8 @@ from random import Random
 
 import pytest
 
+from recipes.asks import Answer, Ask, AskApprover, AskCandidates, AskHolders, AskManager, Limit
 from recipes.case_directory import Delegation, Directory, Person
-from recipes.state import (
-    Answer,
-    Ask,
-    AskApprover,
-    AskCandidates,
-    AskHolders,
-    AskManager,
-    Limit,
-)
 from storage import resolution
 from storage.resolution import About
 from tests.integration.house import House

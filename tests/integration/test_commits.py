@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 
 from contract.messages import CommitResult
+from recipes.happenings import Actor, Commanded, Decided, Started, Ticked
 from recipes.model import Json
-from recipes.state import Actor, Commanded, Decided, Started, State, Ticked
+from recipes.state import State
 from storage import commits
 from storage.errors import OutOfSequence, TaskClosedOtherwise
 from storage.pool import Pool

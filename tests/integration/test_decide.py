@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from api import schemas
-from recipes.state import Actor, Commanded, Decided
+from recipes.happenings import Actor, Commanded, Decided
 from storage.org import PersonRow, RoleRow
 from storage.pool import Pool
 from tests.integration.house import House, shared

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from recipes.state import AskManager
+from recipes.asks import AskManager
 from storage import resolution
 from storage.org import PersonRow, RoleRow
 from storage.resolution import About

@@ -9,8 +9,8 @@ import pytest
 
 from api import recipe_shapes, schemas
 from contract.messages import StartInput
+from recipes.happenings import Commanded, Decided, Rechecked, Together
 from recipes.model import ActionStep, EntityRule, Json, Start
-from recipes.state import Commanded, Decided, Rechecked, Together
 from storage import outbox
 from storage.pool import Pool
 from tests.integration.house import House, Workflow, leave

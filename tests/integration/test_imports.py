@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from api import past_shapes, schemas
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import asking, audit, imports
 from storage.errors import NeverCarriedOut
 from storage.imports import Batch

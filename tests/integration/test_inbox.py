@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from api import schemas
+from recipes.happenings import Actor, Commanded
 from recipes.model import Json, Level
-from recipes.state import Actor, Commanded
 from storage import tasks
 from storage.org import RoleRow
 from storage.pool import Pool

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from api import automatic_shapes, recipe_shapes, schemas
+from recipes.happenings import Actor, Commanded, JobEnded
 from recipes.model import ApprovalStep, Ballot, JobStep, NotifyStep, Recipe, WaitStep
-from recipes.state import Actor, Commanded, JobEnded
 from storage import asking, commits, jobs
 from storage.jobs import Line
 from tests.integration.house import House, Workflow

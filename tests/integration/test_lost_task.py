@@ -11,7 +11,7 @@ import temporal_client
 from activities.commit import Activities
 from contract.messages import CommitInput, CommitResult, Outcome
 from contract.names import ACTIVITY_COMMIT, TASK_QUEUE
-from recipes.state import Actor, Commanded
+from recipes.happenings import Actor, Commanded
 from relay import delivery
 from tests.integration.house import House
 from tests.stack import TemporalServer

@@ -11,8 +11,8 @@ import pytest
 from api import life_shapes, migrating
 from contract import canonical
 from contract.messages import Message
+from recipes.happenings import Actor, Commanded
 from recipes.model import ApprovalStep, Ballot, Quorum, Recipe
-from recipes.state import Actor, Commanded
 from storage import history, outbox
 from storage.pool import Pool
 from tests.integration.house import SCHEMA, House, Recorder, Workflow, leave

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from activities.mirror import Mirroring, Origin
 from activities.pages import Bounds
 from contract.messages import SyncAsked, Synced
+from recipes.happenings import Actor
 from recipes.model import Json
-from recipes.state import Actor
 from storage import asking, mirror, org, org_import
 from storage.mirror import Standing
 from storage.org import PersonRow

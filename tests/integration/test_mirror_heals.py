@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import TypeAdapter
 
 from contract.messages import Message
-from recipes.state import Rechecked
+from recipes.happenings import Rechecked
 from storage import mirror, org
 from storage.mirror import Success
 from storage.pool import Pool

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from recipes import parse
-from recipes.state import Answer, Ask, AskApprover, AskCandidates, AskManager
+from recipes.asks import Answer, Ask, AskApprover, AskCandidates, AskManager
 from storage import resolution
 from storage.resolution import About
 from tests.integration.delegating import put_under

@@ -4,7 +4,7 @@ gets one answer while a write is under way and another one later."""
 import asyncio
 from datetime import datetime, timedelta
 
-from recipes.state import Actor
+from recipes.happenings import Actor
 from storage import commands, org, org_import
 from storage.org import PersonRow
 from storage.pool import Connection

@@ -11,7 +11,7 @@ import pytest
 from api.auth import Caller
 from api.authorize import authorize, task_object
 from api.errors import Problem
-from recipes.state import Actor
+from recipes.happenings import Actor
 from storage import tasks
 from storage.pool import Pool
 from tests.integration.house import House, shared

@@ -6,7 +6,8 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from recipes import progress
-from recipes.state import Actor, Decided, Started, State, Ticked
+from recipes.happenings import Actor, Decided, Started, Ticked
+from recipes.state import State
 from storage import decisions
 from storage.pool import Pool
 from tests.integration.approvals import NOW, RECIPE, commit, furnish, submitted

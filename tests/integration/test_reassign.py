@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from api import requests, schemas
+from recipes.happenings import Commanded
 from recipes.model import Json
-from recipes.state import Commanded
 from storage.org import PersonRow
 from tests.integration.delegating import delegate
 from tests.integration.house import House, Workflow

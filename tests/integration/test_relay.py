@@ -10,7 +10,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 import temporal_client
 from contract.messages import Message, StartInput
 from contract.names import ENGINE_VERSION
-from recipes.state import Actor, Commanded, Decided, Started, State
+from recipes.happenings import Actor, Commanded, Decided, Started
+from recipes.state import State
 from relay import delivery
 from relay.delivery import Delivery, Told
 from relay.main import relay_once

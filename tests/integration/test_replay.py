@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from recipes.state import ENGINE, Actor, Commanded
+from recipes.happenings import ENGINE, Actor, Commanded
 from storage import audit, commits
 from storage.audit import event
 from storage.pool import Pool

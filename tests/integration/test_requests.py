@@ -15,8 +15,8 @@ import pytest
 
 from api import schemas
 from contract.names import ENGINE_VERSION
+from recipes.happenings import Commanded
 from recipes.model import ActionStep, Json
-from recipes.state import Commanded
 from storage import outbox
 from storage.org import PersonRow, RoleRow
 from storage.pool import Pool

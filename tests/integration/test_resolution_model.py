@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recipes.state import (
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,

@@ -14,16 +14,8 @@ from pydantic import Field, TypeAdapter
 
 from contract.events import assigned
 from recipes import parse
-from recipes.state import (
-    Actor,
-    Answer,
-    AskApprover,
-    AskCandidates,
-    AskManager,
-    Assignment,
-    Limit,
-    SeatAsk,
-)
+from recipes.asks import Answer, AskApprover, AskCandidates, AskManager, Assignment, Limit, SeatAsk
+from recipes.happenings import Actor
 from storage import delegations, org, org_import, resolution
 from storage.org import PersonRow, RoleRow
 from storage.org_checks import DirectoryRefused

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from recipes.state import (
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from recipes.happenings import Decided
 from recipes.model import ApprovalStep, Ballot, Level, Quorum, Recipe, Reminder
-from recipes.state import Decided
 from storage.org import PersonRow, RoleRow
 from tests.integration.delegating import delegate, end, rules
 from tests.integration.house import House, Workflow, shared

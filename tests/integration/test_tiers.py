@@ -16,7 +16,7 @@ from contract import manifests
 from contract.conditions import condition
 from contract.manifests import File
 from contract.notes import NoteInvalid
-from recipes.state import Actor
+from recipes.happenings import Actor
 from storage import evidence, holds, months, sealing
 from storage.asking import Asked, Told
 from storage.cold import Cold

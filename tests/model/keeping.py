@@ -6,8 +6,8 @@ The random recipes read the input `n` alone, always by that name.
 import re
 from dataclasses import dataclass, field
 
+from recipes.effects import KeepApproval, OpenTask
 from recipes.model import REQUESTER, ApprovalStep, Ballot, Json, Recipe
-from recipes.state import KeepApproval, OpenTask
 
 _N = re.compile(r"\bn\b")
 

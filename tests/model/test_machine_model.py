@@ -11,22 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pydantic import TypeAdapter
 
 from recipes import machine, progress, timers
+from recipes.asks import Answer, Ask, AskTimes
+from recipes.effects import Record, SettleCommand, Transition
+from recipes.happenings import Actor, Commanded, Happening, Started, Ticked
 from recipes.model import Machine, Recipe, dump, load
 from recipes.parse import parse
-from recipes.state import (
-    Actor,
-    Answer,
-    Ask,
-    AskTimes,
-    Commanded,
-    Happening,
-    Record,
-    SettleCommand,
-    Started,
-    State,
-    Ticked,
-    Transition,
-)
+from recipes.state import State
 from tests.model.machine_strategies import machines
 from tests.workflow.ledger import CALENDARS, answer
 

@@ -16,13 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pydantic import TypeAdapter
 
 from recipes import jobs, outcomes, progress, tally, timers
-from recipes.business import Holiday
-from recipes.migration import judge
-from recipes.model import ApprovalStep, Quorum, Recipe, Step, dump, load
-from recipes.parse import parse
-from recipes.state import (
-    FINAL_STATES,
-    Actor,
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
@@ -33,35 +27,43 @@ from recipes.state import (
     AskPeople,
     AskTimes,
     Assignment,
+    Hop,
+    Refusal,
+    SeatAsk,
+)
+from recipes.business import Holiday
+from recipes.effects import (
     CancelJob,
     CloseTask,
-    Commanded,
-    Decided,
     EndJob,
-    FixedSeat,
-    Happening,
-    Hop,
-    JobEnded,
     KeepApproval,
-    Migration,
     Notify,
     OpenTask,
     RebindTask,
-    Rechecked,
     Record,
-    Refusal,
     RemindTask,
     Resubmit,
-    SeatAsk,
     SettleCommand,
-    Started,
     StartJob,
-    State,
+    Transition,
+)
+from recipes.happenings import (
+    Actor,
+    Commanded,
+    Decided,
+    Happening,
+    JobEnded,
+    Migration,
+    Rechecked,
+    Started,
     Ticked,
     Together,
-    Transition,
     Where,
 )
+from recipes.migration import judge
+from recipes.model import ApprovalStep, Quorum, Recipe, Step, dump, load
+from recipes.parse import parse
+from recipes.state import FINAL_STATES, FixedSeat, State
 from tests.model.keeping import Memory
 from tests.model.recipe_strategies import recipes
 from tests.model.voting import asked_now, possible

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import product
 
+from recipes.happenings import Where
 from recipes.model import ApprovalStep, Quorum
-from recipes.state import Seat, Vote, Where
+from recipes.state import Seat, Vote
 
 WHERE: tuple[Where | None, ...] = (None, "before", "beside", "after")
 

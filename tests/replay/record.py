@@ -18,21 +18,20 @@ from temporalio.testing import WorkflowEnvironment
 from cli.processes import tool
 from contract.names import ENGINE_VERSION
 from recipes import parse
-from recipes.model import Json
-from recipes.state import (
-    Actor,
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
     AskEmployee,
     AskManager,
     Assignment,
-    Commanded,
     Hop,
-    Job,
     Limit,
     Refusal,
 )
+from recipes.happenings import Actor, Commanded
+from recipes.model import Json
+from recipes.state import Job
 from tests.workflow.clerk import Clerk, Stubborn
 from tests.workflow.ledger import Ledger, answer
 from tests.workflow.running import (

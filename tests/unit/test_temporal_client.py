@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from contract.messages import CommitResult
-from recipes.state import Actor, Decided
+from recipes.happenings import Actor, Decided
 from temporal_client import DATA_CONVERTER, PayloadConverter
 
 RESULT = CommitResult(

@@ -13,9 +13,7 @@ from temporalio import activity
 from contract.messages import CommitInput, CommitResult, Committed
 from contract.names import ACTIVITY_COMMIT
 from recipes import business, progress
-from recipes.model import Recipe
-from recipes.state import (
-    Actor,
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
@@ -26,15 +24,13 @@ from recipes.state import (
     AskPeople,
     AskTimes,
     Assignment,
-    CloseTask,
-    Decided,
-    Effect,
-    OpenTask,
     Refusal,
     SeatAsk,
-    State,
-    Transition,
 )
+from recipes.effects import CloseTask, Effect, OpenTask, Transition
+from recipes.happenings import Actor, Decided
+from recipes.model import Recipe
+from recipes.state import State
 from storage.zones import zone
 
 MANAGERS = {"alice": "bob", "bob": "grace", "grace": "zoe"}

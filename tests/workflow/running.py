@@ -15,17 +15,9 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, SEARCH_ATTRIBUTES, SIGNAL_TELL, TASK_QUEUE_JOBS
 from recipes import parse, progress, timers
-from recipes.state import (
-    Actor,
-    Commanded,
-    Decided,
-    Entity,
-    Migration,
-    OpenTask,
-    Rechecked,
-    Together,
-    Where,
-)
+from recipes.effects import OpenTask
+from recipes.happenings import Actor, Commanded, Decided, Migration, Rechecked, Together, Where
+from recipes.state import Entity
 from tests.workflow.clerk import Clerk
 from tests.workflow.ledger import CALENDARS, Ledger
 from worker.workflow import ApprovalWorkflow

@@ -6,8 +6,10 @@ from datetime import date, timedelta
 from temporalio.testing import WorkflowEnvironment
 
 from contract.messages import Outcome
+from recipes.asks import Answer, Ask, AskTimes
 from recipes.business import Holiday
-from recipes.state import Answer, Ask, AskTimes, OpenTask, RemindTask, State
+from recipes.effects import OpenTask, RemindTask
+from recipes.state import State
 from tests.workflow.ledger import CALENDARS, WORK, answer
 from tests.workflow.running import BUSINESS, BUSINESS_REVIEW, Running, running
 

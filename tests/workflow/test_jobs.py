@@ -14,8 +14,10 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, SIGNAL_TELL, TASK_QUEUE_JOBS
 from recipes import parse, progress
+from recipes.effects import CancelJob, EndJob, Notify, Record, StartJob
+from recipes.happenings import Actor, Commanded
 from recipes.model import Json
-from recipes.state import Actor, CancelJob, Commanded, EndJob, Job, Notify, Record, StartJob
+from recipes.state import Job
 from tests.workflow.clerk import Clerk, Stubborn
 from tests.workflow.ledger import Ledger
 from tests.workflow.running import ORDER, Running, running

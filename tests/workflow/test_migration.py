@@ -12,7 +12,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, SEARCH_RECIPE, SIGNAL_TELL
 from recipes import parse, progress
-from recipes.state import Actor, Commanded, Migration, SettleCommand
+from recipes.effects import SettleCommand
+from recipes.happenings import Actor, Commanded, Migration
 from tests.workflow.ledger import Ledger
 from tests.workflow.running import LEAVE, REVIEW, running
 from tests.workflow.test_continue_as_new import impatient

@@ -8,19 +8,9 @@ from temporalio.testing import WorkflowEnvironment
 from contract.messages import CommitInput, Committed, Outcome
 from contract.names import SIGNAL_TELL
 from recipes import parse, progress
-from recipes.state import (
-    Actor,
-    Answer,
-    Ask,
-    AskEmployee,
-    AskManager,
-    Commanded,
-    Rechecked,
-    Refusal,
-    RemindTask,
-    SettleCommand,
-    Ticked,
-)
+from recipes.asks import Answer, Ask, AskEmployee, AskManager, Refusal
+from recipes.effects import RemindTask, SettleCommand
+from recipes.happenings import Actor, Commanded, Rechecked, Ticked
 from tests.workflow.ledger import Ledger, answer
 from tests.workflow.running import LEAVE, TWO_OF_THREE, running
 

@@ -7,29 +7,19 @@ import pytest
 
 from recipes import progress
 from recipes.adding import ADDED_LIMIT
-from recipes.model import Recipe
-from recipes.state import (
+from recipes.asks import Answer, Ask, AskApprover, AskEmployee, Assignment, Hop, Refusal
+from recipes.effects import CloseTask, Effect, OpenTask, Record, SettleCommand
+from recipes.happenings import (
     Actor,
-    Answer,
-    Ask,
-    AskApprover,
-    AskEmployee,
-    Assignment,
-    CloseTask,
     Commanded,
     Decided,
-    Effect,
-    Hop,
     Migration,
-    OpenTask,
     Rechecked,
-    Record,
-    Refusal,
-    SettleCommand,
     Started,
     Ticked,
     Where,
 )
+from recipes.model import Recipe
 from tests.unit.recipes.test_progress import NOW, go, new, no_answer, recipe, refusing
 
 BOSS = recipe("{id: boss, approver: bob}")

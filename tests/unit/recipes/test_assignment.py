@@ -1,6 +1,6 @@
 """What an assignment rests on, read from the chain that led to it."""
 
-from recipes.state import Assignment, Hop
+from recipes.asks import Assignment, Hop
 
 TURN = Hop("round_robin", "bob", "hr", turn=3)
 FIRST = Hop("delegation", "carol", delegation="d1")

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from recipes import progress
-from recipes.questions import at_step
-from recipes.state import (
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
@@ -14,15 +13,12 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     Assignment,
-    FixedSeat,
-    OpenTask,
-    Rechecked,
     Refusal,
-    Seat,
-    Started,
-    State,
-    Ticked,
 )
+from recipes.effects import OpenTask
+from recipes.happenings import Rechecked, Started, Ticked
+from recipes.questions import at_step
+from recipes.state import FixedSeat, Seat, State
 from tests.unit.recipes.test_progress import NOW, Recipe, decided, go, new, recipe
 from tests.unit.recipes.test_seats import people
 

@@ -4,20 +4,10 @@ from typing import Any
 
 import pytest
 
+from recipes.asks import Answer, Ask, AskApprover, AskEmployee, AskManager, Assignment, Limit
+from recipes.happenings import Rechecked, Started, Ticked
 from recipes.parse import parse
-from recipes.state import (
-    Answer,
-    Ask,
-    AskApprover,
-    AskEmployee,
-    AskManager,
-    Assignment,
-    Limit,
-    Rechecked,
-    Started,
-    State,
-    Ticked,
-)
+from recipes.state import State
 from tests.unit.recipes.test_progress import NOW, Recipe, go, incidents, new, willing
 
 HEAD = "workflow: w\nversion: 1\nowner: x\ninputs: {properties: {n: {type: integer}, amount: {}, currency: {}}, required: [n, amount, currency]}\nsteps:\n"

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes import business
+from recipes.asks import DueBy, Times, Timing
 from recipes.business import Calendar, Calendars, Holiday
 from recipes.calendar import duration
 from recipes.model import BusinessDays, Reminder
-from recipes.state import DueBy, Times, Timing
 from storage.zones import zone
 
 MADRID = ZoneInfo("Europe/Madrid")

@@ -7,31 +7,16 @@ from typing import Any
 import pytest
 
 from recipes import difference, progress, simulate, timers
+from recipes.asks import Answer, Ask, AskApprover, AskTimes, Assignment, DueBy, Refusal
 from recipes.business import Calendar, Calendars, Holiday
 from recipes.diagram import chart, mermaid
+from recipes.effects import OpenTask, Record
+from recipes.happenings import Actor, Commanded, Happening, Migration, Rechecked, Started, Ticked
 from recipes.migration import judge
 from recipes.model import Recipe, dump, load
 from recipes.parse import parse
 from recipes.problems import RecipeInvalid
-from recipes.state import (
-    Actor,
-    Answer,
-    Ask,
-    AskApprover,
-    AskTimes,
-    Assignment,
-    Commanded,
-    DueBy,
-    Happening,
-    Migration,
-    OpenTask,
-    Rechecked,
-    Record,
-    Refusal,
-    Started,
-    State,
-    Ticked,
-)
+from recipes.state import State
 from recipes.supposed import Asked, Simulated, Supposed, Supposition
 from storage.zones import zone
 

@@ -5,9 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from recipes.case_directory import Delegation, Directory, Person
-from recipes.state import (
-    Actor,
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
@@ -18,6 +16,8 @@ from recipes.state import (
     Assignment,
     Limit,
 )
+from recipes.case_directory import Delegation, Directory, Person
+from recipes.happenings import Actor
 
 
 def directory() -> Directory:

@@ -7,30 +7,22 @@ from typing import Any
 import pytest
 
 from recipes import jobs, progress
+from recipes.asks import Answer, Ask, Assignment, Refusal
 from recipes.case_directory import Directory, Person
-from recipes.model import Json, Recipe
-from recipes.parse import parse
-from recipes.state import (
+from recipes.effects import CancelJob, EndJob, Notify, SettleCommand, StartJob, Transition
+from recipes.happenings import (
     Actor,
-    Answer,
-    Ask,
-    Assignment,
-    CancelJob,
     Commanded,
     Decided,
-    EndJob,
     Happening,
     JobEnded,
     Migration,
-    Notify,
     Rechecked,
-    Refusal,
-    SettleCommand,
     Started,
-    StartJob,
     Ticked,
-    Transition,
 )
+from recipes.model import Json, Recipe
+from recipes.parse import parse
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROOT = Actor("root", "admin")

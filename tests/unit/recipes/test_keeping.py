@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from recipes.happenings import Actor, Decided, Started
 from recipes.keeping import depends_on
 from recipes.model import ApprovalStep, Json, Recipe
-from recipes.state import Actor, Decided, Started, State
+from recipes.state import State
 from tests.unit.recipes.test_progress import NOW, go, new
 from tests.unit.recipes.test_rewinding import asked, recipe, records, resubmit, says
 

@@ -7,23 +7,21 @@ from typing import Any
 import pytest
 
 from recipes import inputs, machine, progress
+from recipes.effects import Record, SettleCommand, Transition
 from recipes.expressions import ExpressionError
-from recipes.model import Machine, MachineAction, Recipe, dump, load
-from recipes.parse import parse
-from recipes.state import (
+from recipes.happenings import (
     ENGINE,
     Actor,
     Commanded,
     Decided,
     Happening,
     Rechecked,
-    Record,
-    SettleCommand,
     Started,
-    State,
     Ticked,
-    Transition,
 )
+from recipes.model import Machine, MachineAction, Recipe, dump, load
+from recipes.parse import parse
+from recipes.state import State
 from tests.unit.recipes.test_parse import problems_of, warnings_of
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

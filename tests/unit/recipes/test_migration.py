@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 
 from recipes import migration, progress
-from recipes.model import Recipe
-from recipes.parse import parse
-from recipes.state import (
-    Actor,
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
@@ -18,23 +15,21 @@ from recipes.state import (
     AskEmployee,
     AskHolders,
     Assignment,
+    Refusal,
+)
+from recipes.effects import (
     CloseTask,
-    Commanded,
-    Decided,
     Effect,
-    Entity,
-    Happening,
-    Migration,
     OpenTask,
     RebindTask,
     Record,
-    Refusal,
     SettleCommand,
-    Started,
-    State,
-    Ticked,
     Transition,
 )
+from recipes.happenings import Actor, Commanded, Decided, Happening, Migration, Started, Ticked
+from recipes.model import Recipe
+from recipes.parse import parse
+from recipes.state import Entity, State
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROOT = Actor("root", "admin")

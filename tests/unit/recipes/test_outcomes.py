@@ -3,8 +3,9 @@
 import pytest
 
 from recipes import outcomes
+from recipes.effects import Offer
+from recipes.happenings import Actor, Decided
 from recipes.model import ApprovalStep, Outcome
-from recipes.state import Actor, Decided, Offer
 from tests.unit.recipes.test_progress import NOW
 from tests.unit.recipes.test_rewinding import recipe
 

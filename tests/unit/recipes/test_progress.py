@@ -7,31 +7,22 @@ from typing import Any
 import pytest
 
 from recipes import progress
-from recipes.machine import COMMANDS_KEPT
-from recipes.model import Ballot, Quorum, Recipe, Step
-from recipes.parse import parse
-from recipes.state import (
+from recipes.asks import Answer, Ask, AskApprover, AskCandidates, AskEmployee, Assignment, Refusal
+from recipes.effects import CloseTask, Effect, OpenTask, Record
+from recipes.happenings import (
     Actor,
-    Answer,
     Answered,
-    Ask,
-    AskApprover,
-    AskCandidates,
-    AskEmployee,
-    Assignment,
-    CloseTask,
     Commanded,
     Decided,
-    Effect,
     Happening,
-    OpenTask,
-    Record,
-    Refusal,
     Started,
-    State,
     Ticked,
     Together,
 )
+from recipes.machine import COMMANDS_KEPT
+from recipes.model import Ballot, Quorum, Recipe, Step
+from recipes.parse import parse
+from recipes.state import State
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HEAD = "workflow: w\nversion: 1\nowner: x\ninputs: {properties: {n: {type: integer}, who: {}}, required: [n]}\nsteps:\n"

@@ -7,9 +7,7 @@ from datetime import timedelta
 import pytest
 
 from recipes import outcomes, progress
-from recipes.model import ApprovalStep
-from recipes.state import (
-    Actor,
+from recipes.asks import (
     Answer,
     Ask,
     AskApprover,
@@ -17,19 +15,13 @@ from recipes.state import (
     AskEmployee,
     AskManager,
     Assignment,
-    CloseTask,
-    Commanded,
-    Decided,
-    Effect,
     Hop,
-    OpenTask,
-    Rechecked,
     Refusal,
-    SettleCommand,
-    Started,
-    State,
-    Ticked,
 )
+from recipes.effects import CloseTask, Effect, OpenTask, SettleCommand
+from recipes.happenings import Actor, Commanded, Decided, Rechecked, Started, Ticked
+from recipes.model import ApprovalStep
+from recipes.state import State
 from tests.unit.recipes.test_progress import NOW, decided, go, incidents, new, recipe, retry
 from tests.unit.recipes.test_seats import Office, people
 

@@ -8,22 +8,11 @@ import pytest
 
 from contract.events import describe
 from recipes import progress
+from recipes.effects import CloseTask, Effect, OpenTask, Resubmit
+from recipes.happenings import Actor, Commanded, Decided, Rechecked, Started, Ticked, Together
 from recipes.model import Json, Recipe
 from recipes.parse import parse
-from recipes.state import (
-    Actor,
-    CloseTask,
-    Commanded,
-    Decided,
-    Effect,
-    OpenTask,
-    Rechecked,
-    Resubmit,
-    Started,
-    State,
-    Ticked,
-    Together,
-)
+from recipes.state import State
 from tests.unit.recipes.test_progress import NOW, go, incidents, new, retry
 from tests.unit.recipes.test_recheck import no_questions
 

@@ -7,19 +7,10 @@ from typing import Any
 import pytest
 
 from recipes import progress
-from recipes.state import (
-    Answer,
-    Ask,
-    AskApprover,
-    AskEmployee,
-    AskManager,
-    Assignment,
-    Refusal,
-    SettleCommand,
-    Started,
-    State,
-    Ticked,
-)
+from recipes.asks import Answer, Ask, AskApprover, AskEmployee, AskManager, Assignment, Refusal
+from recipes.effects import SettleCommand
+from recipes.happenings import Started, Ticked
+from recipes.state import State
 from tests.unit.recipes.test_progress import (
     NOW,
     decided,

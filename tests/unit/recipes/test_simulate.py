@@ -7,10 +7,10 @@ import pytest
 from typing_extensions import override
 
 from recipes import simulate
+from recipes.asks import Answer, Ask, AskHolders
 from recipes.case_directory import Delegation, Directory, Person
 from recipes.model import Recipe
 from recipes.parse import parse
-from recipes.state import Answer, Ask, AskHolders
 from recipes.supposed import Otherwise, Simulated, Supposed, Supposition
 
 MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)

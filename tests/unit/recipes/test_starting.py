@@ -7,10 +7,11 @@ import pytest
 
 from recipes import inputs, progress
 from recipes.cases import run
+from recipes.happenings import Started
 from recipes.model import ActionStep, EntityRule, Json, Recipe, Start, dump, load
 from recipes.parse import RecipeInvalid, parse
 from recipes.starting import entity_problem
-from recipes.state import Entity, Started
+from recipes.state import Entity
 
 HEAD = "workflow: a\nversion: 1\nowner: x\ninputs: {properties: {n: {type: integer}}}\n"
 STEPS = "steps: [{id: s, approver: bob}]\n"

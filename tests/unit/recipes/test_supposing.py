@@ -8,20 +8,10 @@ from uuid import UUID
 import pytest
 
 from recipes import parse, progress, supposing
+from recipes.asks import Answer, AskApprover, AskCandidates, AskEmployee, Assignment, Limit
 from recipes.expressions import ExpressionError
-from recipes.state import (
-    Actor,
-    Answer,
-    AskApprover,
-    AskCandidates,
-    AskEmployee,
-    Assignment,
-    FixedSeat,
-    Limit,
-    Seat,
-    Started,
-    State,
-)
+from recipes.happenings import Actor, Started
+from recipes.state import FixedSeat, Seat, State
 
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
 RECIPE = parse.parse("""
