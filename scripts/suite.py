@@ -56,10 +56,11 @@ LAYERS = (
         ("tests/unit", "tests/model"),
     ),
     Layer("replay", ((("pytest", "tests/replay"),),), ("tests/replay",)),
-    # On two cores; a file stays in one process, since its tests may share what they start.
+    # Three for two cores, since tests also wait for Postgres; a file stays in one process, since its tests
+    # may share what they start.
     Layer(
         "integration",
-        ((("pytest", "tests/integration", "--numprocesses=2", "--dist=loadfile"),),),
+        ((("pytest", "tests/integration", "--numprocesses=3", "--dist=loadfile"),),),
         ("tests/integration",),
     ),
     *(
