@@ -1,13 +1,16 @@
 """Where checkpoints are kept besides the database: whoever can change that must not reach these.
 
-A witness is named by a URL: `file:///folder`, or `git+file:///repository`. It keeps every checkpoint it is given, by the name of the
-tree, and never puts another one in its place. All of it blocks: call it from a thread.
+A witness is named by a URL: `file:///folder`, `git+file:///repository`, or `s3://bucket/prefix`. It keeps every
+checkpoint it is given, by the name of the tree, and never puts another one in its place. All of it blocks:
+call it from a thread.
 """
 
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
@@ -15,6 +18,7 @@ from uuid import uuid4
 
 from contract import notes
 from contract.notes import Checkpoint, NoteInvalid
+from storage.store import Bucket, StoreFailed
 
 _LATEST = "latest.note"
 
@@ -55,8 +59,10 @@ def witness(url: str) -> Witness:
             return Folder(path)
         if parts.scheme == "git+file":
             return Repository(path)
+    if parts.scheme == "s3" and parts.netloc:
+        return Objects(url)
     raise WitnessInvalid(
-        f"{url!r} names no witness; one is file:///folder or git+file:///repository"
+        f"{url!r} names no witness; one is file:///folder, git+file:///repository or s3://bucket/prefix"
     )
 
 
@@ -86,14 +92,14 @@ class Folder:
             raise WitnessFailed(f"{self.path}: {error}") from None
 
     def keep(self, checkpoint: Checkpoint, note: str) -> None:
-        day = self._tree(checkpoint.origin) / f"{checkpoint.time:%Y-%m-%d}"
-        place = day / f"{checkpoint.size:015d}-{checkpoint.time:%H%M%S.%f}.note"
+        tree = self._tree(checkpoint.origin)
+        place = tree / _name(checkpoint)
         try:
             self._there()
-            day.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             if not _made(place, note) and place.read_text() != note:
                 raise WitnessFailed(f"{place} says something else: it is left as it is")
-            latest = day.parent / _LATEST
+            latest = tree / _LATEST
             if not _newer(latest, checkpoint):
                 _draft(latest, note).replace(latest)
         except (OSError, UnicodeDecodeError) as error:
@@ -114,6 +120,12 @@ class Folder:
         """A folder that is not mounted must not look like one that is empty."""
         if not self.path.is_dir():
             raise WitnessFailed(f"{self.path} is not there: make it, or mount it")
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    """By day, size and time: as names are in order, so are checkpoints."""
+    day = f"{checkpoint.time:%Y-%m-%d}"
+    return f"{day}/{checkpoint.size:015d}-{checkpoint.time:%H%M%S.%f}.note"
 
 
 def _made(place: Path, text: str) -> bool:
@@ -226,3 +238,67 @@ _WHO = {
 def _branch(origin: str) -> str:
     """The name of a tree as that of a branch, which must not hold `..` or `//` or end with `.lock`."""
     return _BRANCH + quote(origin, safe="").replace(".", "%2E").replace("%", "=")
+
+
+S3_PATIENCE = timedelta(seconds=4)
+_AT_ONCE = 16
+
+
+class Objects:
+    """A bucket, best with a lock on its objects, of an account that may not delete. Each tree has a folder, and
+    below it a file for each checkpoint, as in `Folder`. None is ever written twice: the newest is found by
+    its name. Whoever may use the bucket is told by the variables of AWS."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._bucket = Bucket(url, S3_PATIENCE)
+        self._newest: dict[str, str] = {}
+        """The newest file of each tree that was seen."""
+
+    def latest(self, origin: str) -> str | None:
+        tree = _folder(origin)
+        try:
+            seen = self._newest.get(tree)
+            after = seen or max(self._bucket.folders(f"{tree}/"), default=None)
+            if after is None:
+                return None
+            newest = max(self._bucket.names(f"{tree}/", after), default=seen)
+            if newest is None:
+                return None
+            self._newest[tree] = newest
+            return self._read(newest)
+        except StoreFailed as error:
+            raise WitnessFailed(str(error)) from None
+
+    def keep(self, checkpoint: Checkpoint, note: str) -> None:
+        tree = _folder(checkpoint.origin)
+        name = f"{tree}/{_name(checkpoint)}"
+        try:
+            self._bucket.put(name, note.encode())
+            if self._read(name) != note:
+                raise WitnessFailed(f"{self.url}/{name} is not what was written")
+            self._newest[tree] = max(name, self._newest.get(tree, ""))
+        except StoreFailed as error:
+            raise WitnessFailed(str(error)) from None
+
+    def kept(self) -> Iterator[str]:
+        try:
+            with ThreadPoolExecutor(_AT_ONCE) as threads:
+                names = [name for name in self._bucket.names("") if name.endswith(".note")]
+                yield from threads.map(self._read, names)
+        except StoreFailed as error:
+            raise WitnessFailed(str(error)) from None
+
+    def _read(self, name: str) -> str:
+        found = self._bucket.get(name)
+        if found is None:
+            raise WitnessFailed(f"{self.url}/{name} was there and is gone")
+        try:
+            return found.decode()
+        except UnicodeDecodeError as error:
+            raise WitnessFailed(f"{self.url}/{name}: {error}") from None
+
+
+def _folder(origin: str) -> str:
+    """The name of a tree as that of a folder in any bucket."""
+    return quote(origin, safe="").replace("%", "=")

@@ -8,6 +8,7 @@ there is never put in place of another. All of it blocks: call it from a thread.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -141,20 +142,27 @@ class Folder:
         return self.root
 
 
-class Objects:
-    """A bucket. What is read with DuckDB is fetched once into a folder, and checked."""
+class Bucket:
+    """Files in an object store. A request that takes longer than `patience` fails, and is not tried again."""
 
-    def __init__(self, url: str, cache: Path) -> None:
+    def __init__(self, url: str, patience: timedelta) -> None:
         self.url = url
-        self._cache = cache
+        self._patience = patience
         self._store: ObjectStore | None = None
 
     def put(self, name: str, data: bytes) -> None:
-        found = self.get(name)
-        if found is None:
-            self._do(lambda bucket: _obstore().put(bucket, name, data))
-        else:
-            _same(name, found, data)
+        """Keep a file, whole or not at all; the same again changes nothing. Who is first of two is so by
+        the store itself."""
+        from obstore.exceptions import AlreadyExistsError
+
+        def write(bucket: "ObjectStore") -> bytes:
+            try:
+                _obstore().put(bucket, name, data, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return bytes(_obstore().get(bucket, name).bytes())
+            return data
+
+        _same(name, self._do(write), data)
 
     def get(self, name: str) -> bytes | None:
         def read(bucket: "ObjectStore") -> bytes | None:
@@ -169,14 +177,49 @@ class Objects:
         if self.get(name) is not None:
             self._do(lambda bucket: _obstore().delete(bucket, name))
 
-    def names(self, prefix: str) -> list[str]:
+    def names(self, prefix: str, after: str | None = None) -> list[str]:
+        """Of all files below `prefix`, which ends with a slash; with `after` those alone that are greater."""
         return self._do(
             lambda bucket: sorted(
                 item["path"]
-                for page in _obstore().list(bucket, prefix.rstrip("/"))
+                for page in _obstore().list(bucket, prefix.rstrip("/"), offset=after)
                 for item in page
             )
         )
+
+    def folders(self, prefix: str) -> list[str]:
+        """What is right below `prefix` and has files below it."""
+        found = self._do(lambda bucket: _obstore().list_with_delimiter(bucket, prefix.rstrip("/")))
+        return sorted(found["common_prefixes"])
+
+    def _do(self, work: Callable[["ObjectStore"], Given]) -> Given:
+        from obstore.exceptions import BaseError
+
+        try:
+            if self._store is None:
+                self._store = self._opened()
+            return work(self._store)
+        except (BaseError, OSError, ValueError) as error:
+            first = str(error).partition("\n")[0]
+            raise StoreFailed(f"{self.url}: {first}") from None
+
+    def _opened(self) -> "ObjectStore":
+        from obstore.store import from_url
+
+        return from_url(
+            self.url,
+            # They take the place of those of the environment, of which plain HTTP is the one in use.
+            client_options={"timeout": self._patience, "allow_http": _plain_http()},
+            retry_config={"retry_timeout": self._patience},
+        )
+
+
+class Objects(Bucket):
+    """A bucket for the cold tier. What is read with DuckDB is fetched once into a folder, and checked."""
+
+    def __init__(self, url: str, cache: Path) -> None:
+        super().__init__(url, timedelta(minutes=3))
+        self._cache = cache
 
     def path(self, file: "File") -> Path:
         place = self._cache / f"{file.sha256}.parquet"
@@ -195,18 +238,9 @@ class Objects:
             raise StoreFailed(f"{place}: {error}") from None
         return place
 
-    def _do(self, work: Callable[["ObjectStore"], Given]) -> Given:
-        from obstore.exceptions import BaseError
 
-        try:
-            if self._store is None:
-                from obstore.store import from_url
-
-                self._store = from_url(self.url)
-            return work(self._store)
-        except (BaseError, OSError, ValueError) as error:
-            first = str(error).partition("\n")[0]
-            raise StoreFailed(f"{self.url}: {first}") from None
+def _plain_http() -> bool:
+    return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
 
 
 def _obstore() -> Any:

@@ -1,13 +1,10 @@
 """Where the cold tier's files are: a folder and an object store behave alike."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from contract.manifests import File
 from storage.store import Damaged, Folder, Store, StoreFailed, StoreInvalid, store
@@ -16,32 +13,11 @@ DATA = bytes(range(256)) * 40
 FILE = File("2024-01/000.parquet", sha256(DATA).hexdigest(), len(DATA), 7)
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The address of an object store of our own."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
-
-
 @pytest.fixture(params=["folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return store((tmp_path / "").as_uri(), tmp_path)
-    address = request.getfixturevalue("s3")
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ENDPOINT", address),
-        ("AWS_ALLOW_HTTP", "true"),
-    ):
-        monkeypatch.setenv(name, value)
-    bucket = f"b{abs(hash(tmp_path))}"
-    assert httpx.put(f"{address}/{bucket}").status_code == 200
-    return store(f"s3://{bucket}/audit", tmp_path / "cache")
+    return store(request.getfixturevalue("bucket"), tmp_path / "cache")
 
 
 def test_files_are_kept(place: Store) -> None:
