@@ -83,6 +83,8 @@ def _follows_value(words: list[Token], index: int) -> bool:
     if _at(words, index - 1) != "." or index < 2:
         return False
     before = words[index - 2]
+    if before.text == "in":  # an operator: `'a' in .tags` reads `tags`
+        return False
     return before.kind in {"name", "string"} or before.text in {")", "]", "}"}
 
 

@@ -28,6 +28,7 @@ from recipes.templates import TemplateError, split
         ("a // b.c\n+ d", ["a", "d"]),
         ("f(x).y + [z].w + 'q'.r + {'k': 1}.s", ["x", "z"]),
         (".absolute.path", ["absolute.path"]),
+        ("'x' in .tags", ["tags"]),
         ("a.`b-c`.d", ["a.b-c.d"]),
         ("a. b .c", ["a.b.c"]),
         ("§$%", []),
