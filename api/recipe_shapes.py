@@ -71,15 +71,26 @@ class Start(Strict):
     events: list[str]
 
 
+class Confidential(Strict):
+    """Roles that see what is confidential, beside those whom a request involves; the inputs that are,
+    null: everything that people write."""
+
+    model_config = example(visible_to=["hr"], fields=["salary"])
+    visible_to: list[str]
+    fields: list[str] | None
+
+
 class RecipeShown(RecipeSummary):
     """`inputs` is its JSON Schema; of an untyped recipe `implied` lists the inputs it needs. `entity`:
-    whether its requests are about one; `start`: who may submit them, and which events start them. One of
-    kind `state_machine` has a `machine` of states and actions, and no steps."""
+    whether its requests are about one; `start`: who may submit them, and which events start them;
+    `confidential`: what of them is not for everybody who may see them. One of kind `state_machine` has a
+    `machine` of states and actions, and no steps."""
 
     inputs: dict[str, Any] | None
     implied: list[str]
     entity: EntityRule | None
     start: Start | None
+    confidential: Confidential | None
     kind: Literal["approval", "state_machine"]
     steps: list[dict[str, Any]]
     machine: dict[str, Any] | None

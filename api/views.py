@@ -304,6 +304,7 @@ def recipe(row: Row) -> dict[str, Json]:
         # Versions published long ago do not say.
         "entity": parsed.get("entity"),
         "start": parsed.get("start"),
+        "confidential": parsed.get("confidential"),
         "steps": parsed["steps"],
         "machine": parsed.get("machine"),
         "source": row["source"],

@@ -17,6 +17,7 @@ from recipes.check_expressions import Expressions
 from recipes.check_jobs import check_automatic
 from recipes.check_rewinding import check_rewinding
 from recipes.check_schema import check_schema, mended
+from recipes.confidential import check_confidential
 from recipes.draft import Draft, Placed, Template, templates
 from recipes.model import (
     ActionStep,
@@ -30,6 +31,7 @@ from recipes.model import (
     Step,
 )
 from recipes.parse_machine import check_machine, who
+from recipes.schema import properties
 from recipes.source import Book, below
 from recipes.starting import check_start
 from recipes.templates import literal_length
@@ -65,6 +67,8 @@ def check(
     _unique_steps(draft, book)
     _reachable(draft, expressions, book)
     check_rewinding(draft, sound, complete.implied, book)
+    inputs = complete.implied if sound is None else tuple(properties(sound))
+    check_confidential(draft, inputs, principals, book)
     before: list[Step] = []
     for placed in draft.steps:
         for ballot, path in placed.placed_ballots():

@@ -138,7 +138,7 @@ class Expressions:
         """Look at templates that name people; the sources of their expressions."""
         sources: list[str] = []
         for place in read:
-            template, lead = self._located(place)
+            template, lead = located(place, self.book)
             parts = self._parts(template, lead)
             self._reference(template, parts)
             whole = len(parts) == 1
@@ -152,8 +152,8 @@ class Expressions:
     def _formula(self, formula: Template) -> None:
         """An amount, a currency or a moment; the currency may be one that nobody wrote, an input."""
         if not formula.path.endswith(".currency") or self.book.has(formula.path):
-            located, lead = self._located(formula)
-            self._source(located.path, formula.text, lead, formula.want)
+            place, lead = located(formula, self.book)
+            self._source(place.path, formula.text, lead, formula.want)
             return
         path = formula.path.removesuffix(".currency")
         if self.schema is not None and formula.text not in properties(self.schema):
@@ -171,26 +171,16 @@ class Expressions:
         """With `resolve: at_submit` nothing that says who is asked may wait for earlier decisions."""
         asked = [template for template in templates(placed) if ".on_timeout" not in template.path]
         for template in (*asked, *formulas(placed)):
-            for part in self._expressions(template):
+            for part in expressions_of(template):
                 for mention in mentions(part.text):
                     if mention.root == "steps":
-                        located, lead = self._located(template)
+                        place, lead = located(template, self.book)
                         self.book.within(
-                            located.path,
+                            place.path,
                             lead + part.offset + mention.offsets[0],
                             "`steps` is not known yet: `resolve: at_submit` asks at submission",
                             "leave `resolve` out, or use the inputs, `request` and `employee`",
                         )
-
-    def _located(self, template: Template) -> tuple[Template, int]:
-        """A template with the path of its scalar, and how much stands there before it (`reassign:`)."""
-        bare = template.path[: template.path.rfind("[")] if template.path[-1] == "]" else ""
-        outer = template.path[: template.path.rfind(".")]
-        places = (template.path, below(template.path, "action"), bare, outer)
-        nodes = [(path, self.book.nodes.get(path)) for path in places]
-        texts = [(path, node.text) for path, node in nodes if isinstance(node, Scalar)]
-        path, text = texts[0]
-        return replace(template, path=path), max(text.find(template.text), 0)
 
     def _parts(self, template: Template, lead: int) -> tuple[Part, ...]:
         try:
@@ -294,24 +284,37 @@ class Expressions:
 
     def _all_sources(self) -> Iterator[str]:
         title = Template("title", self.draft.recipe.title or "", "text")
-        yield from (part.text for part in self._expressions(title))
+        yield from (part.text for part in expressions_of(title))
         for placed in self.draft.every_step:
             if placed.step.when is not None:
                 yield placed.step.when
             for template in (*templates(placed), *formulas(placed), *values(placed)):
-                yield from (part.text for part in self._expressions(template))
+                yield from (part.text for part in expressions_of(template))
         for action, path in self.draft.machine.actions if self.draft.machine is not None else ():
             for template in who(action, path):
-                yield from (part.text for part in self._expressions(template))
+                yield from (part.text for part in expressions_of(template))
 
-    def _expressions(self, template: Template) -> Iterator[Part]:
-        if template.want in {"amount", "currency", "moment"}:
-            yield Part(template.text, 0, True)
-            return
-        try:
-            yield from (part for part in split(template.text) if part.expression)
-        except TemplateError:
-            return
+
+def located(template: Template, book: Book) -> tuple[Template, int]:
+    """A template with the path of its scalar, and how much stands there before it (`reassign:`)."""
+    bare = template.path[: template.path.rfind("[")] if template.path[-1] == "]" else ""
+    outer = template.path[: template.path.rfind(".")]
+    places = (template.path, below(template.path, "action"), bare, outer)
+    nodes = [(path, book.nodes.get(path)) for path in places]
+    texts = [(path, node.text) for path, node in nodes if isinstance(node, Scalar)]
+    path, text = texts[0]
+    return replace(template, path=path), max(text.find(template.text), 0)
+
+
+def expressions_of(template: Template) -> Iterator[Part]:
+    """The expressions of a template; none of one that cannot be split."""
+    if template.want in {"amount", "currency", "moment"}:
+        yield Part(template.text, 0, True)
+        return
+    try:
+        yield from (part for part in split(template.text) if part.expression)
+    except TemplateError:
+        return
 
 
 def _paths(sources: Iterable[str]) -> tuple[str, ...]:

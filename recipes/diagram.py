@@ -81,6 +81,11 @@ def chart(recipe: Recipe) -> Chart:
     description = _description(nodes, deadline)
     if recipe.calendar is not None:
         description += f" Business days (bd) are those of the calendar {recipe.calendar}."
+    if recipe.confidential is not None:
+        what = ", ".join(recipe.confidential.fields or ("everything",))
+        description += (
+            f" Confidential: {what}; visible to {', '.join(recipe.confidential.visible_to)}."
+        )
     after = tuple(_after(recipe))
     told = " ".join(f"Once {end.lower()}: {', then '.join(does)}." for end, does in after)
     description = f"{description} {told}".strip()

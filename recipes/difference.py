@@ -19,6 +19,7 @@ from recipes.model import (
     ApprovalStep,
     Ballot,
     BusinessDays,
+    Confidential,
     Group,
     JobStep,
     Json,
@@ -203,6 +204,9 @@ def _value(value: Json) -> Json:
             return quorum(value)
         case BusinessDays():
             return calendar.text(value)
+        case Confidential(roles, names):
+            said = "everything" if names is None else _value(names)
+            return {"visible_to": _value(roles), "fields": said}
         case Reminder():
             return f"{calendar.text(value.seconds)}{' before' if value.before_due else ''}"
         case _ if is_dataclass(value) and not isinstance(value, type):

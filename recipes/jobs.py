@@ -7,6 +7,7 @@ The rules
   A step that is come to once more, after a rewind, is other work, and has another key.
 * A failure is an incident that waits for `retry`, which begins the step again; or it rejects the request,
   or is passed over: as the step's `on_failure` says. So is an output that is too large, or not what the step's `output` says.
+  Where anything of the recipe is confidential what a failure says is with its job alone.
 * A request that ends meanwhile is final at once. Its job is asked to stop; whether it has, or had done
   its work before, is waited for and recorded, and only then the callbacks begin.
 * Callbacks run in order when the request is final, which nothing about them changes any more. For them
@@ -161,7 +162,7 @@ class Jobs(Migrating):
             self.note(job.step, {"outcome": "done", "output": ended.output})
         elif not job.cancelled and step_named(self.recipe, job.step).on_failure == "incident":
             self.state = replace(self.state, job=replace(job, failure=failure))
-            self.raise_incident("JobFailed", failure, None)
+            self.raise_incident("JobFailed", self.told_of(job, failure), None)
             return None
         else:
             self.note(job.step, {"outcome": "failed", "error": failure})
@@ -183,6 +184,12 @@ class Jobs(Migrating):
         if size + sum(len(to_json(output)) for output in earlier) > OUTPUTS_LIMIT:
             return f"all outputs together are larger than {OUTPUTS_LIMIT // 1024} KiB"
         return None
+
+    def told_of(self, job: Job, failure: str) -> str:
+        """Why it has failed, for all who may see the request: the other side may have said anything."""
+        if self.recipe.confidential is None:
+            return failure
+        return f"{job.run} failed; why is kept with its job, which is confidential"
 
     def note(self, step: str, result: dict[str, Json]) -> None:
         """What later expressions see of it as `steps.<id>`."""

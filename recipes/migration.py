@@ -12,6 +12,8 @@ The rules
 * A branch that was decided, or that somebody was added at by hand, cannot go; another one is closed.
 * A request that waits for its requester can go: it is at no step. Approvals that may stay when it comes
   in again are those of steps that are the same in both versions.
+* What is sealed stays sealed as it was, so both versions keep the same inputs confidential. Whom they
+  are visible to may differ, and follows the new version.
 * A job that runs goes on, where its step runs the same function; one that has failed is begun again, as
   the new version has it. A wait that is the same ends when it would have; else it begins anew.
 * What cannot go on is refused with every reason there is, and stays where it is.
@@ -86,6 +88,21 @@ def _of_the_recipe(old: Recipe, new: Recipe, state: State) -> Iterator[str]:
         yield f"version {new.version} is about an entity, and the request has none"
     if new.entity is None and state.entity is not None:
         yield f"version {new.version} is about no entity, and the request has one"
+    if _confidential(new) != _confidential(old):
+        kept, keeps = _told_confidential(old), _told_confidential(new)
+        yield f"version {new.version} keeps {keeps} confidential, and the request {kept}"
+
+
+def _confidential(recipe: Recipe) -> frozenset[str] | None:
+    """The inputs that are; None: all that people wrote is."""
+    rule = recipe.confidential
+    named = () if rule is None else rule.fields
+    return None if named is None else frozenset(named)
+
+
+def _told_confidential(recipe: Recipe) -> str:
+    names = _confidential(recipe)
+    return "everything" if names is None else ", ".join(sorted(names)) or "nothing"
 
 
 # --- steps ---------------------------------------------------------------------------------------

@@ -321,6 +321,16 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Confidential:
+    """Who sees what of a request is kept sealed: holders of one of the roles `visible_to`, by their bare
+    names, beside those whom the request itself involves. `fields` names the inputs; None: all that people
+    wrote is confidential."""
+
+    visible_to: tuple[str, ...]
+    fields: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One version of one workflow.
 
@@ -333,6 +343,7 @@ class Recipe:
     `resubmit_within` seconds. Then, with `keep_approvals: unaffected`, those approvals stay that rest on
     nothing that has changed.
     What is done `on_approved` and so on follows the final state, one after the other.
+    Without `confidential` whoever may see a request sees all of it.
     """
 
     workflow: str
@@ -357,6 +368,7 @@ class Recipe:
     on_rejected: tuple[Callback, ...] = ()
     on_cancelled: tuple[Callback, ...] = ()
     on_expired: tuple[Callback, ...] = ()
+    confidential: Confidential | None = None
 
     @property
     def every_step(self) -> tuple[Step, ...]:

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from recipes import check
 from recipes.ballots import APPROVAL_KEYS, BRANCH_KEYS, read_ballot, read_quorum
+from recipes.confidential import read_confidential
 from recipes.draft import Draft, Placed
 from recipes.fields import Fields
 from recipes.model import (
@@ -62,6 +63,7 @@ RECIPE_KEYS = (
     "keep_approvals",
     "calendar",
     "resolve",
+    "confidential",
     "kind",
     "steps",
     *CALLBACK_KEYS,
@@ -148,6 +150,7 @@ def _draft(root: Entries, book: Book) -> Draft:
         entity=read_entity(fields),
         start=read_start(fields),
         calendar=None if fields.node("calendar") is None else fields.identifier("calendar"),
+        confidential=read_confidential(fields),
     )
     callbacks = read_callbacks(fields)
     if kind == "state_machine":

@@ -292,7 +292,7 @@ class _Run(Jobs):
             return
         step = step_named(self.recipe, job.step)
         if outcome == "failed" and step.on_failure == "reject":
-            reason = self.state.results[step.id]["error"]
+            reason = self.told_of(job, self.state.results[step.id]["error"])
             self.finalize("rejected", f"task {step.id} failed", reason)
         elif outcome is not None:
             self.completed(step, outcome)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from api import recipe_shapes
+from recipes.model import Confidential
 from storage import recipes
 from tests.integration.house import House, leave
 
@@ -103,6 +104,20 @@ async def test_list_and_show(house: House) -> None:
         assert response.status_code == 422
     for absent in ("/v1/recipes/nothing", "/v1/recipes/leave/versions/9"):
         assert (await house.get(absent, "alice")).status_code == 404
+
+
+async def test_what_is_confidential_is_shown(house: House) -> None:
+    rule = Confidential(("hr",), ("days",))
+    await house.publish(leave(2, title="Leave", confidential=rule))
+    await house.publish(leave(3, confidential=Confidential(("hr", "admin"))))
+    for version, told in (
+        (1, None),
+        (2, {"visible_to": ["hr"], "fields": ["days"]}),
+        (3, {"visible_to": ["hr", "admin"], "fields": None}),
+    ):
+        shown = (await house.get(f"/v1/recipes/leave/versions/{version}", "alice")).json()
+        recipe_shapes.RecipeShown.model_validate(shown)
+        assert shown["confidential"] == told
 
 
 async def test_the_kill_switch(house: House) -> None:

@@ -68,4 +68,7 @@ def machines(draw: st.DrawFn) -> str:
     }
     if draw(st.booleans()):
         recipe["deadline"] = draw(st.sampled_from(("20d", "15bd")))
+    if draw(st.integers(0, 3)) == 0:
+        rule = st.sampled_from(({"visible_to": "hr"}, {"visible_to": ["hr"], "fields": ["n"]}))
+        recipe["confidential"] = draw(rule)
     return yaml.safe_dump(recipe, sort_keys=False)

@@ -232,5 +232,9 @@ def recipes(draw: st.DrawFn) -> str:
     for key in ("on_approved", "on_rejected", "on_cancelled", "on_expired"):
         if found := draw(callbacks(key)):
             recipe[key] = found
+    if draw(st.integers(0, 3)) == 0:
+        # A message that says `n` is refused where that is confidential, too.
+        some = draw(st.booleans()) or '"message": "' in json.dumps(recipe)
+        recipe["confidential"] = {"visible_to": ["hr"], **({"fields": ["m"]} if some else {})}
     # Through JSON, so that no two places share a list: YAML would write an alias.
     return yaml.safe_dump(json.loads(json.dumps(recipe)), sort_keys=False)

@@ -61,7 +61,7 @@ from recipes.happenings import (
     Where,
 )
 from recipes.migration import judge
-from recipes.model import ApprovalStep, Quorum, Recipe, Step, dump, load
+from recipes.model import ApprovalStep, Confidential, Quorum, Recipe, Step, dump, load
 from recipes.parse import parse
 from recipes.state import FINAL_STATES, FixedSeat, State
 from tests.model.keeping import Memory
@@ -74,6 +74,7 @@ _STATE: TypeAdapter[State] = TypeAdapter(State)
 _TRANSITION: TypeAdapter[Transition] = TypeAdapter(Transition)
 
 VERDICTS = st.sampled_from(("approve", "approve", "approve", "reject", "other"))
+_FAILED = "it broke"
 SOMEBODY = ("bob", "carol", "dave", "erin", "finance-1")
 MANAGERS = {
     "id": "bob",
@@ -90,6 +91,8 @@ CHANGES = (
     "quorum",
     "branch gone",
     "branch more",
+    "other inputs confidential",
+    "visible to others",
 )
 
 
@@ -194,7 +197,7 @@ class Requests(RuleBasedStateMachine):
         assert job is not None
         self.nothing_from(JobEnded(job.id, self.now, 1, again=job.again + 1))
         output = {"done": 1, "not fitting": {"no": "integer"}}.get(how)
-        failure = "it broke" if how == "failed" else None
+        failure = _FAILED if how == "failed" else None
         self.running = None
         ended = JobEnded(job.id, self.now, output, failure, again=job.again)
         self.befall(ended)
@@ -321,6 +324,7 @@ class Requests(RuleBasedStateMachine):
         judged = judge(self.recipe, wanted, before, self.now)
         self.befall(told)
         assert self.settled[number] == (not judged.refusals)
+        assert how != "other inputs confidential" or judged.refusals
         if judged.refusals:
             assert (before.tasks, before.incidents) == (self.state.tasks, self.state.incidents)
         else:
@@ -491,8 +495,8 @@ class Requests(RuleBasedStateMachine):
                     self.carry_out_automatic(effect)
                 case Record("step.completed"):
                     self.count_again(transition)
-                case Record():
-                    pass
+                case Record(_, payload):
+                    assert self.recipe.confidential is None or _FAILED not in str(payload)
         assert opened == transition.state.tasks_opened
 
     def carry_out_automatic(self, effect: StartJob | EndJob | CancelJob | Notify) -> None:
@@ -533,6 +537,14 @@ class Requests(RuleBasedStateMachine):
                     assert 1 <= count["needed"] <= count.get("weight", count["seats"])
 
     # --- what is always so ---
+
+    @invariant()
+    def what_a_job_said_stays_with_it(self) -> None:
+        """Where anything is confidential; else people are told why they are needed."""
+        for incident in self.state.incidents if hasattr(self, "state") else ():
+            if incident.kind == "JobFailed":
+                told = incident.detail == _FAILED or "does not fit" in incident.detail
+                assert told == (self.recipe.confidential is None)
 
     @invariant()
     def nobody_is_stuck(self) -> None:
@@ -682,6 +694,11 @@ def changed(recipe: Recipe, how: str, random: Random) -> Recipe:
             del steps[place]
         case "others asked" | "quorum" | "branch gone" | "branch more":
             steps[place] = _changed_step(step, how, recipe.version)
+        case "other inputs confidential":
+            recipe = replace(recipe, confidential=Confidential(("hr",), ("n",)))
+        case "visible to others" if recipe.confidential is not None:
+            rule = replace(recipe.confidential, visible_to=(f"role_{recipe.version}",))
+            recipe = replace(recipe, confidential=rule)
         case _:
             pass
     return replace(recipe, version=recipe.version + 1, steps=tuple(steps))

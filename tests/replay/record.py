@@ -44,6 +44,7 @@ from tests.workflow.running import (
     LEAVE,
     ORDER,
     REVIEW,
+    SECRET_ORDER,
     TWO_OF_THREE,
     TWO_PEOPLE,
     WEIGHED,
@@ -360,6 +361,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ("about_an_entity", ABOUT, answer, approved),
     ("task_sequence", ORDER, answer, task_sequence),
     ("callbacks", ORDER.replace("timeout: 5s", "timeout: 1h"), answer, callbacks),
+    ("confidential_failure", SECRET_ORDER, answer, task_sequence),
     ("moved_to_another_version", LEAVE, answer, moved_to_another_version),
     ("added_approvers", TWO_OF_THREE, answer, added_approvers),
     ("weighed", WEIGHED, answer, weighed),
@@ -373,6 +375,7 @@ SCENARIOS: tuple[Scenario, ...] = (
 CLERKS: dict[str, Callable[[], Clerk]] = {
     "task_sequence": _declines_twice,
     "callbacks": _charges_all_the_same,
+    "confidential_failure": _declines_twice,
 }
 """Who does the jobs of a scenario that has any."""
 

@@ -165,6 +165,10 @@ on_cancelled:
   - {id: tell, to: role:shop, message: cancelled}
 """
 
+SECRET_ORDER = ORDER.replace("charged {{ steps.charge.output }}", "charged").replace(
+    "deadline: 30d", "deadline: 30d\nconfidential: {visible_to: role:shop, fields: days}"
+)
+
 ABOUT = """
 workflow: cancellation
 version: 1

@@ -20,7 +20,7 @@ from recipes.model import Json
 from recipes.state import Job
 from tests.workflow.clerk import Clerk, Stubborn
 from tests.workflow.ledger import Ledger
-from tests.workflow.running import ORDER, Running, running
+from tests.workflow.running import ORDER, SECRET_ORDER, Running, running
 from tests.workflow.test_continue_as_new import impatient
 from worker.workflow import ApprovalWorkflow
 
@@ -102,6 +102,22 @@ async def test_attempts_keep_the_key_and_run_out(time_skipping: WorkflowEnvironm
     assert [attempt for _, attempt in charges] == [1, 2, 1]
     assert len({job.key for job, _ in charges}) == 1
     assert [job.again for job, _ in charges] == [0, 0, 1]
+
+
+async def test_why_is_kept_with_the_job_where_anything_is_confidential(
+    time_skipping: WorkflowEnvironment,
+) -> None:
+    clerk = Clerk({"charge_card": times(RuntimeError("no"), RuntimeError("no 4711"), "c-1")})
+    async with running(time_skipping, SECRET_ORDER, clerk=clerk) as run:
+        await run.env.sleep(timedelta(days=3))
+        await run.written(4)
+        state = run.ledger.state(run.id)
+        [incident] = state.incidents
+        assert incident.detail.startswith("charge_card failed; why is kept with its job")
+        assert state.job is not None
+        assert state.job.failure == "no 4711"
+        await run.command("retry")
+        assert (await run.handle.result()).state == "approved"
 
 
 async def test_an_attempt_that_takes_too_long(time_skipping: WorkflowEnvironment) -> None:
