@@ -39,7 +39,7 @@ class Activities:
         except UNAVAILABLE:
             raise
         except Exception as error:
-            detail = f"{type(error).__name__}: {error}"
+            detail = self._why(asked, error)
             await flag_failing(self._pool, asked.state, detail, asked.now)
             raise
 
@@ -67,6 +67,14 @@ class Activities:
                 return CommitResult(lost=decisions)
             case _:
                 return CommitResult(answers=committed.answers)
+
+    def _why(self, asked: CommitInput, error: Exception) -> str:
+        """For all who may see the request: where anything of it is confidential, the kind of error alone.
+        The database's words may quote a row."""
+        recipe = self._recipes.get((asked.workflow, asked.version))
+        kind = type(error).__name__
+        quotes = recipe is not None and recipe.confidential is not None
+        return kind if quotes else f"{kind}: {error}"
 
     async def _recipe(self, asked: CommitInput) -> Recipe:
         """The pinned recipe; published ones never change, so each is read once per process."""

@@ -36,7 +36,7 @@ RECIPE = Recipe(
 SHA = "a" * 64
 
 
-async def furnish(pool: Pool, admin_pool: Pool) -> None:
+async def furnish(pool: Pool, admin_pool: Pool, recipe: Recipe = RECIPE) -> None:
     """alice reports to bob, bob to grace; fay holds finance; the recipe is published."""
     await admin_pool.execute("INSERT INTO roles (name) VALUES ('finance')")
     # So long ago that only a directory without its triggers can be told of it now.
@@ -54,7 +54,7 @@ async def furnish(pool: Pool, admin_pool: Pool) -> None:
         "INSERT INTO recipes (workflow, version, sha256, source, recipe, published_by) "
         "VALUES ('laptop', 1, $1, '', $2, 'admin')",
         SHA,
-        model.dump(RECIPE),
+        model.dump(recipe),
     )
 
 

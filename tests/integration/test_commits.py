@@ -10,12 +10,12 @@ import pytest
 
 from contract.messages import CommitResult
 from recipes.happenings import Actor, Commanded, Decided, Started, Ticked
-from recipes.model import Json
+from recipes.model import Confidential, Json
 from recipes.state import State
 from storage import commits
 from storage.errors import OutOfSequence, TaskClosedOtherwise
 from storage.pool import Pool
-from tests.integration.approvals import NOW, commit, furnish, submitted
+from tests.integration.approvals import NOW, RECIPE, commit, furnish, submitted
 
 
 @pytest.fixture
@@ -136,7 +136,21 @@ async def test_a_task_closed_by_a_stranger_is_an_error_and_an_incident(
             await commit(pool, pending, Ticked(), NOW + timedelta(hours=2))
     incidents: list[Json] = (await row(pool, pending))["incidents"]
     assert [item["kind"] for item in incidents] == ["CommitFailed"]
+    assert incidents[0]["detail"].startswith("TaskClosedOtherwise: ")
     assert (await types(pool, pending))[-1] == "incident.raised"
+
+
+async def test_an_error_says_its_kind_alone_where_anything_is_confidential(
+    pool: Pool, admin_pool: Pool
+) -> None:
+    """What the database says of a row may quote it."""
+    await furnish(pool, admin_pool, replace(RECIPE, confidential=Confidential(("hr",))))
+    _, pending = await commit(pool, await submitted(pool), Started())
+    await pool.execute("UPDATE tasks SET state = 'cancelled', closed_at = now()")
+    with pytest.raises(TaskClosedOtherwise):
+        await commit(pool, pending, Ticked(), NOW + timedelta(hours=2))
+    [incident] = (await row(pool, pending))["incidents"]
+    assert (incident["kind"], incident["detail"]) == ("CommitFailed", "TaskClosedOtherwise")
 
 
 async def test_a_transition_that_is_written_after_all_resolves_that(
