@@ -16,7 +16,7 @@ from api.services import Services, caller_of, services
 from api.tasks import Cursor, Limit
 from recipes.model import ActionStep
 from storage import impact
-from storage.impact import Rule
+from storage.rules import Rule
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=Route)
 
@@ -42,7 +42,7 @@ async def show_impact(
     cursor: Cursor = None,
 ) -> Response:
     """For administrators and auditors: every request that an `action` step of a version ended, the last
-    first, with how many there are. `sum` adds up the numbers of an input, in groups if `by` names one."""
+    first, with how many there are, in both tiers. `sum` adds up the numbers of an input, in groups if `by` names one."""
     caller = await caller_of(request)
     require_auditor(caller)
     for name, given in (("workflow", workflow), ("version", version), ("step", step)):
@@ -53,10 +53,16 @@ async def show_impact(
     rule = Rule(workflow or "", version or 0, step or "", since, until, where)
     found = await rule_step(house, rule)
     before = _LAST if cursor is None else _place(cursor)
-    pool = house.pool
-    rows = await impact.items(pool, rule, before, limit + 1)
-    totals = await impact.totals(pool, rule)
-    groups = await impact.groups(pool, rule, by, add_up, _MOST_GROUPS) if by or add_up else []
+    async with (
+        house.pool.acquire() as source,
+        source.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        cold = await impact.moved(source, house.trail, rule)
+        rows = await impact.items(source, rule, cold, before, limit + 1)
+        totals = await impact.totals(source, rule, cold)
+        most = _MOST_GROUPS if by or add_up else 0
+        groups = await impact.groups(source, rule, cold, most, by=by, add_up=add_up)
+        in_flight = await impact.in_flight(source, rule)
     return answer(
         {
             "workflow": rule.workflow,
@@ -65,8 +71,8 @@ async def show_impact(
             "rule": found.when,
             "action": found.action,
             **dict(totals),
-            "in_flight": await impact.in_flight(pool, rule),
-            "cold_months": await impact.cold_months(pool, rule),
+            "in_flight": in_flight,
+            "deleted_months": list(cold.deleted),
             "groups": [dict(group) for group in groups],
             "items": [dict(row) for row in rows[:limit]],
             "next_cursor": next_cursor(rows, limit, lambda row: [row["decided_at"], row["id"]]),

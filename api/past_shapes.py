@@ -85,7 +85,8 @@ class ImpactGroup(Strict):
 
 class Impact(Strict):
     """What a rule decided: how many `requests`, of which `recalled`; `in_flight` on the version, which
-    it may yet decide. `cold_months` of the cold tier may have more, which are not counted. Up to 100 `groups`, the largest first."""
+    it may yet decide. What it decided in `deleted_months`, whose time was over, is not counted. Up to 100
+    `groups`, the largest first."""
 
     model_config = example(
         workflow="purchase_order",
@@ -98,7 +99,7 @@ class Impact(Strict):
         first_at="2026-11-26T23:10:01Z",
         last_at="2026-11-26T23:10:01Z",
         in_flight=0,
-        cold_months=[],
+        deleted_months=[],
         groups=[{"value": "EUR", "requests": 1, "sum": "99"}],
         items=[_DECIDED],
         next_cursor=None,
@@ -113,7 +114,7 @@ class Impact(Strict):
     first_at: datetime | None
     last_at: datetime | None
     in_flight: int
-    cold_months: list[str]
+    deleted_months: list[str]
     groups: list[ImpactGroup]
     items: list[DecidedByRule]
     next_cursor: str | None
@@ -190,7 +191,7 @@ class RecallPlan(Strict):
         requests=1,
         recalled=0,
         in_flight=0,
-        cold_months=[],
+        deleted_months=[],
         counts={"possible": 1},
         items=[
             {
@@ -208,7 +209,7 @@ class RecallPlan(Strict):
     requests: int
     recalled: int
     in_flight: int
-    cold_months: list[str]
+    deleted_months: list[str]
     counts: dict[str, int]
     items: list[RecallVerdict]
 

@@ -27,9 +27,9 @@ from recipes.model import Json, Recipe
 from recipes.supposed import Supposed
 from storage import commands, impact, recalls, requests, simulation
 from storage.errors import AlreadyOpen
-from storage.impact import Rule
 from storage.pool import Connection
 from storage.recalls import Recall
+from storage.rules import Rule
 
 router = APIRouter(prefix="/v1/recalls", tags=["recalls"], route_class=Route)
 
@@ -68,7 +68,7 @@ async def begin_recall(
         at = await commands.now(connection)
         target = None if review is None else (review.recipe.workflow, review.recipe.version)
         recall = Recall(uuid4(), rule, target, body.reason, actor, at)
-        if not await recalls.begin(connection, recall):
+        if not await recalls.begin(connection, recall, house.trail):
             which = f"{rule.step} of {rule.workflow} version {rule.version}"
             raise errors.conflict("nothing_to_recall", f"{which} decided none that is not recalled")
         made = await recalls.one(connection, recall.id)
@@ -211,8 +211,9 @@ async def _plan(house: Services, rule: Rule, review: _Review | None, limit: int)
         house.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        totals = await impact.totals(connection, rule)
-        rows = await recalls.selected(connection, rule, limit)
+        cold = await impact.moved(connection, house.trail, rule)
+        totals = await impact.totals(connection, rule, cold)
+        rows = await recalls.selected(connection, rule, cold, limit)
         items = [await _verdict(house, connection, row, review) for row in rows]
     return {
         "workflow": rule.workflow,
@@ -221,7 +222,7 @@ async def _plan(house: Services, rule: Rule, review: _Review | None, limit: int)
         "requests": totals["requests"],
         "recalled": totals["recalled"],
         "in_flight": await impact.in_flight(house.pool, rule),
-        "cold_months": await impact.cold_months(house.pool, rule),
+        "deleted_months": list(cold.deleted),
         "counts": dict(Counter(item["outcome"] for item in items)),
         "items": items,
     }
@@ -305,5 +306,6 @@ async def _finish(house: Services, recall: asyncpg.Record, actor: Actor) -> None
         left = await recalls.one(connection, recall["id"])
         if left is None or (left["counts"] or {}).get("waiting"):
             return
-        if not await recalls.select(connection, recall["id"], recalls.rule_of(recall)):
+        rule = recalls.rule_of(recall)
+        if not await recalls.select(connection, recall["id"], rule, house.trail):
             await recalls.finish(connection, recall, actor, await commands.now(connection))

@@ -66,7 +66,7 @@ def _show_impact(found: dict[str, Any], by: str | None, add_up: str | None) -> N
             "in flight on the version": str(found["in_flight"]),
         }
     )
-    _say_cold(found)
+    _say_deleted(found)
     if found["groups"]:
         write("")
         table(
@@ -164,10 +164,10 @@ def _rule(workflow: str | None, version: int | None, step: str | None) -> dict[s
     return named
 
 
-def _say_cold(found: dict[str, Any]) -> None:
-    if found["cold_months"]:
-        months = ", ".join(found["cold_months"])
-        say(f"not counted: what it decided in months of the cold tier: {months}")
+def _say_deleted(found: dict[str, Any]) -> None:
+    if found["deleted_months"]:
+        months = ", ".join(found["deleted_months"])
+        say(f"not counted: what it decided in months whose time was over: {months}")
 
 
 def _show_plan(plan: dict[str, Any]) -> None:
@@ -179,7 +179,7 @@ def _show_plan(plan: dict[str, Any]) -> None:
             "in flight on the version": str(plan["in_flight"]),
         }
     )
-    _say_cold(plan)
+    _say_deleted(plan)
     refused = [item for item in plan["items"] if item["outcome"] == "refused"]
     if plan["items"]:
         say(f"of the first {len(plan['items'])}, {len(refused)} would be refused")

@@ -15,8 +15,10 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from contract.conditions import NUMBER, Comparison, Condition, Every, Some
+from contract.events import STEP_COMPLETED
 from recipes.state import Entity
 from storage.asking import Asked, Place, Told
+from storage.rules import Rule
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -96,6 +98,23 @@ class Cold:
             [[str(path) for path in files], str(request_id), after, limit],
         )
         return [_told(row) for row in rows]
+
+    def ended_by(self, files: Sequence[Path], rule: Rule) -> list[tuple[UUID, datetime]]:
+        """Requests that a rule ended, and when, whatever their inputs."""
+        rows = self._fetch(
+            "SELECT request_id, epoch_us(occurred_at) FROM read_parquet($1)"
+            " WHERE workflow = $2 AND version = $3 AND event_type = $4"
+            " AND json_extract_string(decode(body), '$.payload.step') = $5"
+            " AND json_exists(decode(body), '$.payload.rule')"
+            " AND ($6::BIGINT IS NULL OR occurred_at >= make_timestamptz($6::BIGINT))"
+            " AND ($7::BIGINT IS NULL OR occurred_at < make_timestamptz($7::BIGINT))",
+            [
+                [str(path) for path in files],
+                *(rule.workflow, rule.version, STEP_COMPLETED, rule.step),
+                *(None if when is None else _micros(when) for when in (rule.since, rule.until)),
+            ],
+        )
+        return [(UUID(request_id), _EPOCH + at * _MICROSECOND) for request_id, at in rows]
 
     def by_leaf(
         self,

@@ -29,7 +29,7 @@ from storage import sealing
 from storage.cold_rows import ColdRows
 from storage.pool import Connection, Source
 from storage.sealing import Tree
-from storage.trail import HOT_ALONE, Trail
+from storage.trail import HOT_ALONE, STAY, Trail
 
 PORTION = 2000
 _FIRST: tuple[UUID, int] = (UUID(int=0), 0)
@@ -120,10 +120,6 @@ SELECT note FROM audit_checkpoints
 NUMBERS = """
 SELECT count(*) AS count, coalesce(max(number), 0) AS last FROM audit_checkpoints
 """
-
-
-# A month must not leave Postgres while its rows are read there. Before the snapshot of the transaction.
-STAY = "LOCK TABLE audit IN ACCESS SHARE MODE"
 
 
 async def verify(

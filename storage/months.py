@@ -70,6 +70,12 @@ SELECT {_COLUMNS} FROM audit_months
    AND ($1::timestamptz IS NULL OR last_at >= $1) AND ($2::timestamptz IS NULL OR first_at < $2)
  ORDER BY month DESC
 """
+OF_WORKFLOW = f"""
+SELECT {_COLUMNS} FROM audit_months
+ WHERE state IN ('detached', 'cold') AND $1 = ANY(workflows)
+   AND ($2::timestamptz IS NULL OR last_at >= $2) AND ($3::timestamptz IS NULL OR first_at < $3)
+ ORDER BY month
+"""
 OF_REQUEST = f"""
 SELECT {_COLUMNS} FROM audit_months m
  WHERE state IN ('detached', 'cold')
@@ -125,6 +131,13 @@ async def recorded(source: Source, since: datetime | None, until: datetime | Non
 async def of_request(source: Source, request_id: UUID, after: int = 0) -> list[Month]:
     """Months of the cold tier with rows of a request that have a `seq` above `after`."""
     return [_month(row) for row in await source.fetch(OF_REQUEST, request_id, after)]
+
+
+async def of_workflow(
+    source: Source, workflow: str, since: datetime | None, until: datetime | None
+) -> list[Month]:
+    """Months of the cold tier with events of a workflow from `since` on and before `until`, or around."""
+    return [_month(row) for row in await source.fetch(OF_WORKFLOW, workflow, since, until)]
 
 
 async def due(source: Source, days: int) -> list[date]:

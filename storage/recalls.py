@@ -16,8 +16,10 @@ from contract.events import RECALL_BEGUN, RECALL_FINISHED, REQUEST_RECALLED
 from recipes.happenings import Actor
 from recipes.model import Json
 from storage import audit, impact, recipes
-from storage.impact import Rule
+from storage.impact import Moved
 from storage.pool import Connection, Source
+from storage.rules import Rule
+from storage.trail import Trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 SELECT = f"""
 WITH {impact.DECIDED}
 INSERT INTO recalled_requests (recall_id, request_id)
-SELECT $7, id FROM decided ORDER BY id
+SELECT $9, id FROM decided ORDER BY id
     ON CONFLICT DO NOTHING
 """
 
 
-async def begin(connection: Connection, item: Recall) -> int:
-    """Disable the version and select what is to be recalled, in a transaction: how many requests."""
+async def begin(connection: Connection, item: Recall, trail: Trail) -> int:
+    """Disable the version and select what is to be recalled, in a transaction: how many requests.
+    ColdUnavailable."""
+    cold = await impact.moved(connection, trail, item.rule)
     rule, review = item.rule, item.review or (None, None)
     why = f"recalled: {item.reason}"
     await recipes.disable(
@@ -67,7 +71,7 @@ async def begin(connection: Connection, item: Recall) -> int:
         item.actor.user,
         item.at,
     )
-    count = await select(connection, item.id, rule)
+    count = await _select(connection, item.id, rule, cold)
     payload: dict[str, Json] = {
         "version": rule.version,
         "step": rule.step,
@@ -82,9 +86,13 @@ async def begin(connection: Connection, item: Recall) -> int:
     return count
 
 
-async def select(connection: Connection, recall_id: UUID, rule: Rule) -> int:
-    """Add what the rule has decided and no recall has: how many requests."""
-    status = await connection.execute(SELECT, *impact.arguments(rule), recall_id)
+async def select(connection: Connection, recall_id: UUID, rule: Rule, trail: Trail) -> int:
+    """Add what the rule has decided and no recall has, in a transaction: how many requests. ColdUnavailable."""
+    return await _select(connection, recall_id, rule, await impact.moved(connection, trail, rule))
+
+
+async def _select(connection: Connection, recall_id: UUID, rule: Rule, cold: Moved) -> int:
+    status = await connection.execute(SELECT, *impact.arguments(rule, cold), recall_id)
     return int(status.rpartition(" ")[2])
 
 
@@ -93,13 +101,13 @@ WITH {impact.DECIDED}
 SELECT r.id, r.requester, r.inputs, r.title, r.entity_type, r.entity_id
   FROM decided d JOIN requests r USING (id)
  WHERE NOT EXISTS (SELECT FROM recalled_requests q WHERE q.request_id = r.id AND q.state <> 'refused')
- ORDER BY r.id LIMIT $7
+ ORDER BY r.id LIMIT $9
 """
 
 
-async def selected(source: Source, rule: Rule, limit: int) -> list[asyncpg.Record]:
+async def selected(source: Source, rule: Rule, cold: Moved, limit: int) -> list[asyncpg.Record]:
     """The first of those that a recall of the rule would select."""
-    return await source.fetch(SELECTED, *impact.arguments(rule), limit)
+    return await source.fetch(SELECTED, *impact.arguments(rule, cold), limit)
 
 
 def rule_of(recall: asyncpg.Record) -> Rule:

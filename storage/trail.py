@@ -13,7 +13,11 @@ from storage.cold import Cold
 from storage.errors import ColdUnavailable
 from storage.months import Month
 from storage.pool import Source
+from storage.rules import Rule
 from storage.store import Store, StoreFailed, store
+
+# A month must not leave Postgres while its rows are read there. Before the snapshot of the transaction.
+STAY = "LOCK TABLE audit IN ACCESS SHARE MODE"
 
 LEXEMES = "SELECT tsvector_to_array(to_tsvector('simple', $1))"
 
@@ -52,6 +56,15 @@ class Trail:
             found += await asyncio.to_thread(self.cold.events, files, request_id, after, limit)
         rows = {row.seq: row for row in found}
         return [rows[seq] for seq in sorted(rows)][:limit]
+
+    async def ended_by(self, source: Source, rule: Rule) -> list[tuple[UUID, datetime]]:
+        """Requests that a rule ended, and when, as the cold tier has it; whatever their inputs.
+        ColdUnavailable."""
+        moved = await months.of_workflow(source, rule.workflow, rule.since, rule.until)
+        if not moved:
+            return []
+        files = await self._files(moved)
+        return await asyncio.to_thread(self.cold.ended_by, files, rule)
 
     async def months(
         self,

@@ -1,8 +1,11 @@
 """When a rule was wrong: what it decided, and recalling it, in parts, each request once."""
 
 import asyncio
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -11,8 +14,14 @@ import pytest
 from api import past_shapes, schemas
 from recipes.model import ActionStep, ApprovalStep, Ballot, EntityRule, Json, Level, Recipe
 from storage import asking, recalls
+from storage.cold import Cold
+from storage.moving import Mover
 from storage.pool import Pool
+from storage.store import Folder
+from storage.trail import Trail
+from tests.integration import ancient
 from tests.integration.house import House, Workflow
+from tests.integration.sealed import KEY, seal
 
 BUY: dict[str, Json] = {
     "type": "object",
@@ -121,14 +130,110 @@ async def test_conditions_and_times_narrow_it(shop: House) -> None:
     assert (await asked(shop, until=last.isoformat())).requests == 1
 
 
-async def test_months_that_are_not_counted_are_named(shop: House, admin_pool: Pool) -> None:
-    await admin_pool.execute(
-        "INSERT INTO audit_months (month, state, rows, digest, first_at, last_at, workflows, manifest)"
-        " VALUES ('2026-05-01', 'detached', 1, sha256('x'), '2026-05-02Z', '2026-05-30Z', '{buy}', 'm')"
-    )
-    assert (await asked(shop)).cold_months == ["2026-05"]
-    assert (await asked(shop, since="2026-06-01T00:00:00Z")).cold_months == []
-    assert (await asked(shop, until="2026-05-01T00:00:00Z")).cold_months == []
+@dataclass
+class Old:
+    """Purchases of months long over, whose rows of the audit can move to the cold tier."""
+
+    shop: House
+    admin_pool: Pool
+    mover: Mover
+
+    async def bought(self, day: date, amount: int, rule: str | None = "amount < 100") -> UUID:
+        """One that the rule approved on a day: a row of the shop's with another id, and its chain."""
+        bought = ancient.Request(self.admin_pool, "buy", {"amount": amount}, uuid4())
+        at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+        await self.admin_pool.execute(COPY, bought.id, bought.inputs, at)
+        await bought.say(at, "request.created", {"title": "x", "inputs": bought.inputs}, "alice")
+        completed: dict[str, Json] = {"step": "small", "outcome": "approve", "rule": rule}
+        await bought.say(at, "step.completed", completed, "system:engine")
+        other: dict[str, Json] = {"step": "boss", "outcome": "approve"}
+        await bought.say(at, "step.completed", other, "system:engine")
+        return bought.id
+
+    async def move(self, *moving: date) -> None:
+        await seal(self.shop.pool)
+        for month in moving:
+            assert (await self.mover.move(month)).state == "cold"
+
+
+JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
+COPY = """
+INSERT INTO requests
+SELECT (jsonb_populate_record(r, jsonb_build_object(
+            'id', $1::uuid, 'inputs', $2::jsonb, 'created_at', $3::timestamptz, 'finalized_at', $3))).*
+  FROM requests r WHERE workflow = 'buy' AND state = 'approved' LIMIT 1
+"""
+
+
+@pytest.fixture
+async def old(shop: House, admin_pool: Pool, tmp_path: Path) -> Old:
+    place = Folder(tmp_path)
+    trail = Trail(place, Cold())
+    shop.app.state.services = replace(shop.app.state.services, trail=trail)
+    for month in (JANUARY, FEBRUARY):
+        await ancient.partition(admin_pool, month)
+    return Old(shop, admin_pool, Mover(shop.pool, place, (KEY,)))
+
+
+async def test_what_it_decided_in_the_cold_tier_counts_too(shop: House, old: Old) -> None:
+    first = await old.bought(date(2024, 1, 5), 30)
+    second = await old.bought(date(2024, 2, 6), 60, rule=None)
+
+    async def found() -> list[Any]:
+        answers = [
+            await asked(shop, sum="amount"),
+            await asked(shop, where="amount < 40", by="amount"),
+            await asked(shop, since="2024-01-06T00:00:00Z", until="2024-03-01T00:00:00Z"),
+            await asked(shop, until="2024-01-05T12:00:00Z"),
+            await asked(shop, limit=2),
+        ]
+        answers.append(await asked(shop, limit=10, cursor=answers[-1].next_cursor))
+        return answers
+
+    before = await found()
+    assert (before[0].requests, before[0].groups[0].sum) == (5, "216.5")
+    assert [item.id for item in before[0].items[3:]] == [second, first]
+    assert [item.id for item in before[2].items] == [second]
+    assert before[3].requests == 0
+    for month in (JANUARY, FEBRUARY):
+        await old.move(month)
+        assert await found() == before
+    assert before[0].deleted_months == []
+    shop.app.state.services = replace(shop.app.state.services, trail=Trail(None, Cold()))
+    away = await shop.get("/v1/audit/impact", "root", "auditor", params=RULE)
+    assert away.status_code == 503
+    assert "COUNTERSIGN_AUDIT_STORE" in away.json()["detail"]
+
+
+async def test_what_it_decided_in_the_cold_tier_is_recalled_too(shop: House, old: Old) -> None:
+    old_one = await old.bought(date(2024, 1, 5), 30)
+    await old.move(JANUARY)
+    plan = past_shapes.RecallPlan.model_validate((await begin(shop, 200, **WHY)).json())
+    assert (plan.requests, plan.counts) == (4, {"possible": 4})
+    recall = await begun(shop, **WHY)
+    assert recall.counts.waiting == 4
+    # Moved since it began: taken in when nothing waits any more.
+    later = await old.bought(date(2024, 2, 6), 60)
+    await old.move(FEBRUARY)
+    recall = await go_on(shop, recall)
+    assert (recall.counts.waiting, recall.counts.recalled) == (1, 4)
+    recall = await go_on(shop, recall)
+    assert (recall.counts.recalled, recall.finished_at is None) == (5, False)
+    for request_id in (old_one, later):
+        assert (await shown(shop, request_id)).recall_id == recall.id
+    assert (await asked(shop)).recalled == 5
+
+
+async def test_months_that_were_deleted_are_named(shop: House, old: Old) -> None:
+    await old.bought(date(2024, 1, 5), 30)
+    await old.move(JANUARY)
+    assert await old.mover.expire(JANUARY, 1)
+    found = await asked(shop)
+    assert (found.requests, found.deleted_months) == (3, ["2024-01"])
+    assert (await asked(shop, since="2024-06-01T00:00:00Z")).deleted_months == []
+    assert (await asked(shop, until="2024-01-01T00:00:00Z")).deleted_months == []
+    plan = past_shapes.RecallPlan.model_validate((await begin(shop, 200, **WHY)).json())
+    assert (plan.requests, plan.deleted_months) == (3, ["2024-01"])
 
 
 async def test_what_is_no_rule_is_said(shop: House) -> None:

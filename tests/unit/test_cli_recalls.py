@@ -23,7 +23,7 @@ IMPACT: dict[str, Any] = {
     "first_at": "2026-11-26T23:10:01Z",
     "last_at": "2026-11-26T23:10:02Z",
     "in_flight": 7,
-    "cold_months": ["2026-05"],
+    "deleted_months": ["2026-05"],
     "groups": [{"value": "EUR", "requests": 2, "sum": "119.5"}],
     "items": [past_shapes._DECIDED, past_shapes._DECIDED | {"recall_id": ID}],
     "next_cursor": None,
@@ -35,7 +35,7 @@ PLAN: dict[str, Any] = {
     "requests": 2,
     "recalled": 1,
     "in_flight": 0,
-    "cold_months": [],
+    "deleted_months": [],
     "counts": {"possible": 1},
     "items": [
         {
@@ -70,7 +70,7 @@ def test_the_impact_is_counted_and_listed(api: FakeApi, capsys: pytest.CaptureFi
     command = ["audit", "impact", *RULE, "--where", "amount < 100", "--sum", "amount"]
     assert main.run([*command, "--by", "currency"]) == 0
     out, err = capsys.readouterr()
-    assert "not counted: what it decided in months of the cold tier: 2026-05" in err
+    assert "not counted: what it decided in months whose time was over: 2026-05" in err
     for text in ("approve when amount < 100", "sum of amount", "119.5", "A box of pens", "yes"):
         assert text in out
     assert dict(api.asked[0].url.params) == {
