@@ -20,6 +20,7 @@ from recipes import progress
 from settings import Settings
 
 if TYPE_CHECKING:
+    from cli.beside_temporal import Beside
     from contract.verifying import Finding
     from storage.evidence import Scope, Verified
     from storage.replay import Replayed
@@ -121,12 +122,14 @@ def replay(
     Exit code 1 if something is not.
     """
     moment = None if at is None else at.replace(tzinfo=at.tzinfo or UTC)
-    found, differences = asyncio.run(_replayed(request, moment))
+    found, beside = asyncio.run(_replayed(request, moment))
+    differences = [*found.findings, *beside.findings]
     shown = {
         "request_id": str(request),
         "transitions": found.transitions,
         "rows": found.rows,
         "state": progress.snapshot(found.recipe, found.state),
+        "workflow": beside.compared,
         "findings": [{"seq": each.seq, "what": each.what} for each in differences],
     }
     if as_json:
@@ -142,8 +145,9 @@ def replay(
 # --- replaying ------------------------------------------------------------------------------------
 
 
-async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, list[Finding]]":
-    from cli.evidence import cold_tier, connected, workflow_findings
+async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, Beside]":
+    from cli.beside_temporal import Beside, workflow_of
+    from cli.evidence import cold_tier, connected
     from storage.errors import ColdUnavailable, NeverCarriedOut
     from storage.replay import replay as carry_out_again
 
@@ -159,10 +163,9 @@ async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, list
             ) from None
         except ColdUnavailable as error:
             raise Failure(str(error), code=Exit.UNAVAILABLE) from None
-    differences = list(found.findings)
-    if at is None:
-        differences += await workflow_findings(_settings(), found)
-    return found, differences
+    if at is not None:
+        return found, Beside((), "not compared: it is asked where it was")
+    return found, await workflow_of(_settings(), found)
 
 
 # --- verifying ------------------------------------------------------------------------------------

@@ -100,6 +100,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a workflow under way is, by its own account: the version it is on, and all of its state."""
+
+    version: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class SyncAsked:
     """Read the other system's directory now. `most_gone`: so many people may leave at once, for this
     time, where more than usual do; None for the usual limit."""

@@ -2,6 +2,7 @@
 
 WORKFLOW_TYPE = "approval"
 SIGNAL_TELL = "tell"
+QUERY_STANDING = "standing"
 ACTIVITY_COMMIT = "commit"
 TASK_QUEUE = "countersign"
 TASK_QUEUE_CHORES = "countersign-chores"

@@ -27,12 +27,14 @@ from contract.messages import (
     JobResult,
     Message,
     Outcome,
+    Standing,
     StartInput,
     Unread,
 )
 from contract.names import (
     ACTIVITY_COMMIT,
     ACTIVITY_JOB,
+    QUERY_STANDING,
     SEARCH_INCIDENT,
     SEARCH_RECIPE,
     SEARCH_STATE,
@@ -190,6 +192,11 @@ class ApprovalWorkflow:
     def tell(self, message: Message) -> None:
         """Somebody decided, or commands; or the directory has changed under a task."""
         self.inbox.append(message)
+
+    @workflow.query(name=QUERY_STANDING)
+    def standing(self) -> Standing:
+        """For whoever compares it with what is kept elsewhere."""
+        return Standing(self.recipe.version, self.state)
 
     @workflow.run
     async def run(self, start: StartInput) -> Outcome:  # noqa: ARG002 - read in __init__, see @workflow.init
