@@ -20,7 +20,7 @@ RUN .venv/bin/uv pip install --python .venv/bin/python --no-cache --no-deps --no
 
 FROM python:3.11-slim
 RUN useradd --system --no-create-home --uid 10001 countersign \
-    && install --directory --owner countersign --mode 700 /sealing /witness /audit \
+    && install --directory --owner countersign --mode 700 /sealing /witness /audit /regions \
     && install --directory --owner countersign /keys
 WORKDIR /app
 COPY --from=build /app /app

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     directory_patience_seconds: int = Field(86_400, ge=60)
     directory_timeout_seconds: float = Field(30, gt=0, le=600)
 
+    region_key_file: Path | None = None
     replay_days: int = Field(3650, ge=7)
     seal_key_file: Path | None = None
     seal_public_key_file: Path | None = None
@@ -139,6 +140,11 @@ class Settings(BaseSettings):
     def audit_cache(self) -> Path:
         """Where files of the cold tier are kept that were fetched to be read."""
         return self.data_dir / "audit_cache"
+
+    @property
+    def region_key(self) -> Path:
+        """The keys that wrap the data keys of requests, a line each, the one to wrap with first."""
+        return self.region_key_file or self.data_dir / "region.key"
 
     @property
     def seal_key(self) -> Path:

@@ -1,6 +1,8 @@
 """State machines: the actions of a request, who may fire them, and firing one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -144,7 +146,7 @@ async def _check(
         raise errors.invalid_at("/comment", f"action `{action.id}` needs a comment")
 
 
-def _move(row: asyncpg.Record) -> Move:
+def _move(row: Mapping[str, Any]) -> Move:
     payload, actor = row["payload"], row["actor"]
     by = Actor(actor["user"], actor["role"], actor["on_behalf_of"], tuple(actor["via"]))
     return Move(payload["action"], payload["from"], payload["to"], by, row["occurred_at"])

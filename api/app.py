@@ -61,6 +61,7 @@ from storage import audit
 from storage.errors import FAILED
 from storage.pool import Pool, create_pool
 from storage.trail import trail
+from storage.vault import open_vault
 from temporal_client import connect
 
 DESCRIPTION = """
@@ -94,13 +95,15 @@ async def _prepare_months(pool: Pool) -> None:
 
 
 def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> FastAPI:
-    """The API of these settings. It starts without Postgres and Temporal, and waits for them."""
+    """The API of these settings. It starts without Postgres and Temporal, and waits for them; not
+    without region keys."""
     figures = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        vault = open_vault(settings.region_key)
         pool = await create_pool(
-            settings.database_url, min_size=0, max_size=settings.database_pool_size
+            settings.database_url, vault, min_size=0, max_size=settings.database_pool_size
         )
         await _prepare_months(pool)
         told = await make_delivery(settings, pool)

@@ -110,7 +110,7 @@ async def ask_trail(
     caller = await caller_of(request)
     require_auditor(caller)
     house = services(request)
-    found = await house.trail.ask(house.pool, wanted, limit + 1, _place(cursor))
+    found = await house.trail.ask(house.pool, caller.reader, wanted, limit + 1, _place(cursor))
     items = [views.told(row) for row in found[:limit]]
     return answer({"items": items, "next_cursor": next_cursor(found, limit, _key)})
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from api import errors
 from settings import Settings
+from storage.vault import Reader
 
 DEV_ISSUER = "countersign-dev"
 DEV_AUDIENCE = "countersign"
@@ -35,6 +36,10 @@ _TYPES = frozenset({"jwt", "at+jwt"})
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 
 
+_READERS = frozenset(["admin", "auditor"])
+"""Roles of a token that a recipe's `visible_to` can name; all others there are of the directory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A person, and the roles that the token's issuer vouches for (`admin`, `auditor`).
@@ -44,6 +49,11 @@ class Caller:
 
     id: str
     roles: frozenset[str] = frozenset()
+
+    @property
+    def reader(self) -> Reader:
+        """Who reads, for what is sealed."""
+        return Reader(self.id, self.roles & _READERS)
 
     @property
     def admin(self) -> bool:

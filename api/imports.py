@@ -31,7 +31,8 @@ from recipes.starting import entity_problem
 from recipes.state import Entity
 from storage import commands, imports, jsonb, recipes
 from storage.imports import Batch, PastDecision, PastRequest
-from storage.pool import Source
+from storage.pool import Source, vault_of
+from storage.vault import Vault
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"], route_class=Route)
 
@@ -157,13 +158,14 @@ class _Version:
 @dataclass(frozen=True, slots=True)
 class _Around:
     """What rows are held against: published versions (by workflow and the version that a row names), whom
-    the directory has, what was imported before (by external id), and the time."""
+    the directory has, what was imported before (by external id), the time; and with what their keys are wrapped."""
 
     source: str
     versions: Mapping[tuple[str, int | None], _Version]
     people: Mapping[str, asyncpg.Record]
     there: Mapping[str, bytes]
     now: datetime
+    vault: Vault
 
 
 async def _around(
@@ -180,7 +182,7 @@ async def _around(
     names = {name for entry in entries for name in _people(entry)}
     people = await imports.people(source, sorted(names))
     there = await imports.there(source, name, [entry.external_id for entry in entries])
-    return _Around(name, versions, people, there, now)
+    return _Around(name, versions, people, there, now, vault_of(source))
 
 
 def _people(entry: PastEntry) -> Iterable[str]:
@@ -318,13 +320,14 @@ def _past(
 ) -> PastRequest:
     recipe, entity = version.recipe, _entity(entry)
     request_id = imports.request_id(around.source, entry.external_id)
+    keys, wrapped = around.vault.make(request_id, version.recipe.confidential)
     state = progress.initial(
         recipe,
         request_id=str(request_id),
         requester=entry.requester,
         inputs=inputs,
         submitted_at=entry.submitted_at,
-        digest=canonical.digest(version.sha256, inputs),
+        digest=canonical.digest(version.sha256, inputs, keys.salt),
         entity=entity,
     )
     said = entry.model_dump(mode="json") | {"inputs": inputs}
@@ -348,6 +351,8 @@ def _past(
         reason=entry.reason,
         entity=entity,
         decisions=tuple(PastDecision(**dict(decision)) for decision in decisions),
+        keys=keys,
+        wrapped=wrapped,
     )
 
 

@@ -21,7 +21,6 @@ from api.recipes import Name, Version, version_shown
 from api.requests import PATIENCE, allowed, before, record
 from api.services import Services, caller_of, services
 from api.tasks import Cursor
-from contract import canonical
 from recipes import inputs as recipe_inputs
 from recipes import migration, timers
 from recipes.asks import Times
@@ -29,6 +28,7 @@ from recipes.happenings import Actor, Commanded, Migration
 from recipes.model import Json, Recipe
 from recipes.state import FINAL_STATES, State
 from storage import calendars, commands, history, requests
+from storage.pool import Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
 
@@ -43,8 +43,9 @@ class _Target:
     sha256: str
     comment: str
 
-    def migration(self, state: State, deadline: Times | None) -> Migration:
-        digest = canonical.digest(self.sha256, state.inputs)
+    async def migration(self, source: Source, state: State, deadline: Times | None) -> Migration:
+        about = UUID(state.request_id)
+        digest = await requests.digest(source, about, self.sha256, state.inputs)
         return Migration(self.recipe, self.sha256, digest, state.digest, deadline)
 
 
@@ -216,7 +217,7 @@ async def _command(
             actor,
             at,
             target.comment,
-            migration=target.migration(verdict.state, verdict.deadline),
+            migration=await target.migration(connection, verdict.state, verdict.deadline),
         )
         outbox_id = await record(connection, row, message)
     house.delivery.soon_signal(outbox_id, verdict.request_id, message)

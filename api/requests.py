@@ -174,7 +174,9 @@ async def list_events(
     after = 0 if cursor is None else int(read_cursor(cursor, "number")[0])
     if not 0 <= after < 2**31:
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
-    found = await house.trail.events_of(house.pool, request_id, after=after, limit=limit + 1)
+    found = await house.trail.events_of(
+        house.pool, caller.reader, request_id, after=after, limit=limit + 1
+    )
     return page([views.event(row) for row in found], limit, lambda item: [item["seq"]])
 
 

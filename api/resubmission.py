@@ -13,7 +13,6 @@ from api.http import Route, read, takes
 from api.requests import COMMAND_ANSWERS, allowed, check_open, record, tell
 from api.services import Services, caller_of, services
 from api.submission import Wanted, check_inputs, check_requester, title
-from contract import canonical
 from recipes import progress
 from recipes.happenings import Actor, Commanded
 from recipes.model import Json
@@ -61,7 +60,7 @@ async def _message(
     check_requester(wanted.requester, found)
     inputs: dict[str, Json] = jsonb.kept(wanted.inputs)
     check_inputs(recipe, inputs, wanted.entity)
-    digest = canonical.digest(row["sha256"], inputs)
+    digest = await requests.digest(source, row["id"], row["sha256"], inputs)
     state = progress.initial(
         recipe,
         request_id=str(row["id"]),

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from contract import canonical
 from recipes import inputs
 from recipes.model import Json
-from storage import revisions
+from storage import requests, revisions
 from storage.pool import Source
 from storage.revisions import Revision
 
@@ -50,7 +49,8 @@ async def since(source: Source, task: Any, digest: str) -> dict[str, Json]:
     found = await revisions.of_request(source, task["request_id"])
     for version in await revisions.versions(source, task["request_id"]):
         for seen in reversed(found):
-            if canonical.digest(version.sha256, seen.inputs) == digest:
+            of_then = await requests.digest(source, task["request_id"], version.sha256, seen.inputs)
+            if of_then == digest:
                 return _told(seen, found[-1], version.version, task["version"])
     return {}
 

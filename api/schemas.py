@@ -540,7 +540,9 @@ class AuditActor(Strict):
 
 
 class Event(Strict):
-    """One row of the audit trail; `hash` is SHA-256 of a zero byte, `prev_hash` and `body` (UTF-8)."""
+    """One row of the audit trail; `hash` is SHA-256 of a zero byte, `prev_hash` and `body` (UTF-8). What people
+    wrote is sealed in `body`; `payload` has it in the clear, but for what is named in `withheld`: the reader may
+    not see it, or it was erased. `disclosed` are the texts that were sealed: `body` has the SHA-256 of each."""
 
     event_id: UUID
     seq: int
@@ -549,6 +551,8 @@ class Event(Strict):
     recorded_at: datetime
     actor: AuditActor
     payload: dict[str, Any]
+    withheld: list[str]
+    disclosed: list[str]
     snapshot: dict[str, Any]
     body: str
     prev_hash: str

@@ -1,7 +1,6 @@
 """Submitting a request, by a person or by an event: everything that is checked before it exists."""
 
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from typing import Any
 from unicodedata import category
 from uuid import UUID, uuid4
@@ -17,14 +16,13 @@ from contract.messages import StartInput
 from contract.names import ENGINE_VERSION
 from recipes import expressions, progress, timers
 from recipes import inputs as recipe_inputs
-from recipes.asks import Times
 from recipes.expressions import ExpressionError
 from recipes.model import Json, Recipe
 from recipes.starting import entity_problem
 from recipes.state import Entity, State
 from storage import calendars, idempotency, jsonb, requests
 from storage.errors import AlreadyOpen
-from storage.pool import Source
+from storage.pool import Source, vault_of
 
 _LONGEST_TITLE = 200
 _log = structlog.get_logger(__name__)
@@ -106,9 +104,20 @@ async def draft(
         raise _already_open(wanted, found["open_id"])
     timing = timers.deadline_timing(recipe, found["now"])
     deadline = None if timing is None else await calendars.times(source, timing)
-    state = _initial(recipe, wanted, inputs, sha256, found["now"], deadline=deadline)
+    request_id = uuid4()
+    keys, wrapped = vault_of(source).make(request_id, recipe.confidential)
+    state = progress.initial(
+        recipe,
+        request_id=str(request_id),
+        requester=wanted.requester,
+        inputs=inputs,
+        submitted_at=found["now"],
+        digest=canonical.digest(sha256, inputs, keys.salt),
+        entity=wanted.entity,
+        deadline=deadline,
+    )
     item = requests.Submission(
-        id=UUID(state.request_id),
+        id=request_id,
         workflow=recipe.workflow,
         version=recipe.version,
         requester=wanted.requester,
@@ -118,6 +127,8 @@ async def draft(
         at=state.submitted_at,
         deadline_at=state.deadline_at,
         recipe_sha256=sha256,
+        keys=keys,
+        wrapped=wrapped,
         entity=wanted.entity,
         one_open=alone,
         deadline_by=state.deadline_by,
@@ -196,27 +207,6 @@ def check_inputs(recipe: Recipe, inputs: dict[str, Json], entity: Entity | None 
         first = f"{problems[0]['pointer']}: {problems[0]['message']}"
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise errors.invalid(first + more, problems)
-
-
-def _initial(
-    recipe: Recipe,
-    wanted: Wanted,
-    inputs: dict[str, Json],
-    sha256: str,
-    now: datetime,
-    *,
-    deadline: Times | None,
-) -> State:
-    return progress.initial(
-        recipe,
-        request_id=str(uuid4()),
-        requester=wanted.requester,
-        inputs=inputs,
-        submitted_at=now,
-        digest=canonical.digest(sha256, inputs),
-        entity=wanted.entity,
-        deadline=deadline,
-    )
 
 
 def title(recipe: Recipe, state: State, person: Any) -> str:

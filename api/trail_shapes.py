@@ -17,6 +17,8 @@ _ROW: dict[str, Json] = {
     "recorded_at": "2026-08-14T09:12:03.121377Z",
     "actor": {"user": "dave", "role": None, "on_behalf_of": "bob", "via": []},
     "payload": {"decision": "approve", "step": "finance"},
+    "withheld": [],
+    "disclosed": ['{"comment":"within budget","salt":"5d0c1f..."}'],
     "snapshot": {"state": "pending", "step": "finance", "seq": 3},
     "body": '{"actor":{"on_behalf_of":"bob",...}}',
     "prev_hash": "4f" * 32,

@@ -248,6 +248,8 @@ def event(row: Told) -> dict[str, Json]:
         "recorded_at": row.recorded_at,
         "actor": row.actor,
         "payload": row.payload,
+        "withheld": list(row.withheld),
+        "disclosed": list(row.disclosed),
         "snapshot": row.snapshot,
         "body": row.body.decode(),
         "prev_hash": row.prev_hash.hex(),

@@ -26,10 +26,11 @@ from contract.notes import PrivateKey
 from recipes.happenings import Actor
 from recipes.model import Json
 from relay.sealing import Sealer, Signing
-from storage import audit, evidence, sealing
+from storage import audit, evidence, regions, sealing
 from storage.evidence import Scope
 from storage.migrate import migrate
 from storage.pool import Pool, create_pool
+from storage.vault import Vault
 
 EVENTS = 3
 WRITERS = 4
@@ -54,8 +55,8 @@ INSERT INTO plain (event_id, occurred_at, recorded_at, request_id, seq, workflow
                    event_type, actor, payload, snapshot, body, prev_hash, hash)
 SELECT e.id, e.at, clock_timestamp(), $1::uuid, e.n, $2::text, $3::int, e.type, e.actor::jsonb,
        e.payload::jsonb, e.snapshot::jsonb, convert_to(e.actor || e.payload || e.snapshot, 'UTF8'), '', ''
-FROM unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[])
-     WITH ORDINALITY AS e(id, at, type, actor, payload, snapshot, n)
+FROM unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+     WITH ORDINALITY AS e(id, at, type, actor, payload, snapshot, found, n)
 """
 
 
@@ -109,7 +110,7 @@ async def _written(pool: Pool, statement: str, seconds: float) -> float:
         count = 0
         async with pool.acquire() as connection:
             while time.monotonic() < until:
-                events = audit.columns(_events(EVENTS))
+                events = audit.columns(_events(EVENTS), None)
                 await connection.fetch(statement, uuid4(), "leave_request", 3, *events)
                 count += EVENTS
         return count
@@ -162,7 +163,7 @@ _SNAPSHOT: dict[str, Json] = {
 
 
 async def _sealing(url: str, found: Found) -> None:
-    pool = await create_pool(url, max_size=8)
+    pool = await create_pool(url, Vault([regions.new("bench")]), max_size=8)
     sealer = Sealer(pool, Signing((KEY,)), [])
     await sealer.publish()
     committed: dict[int, datetime] = {}
@@ -201,7 +202,7 @@ async def _sealing(url: str, found: Found) -> None:
 
 
 async def _verifying(url: str, found: Found) -> None:
-    pool = await create_pool(url, max_size=4)
+    pool = await create_pool(url, Vault([regions.new("bench")]), max_size=4)
 
     async def load() -> None:
         for _ in range(ROWS // CHAIN // 4):

@@ -135,7 +135,7 @@ async def submit(
     body: Submission, who: Calling, idempotency_key: Annotated[str, Header()]
 ) -> dict[str, Any]:
     request_id, now = uuid4(), datetime.now(UTC)
-    bound = digest("0" * 64, body.inputs)
+    bound = digest("0" * 64, body.inputs, b"")
     await rows.submit(
         await pool(),
         request_id=request_id,

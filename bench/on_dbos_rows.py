@@ -109,7 +109,7 @@ async def open_task(
         bound,
         now,
         seconds,
-        *audit.columns(events),
+        *audit.columns(events, None)[:-1],
     )
 
 
@@ -187,7 +187,7 @@ async def finish(source: Source, request_id: UUID, state: str) -> None:
         audit.event("step.skipped", now, skipped, snapshot, ENGINE),
         audit.event("request.finalized", now, {"state": state}, snapshot, ENGINE),
     ]
-    await source.fetch(FINISH, request_id, state, now, *audit.columns(events))
+    await source.fetch(FINISH, request_id, state, now, *audit.columns(events, None)[:-1])
 
 
 NEWEST = """

@@ -33,6 +33,7 @@ from bench.measure import processor_seconds
 from cli import postgres, temporal
 from cli.postgres import SUPERUSER, Cluster
 from cli.processes import environment, our_command, popen_arguments
+from storage import regions
 from storage.migrate import APP, migrate
 
 HOST = "127.0.0.1"
@@ -57,6 +58,7 @@ class Stack:
         self.ports: dict[str, int] = {}
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
         self._key = _issuer(folder)
+        _region_key(folder)
 
     @property
     def temporal_address(self) -> str:
@@ -234,6 +236,12 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _region_key(folder: Path) -> None:
+    path = folder / "region.key"
+    path.touch(0o600)
+    path.write_text(regions.written([regions.new("bench")]))
 
 
 def _issuer(folder: Path) -> Ed25519PrivateKey:

@@ -30,6 +30,7 @@ from relay.sealing import Sealer, Signing
 from storage import months, parquet
 from storage.asking import Asked
 from storage.cold import Cold
+from storage.exporting import EXPORTER
 from storage.migrate import migrate
 from storage.moving import Mover
 from storage.parquet import Reading
@@ -234,12 +235,12 @@ async def _ask(pool: Pool, trail: Trail, found: Found) -> None:
     )
     for number in range(8):
         began = time.monotonic()
-        await trail.ask(pool, asked, 50)
+        await trail.ask(pool, EXPORTER, asked, 50)
         if number:
             found.pages.append(time.monotonic() - began)
     for _ in range(3):
         began = time.monotonic()
-        found.answers = len(await trail.ask(pool, asked, 10_000_000))
+        found.answers = len(await trail.ask(pool, EXPORTER, asked, 10_000_000))
         found.wholes.append(time.monotonic() - began)
     print("pages", Spread.of(found.pages), "whole", found.wholes)
 
@@ -247,7 +248,7 @@ async def _ask(pool: Pool, trail: Trail, found: Found) -> None:
 async def _one(pool: Pool, trail: Trail, requests: list[UUID], found: Found) -> None:
     for number, request_id in enumerate(requests):
         began = time.monotonic()
-        rows = await trail.events_of(pool, request_id)
+        rows = await trail.events_of(pool, EXPORTER, request_id)
         assert len(rows) == CHAIN
         if number > 3:
             found.requests.append(time.monotonic() - began)

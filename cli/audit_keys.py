@@ -19,6 +19,7 @@ from contract.notes import KeyInvalid, PrivateKey, PublicKey
 from settings import Settings
 
 DEV_NAME = "localhost/countersign-dev"
+_FIX = "set COUNTERSIGN_SEAL_KEY_FILE (and COUNTERSIGN_SEAL_PUBLIC_KEY_FILE)"
 
 app = typer.Typer(no_args_is_help=True, help="The keys that sign checkpoints.")
 
@@ -64,7 +65,7 @@ def rotate() -> None:
         )
     key = PrivateKey(keys[0].name, secrets.token_bytes(32))
     _publish(loaded, [*public_keys(loaded), key.public])
-    _replace(loaded.seal_key, _page([*keys, key]))
+    replace(loaded.seal_key, _page([*keys, key]))
     _told(loaded)
     say("start the relay again; then countersign audit key retire")
 
@@ -81,7 +82,7 @@ def retire() -> None:
             "no checkpoint has announced the next key: whoever trusts the old one alone could not follow",
             fix="start the relay again and wait for its next checkpoint (countersign audit checkpoints)",
         )
-    _replace(loaded.seal_key, _page(keys[-1:]))
+    replace(loaded.seal_key, _page(keys[-1:]))
     _told(loaded)
     say("start the relay again")
 
@@ -138,7 +139,7 @@ async def _is_announced(key: PublicKey) -> bool:
 def _write_new(loaded: Settings, name: str) -> None:
     key = PrivateKey(name, secrets.token_bytes(32))
     _publish(loaded, [key.public])
-    _replace(loaded.seal_key, _page([key]))
+    replace(loaded.seal_key, _page([key]))
 
 
 def _page(keys: list[PrivateKey]) -> str:
@@ -146,10 +147,10 @@ def _page(keys: list[PrivateKey]) -> str:
 
 
 def _publish(loaded: Settings, keys: list[PublicKey]) -> None:
-    _replace(loaded.seal_public_key, "".join(f"{key}\n" for key in keys), mode=0o644)
+    replace(loaded.seal_public_key, "".join(f"{key}\n" for key in keys), mode=0o644)
 
 
-def _replace(path: Path, text: str, mode: int = 0o600) -> None:
+def replace(path: Path, text: str, mode: int = 0o600, *, fix: str = _FIX) -> None:
     """The file is whole at any moment, and never others' to read if it is secret."""
     draft = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
@@ -163,7 +164,7 @@ def _replace(path: Path, text: str, mode: int = 0o600) -> None:
     except OSError as error:
         raise Failure(
             f"{path} cannot be written: {error.strerror}",
-            fix="set COUNTERSIGN_SEAL_KEY_FILE (and COUNTERSIGN_SEAL_PUBLIC_KEY_FILE)",
+            fix=fix,
         ) from None
 
 

@@ -9,18 +9,23 @@ from cli.examine import places
 from cli.output import Exit, Failure
 from relay.witnesses import WitnessFailed, WitnessInvalid, witnesses
 from storage.errors import UNAVAILABLE
-from storage.pool import Connection, create_pool
+from storage.pool import Connection, NoVault, create_pool
+from storage.regions import RegionKeyInvalid
 from storage.store import StoreInvalid
 from storage.trail import Trail, trail
+from storage.vault import open_vault
 
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[Connection]:
     """A connection to the database of the settings, or of the `countersign dev` that runs here; all
     that is read through it is of one moment. Failure if it cannot be reached or has no tables."""
-    url = places(None).settings.database_url
+    loaded = places(None).settings
     try:
-        pool = await create_pool(url, max_size=1)
+        vault = open_vault(loaded.region_key) if loaded.region_key.exists() else None
+        pool = await create_pool(loaded.database_url, vault, max_size=1)
+    except RegionKeyInvalid as error:
+        raise Failure(f"the region key: {error}", code=Exit.USAGE) from None
     except (*UNAVAILABLE, asyncpg.PostgresError, ValueError) as error:
         raise _away(error) from None
     try:
@@ -31,6 +36,9 @@ async def connected() -> AsyncIterator[Connection]:
             yield connection
     except asyncpg.UndefinedTableError:
         raise Failure("the database is not migrated", fix="countersign migrate") from None
+    except NoVault:
+        fix = "set COUNTERSIGN_REGION_KEY_FILE to that of api, worker and relay"
+        raise Failure("this needs the region keys", code=Exit.USAGE, fix=fix) from None
     except UNAVAILABLE as error:
         raise _away(error) from None
     finally:

@@ -197,13 +197,14 @@ async def _found(asked: "Asked", notes: list[str]) -> "AsyncIterator[Found]":
     from cli.evidence import cold_tier, connected
     from storage import evidence, exporting
     from storage.errors import ColdUnavailable
+    from storage.exporting import EXPORTER
 
     async with connected() as connection:
         await connection.execute(evidence.STAY)
         last = await _last(connection)
         notes += [*await evidence.announcements(connection), last.note]
         try:
-            async for each in exporting.found(connection, cold_tier(), asked, last.size):
+            async for each in exporting.found(connection, cold_tier(), EXPORTER, asked, last.size):
                 yield each
         except ColdUnavailable as error:
             raise Failure(str(error), code=Exit.UNAVAILABLE) from None

@@ -26,6 +26,7 @@ from cli import (
     history,
     holds,
     incidents,
+    keys,
     migrate,
     mirror,
     notifications,
@@ -106,6 +107,7 @@ audit.app.command("impact")(recalls.impact)
 audit.app.command("recall")(recalls.recall)
 app.add_typer(audit.app, name="audit")
 app.add_typer(history.app, name="import")
+app.add_typer(keys.app, name="keys")
 org.app.add_typer(mirror.app, name="mirror")
 app.add_typer(org.app, name="org")
 

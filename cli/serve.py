@@ -18,6 +18,7 @@ def api() -> None:
 
     loaded = settings.load()
     logs.set_up(loaded, "api")
+    _check_region_key(loaded)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(loaded),
@@ -45,6 +46,7 @@ def worker() -> None:
 
     loaded = settings.load()
     logs.set_up(loaded, "worker")
+    _check_region_key(loaded)
     try:
         _run(worker.main.run, loaded)
     except worker.jobs.WorkerRefuses as error:
@@ -61,6 +63,7 @@ def relay() -> None:
 
     loaded = settings.load()
     logs.set_up(loaded, "relay")
+    _check_region_key(loaded)
     try:
         _run(relay.main.run, loaded)
     except KeyInvalid as error:
@@ -90,6 +93,16 @@ def migrate() -> None:
     for name in applied:
         say(f"applied {name}")
     say("the database is up to date")
+
+
+def _check_region_key(loaded: Settings) -> None:
+    from storage.regions import RegionKeyInvalid, read_keys
+
+    try:
+        read_keys(loaded.region_key)
+    except RegionKeyInvalid as error:
+        fix = "set COUNTERSIGN_REGION_KEY_FILE to a file that countersign keys new made"
+        raise Failure(f"the region key: {error}", code=Exit.USAGE, fix=fix) from None
 
 
 def _run(part: Callable[[Settings], Coroutine[None, None, None]], loaded: Settings) -> None:

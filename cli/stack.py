@@ -19,7 +19,7 @@ import asyncpg
 import httpx
 
 import settings
-from cli import audit_keys, postgres, temporal, token
+from cli import audit_keys, keys, postgres, temporal, token
 from cli.client import Api
 from cli.datadir import DataDir, write_json
 from cli.output import Exit, Failure, say
@@ -114,6 +114,7 @@ class Stack:
         loaded = self.child_settings(database)
         token.ensure_issuer(loaded)
         audit_keys.ensure(loaded)
+        keys.ensure(loaded)
         await self.start_parts(loaded)
         if plan.samples:
             await self.publish_samples(loaded)

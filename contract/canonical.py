@@ -21,10 +21,11 @@ def canonical(value: Json) -> str:
     return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
 
 
-def digest(recipe_sha256: str, inputs: dict[str, Json]) -> str:
-    """What a decision is bound to: 32 hex digits over the recipe version and the inputs."""
+def digest(recipe_sha256: str, inputs: dict[str, Json], salt: bytes) -> str:
+    """What a decision is bound to: 32 hex digits over the recipe version and the inputs. `salt` is of the
+    request's key, so that whoever sees the digest cannot try what the inputs may be."""
     text = canonical({"inputs": inputs, "recipe": recipe_sha256})
-    return sha256(text.encode()).hexdigest()[:32]
+    return sha256(salt + text.encode()).hexdigest()[:32]
 
 
 def timestamp(moment: datetime) -> str:

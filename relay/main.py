@@ -24,6 +24,7 @@ from storage.errors import FAILED, UNAVAILABLE
 from storage.outbox import Due
 from storage.pool import Pool, patient_pool
 from storage.seal_keys import read_keys
+from storage.vault import open_vault
 
 _log = structlog.get_logger()
 
@@ -48,7 +49,8 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     if settings.relay_metrics_port:
         start_http_server(settings.relay_metrics_port, addr=settings.metrics_host)
-    pool = await patient_pool(settings.database_url, stopping, settings.database_pool_size)
+    vault = open_vault(settings.region_key)
+    pool = await patient_pool(settings.database_url, vault, stopping, settings.database_pool_size)
     if pool is None:
         return
     client = await temporal_client.connect(

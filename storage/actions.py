@@ -1,14 +1,14 @@
 """State machines: as whom somebody may fire an action, and which were fired."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-import asyncpg
-
+from contract.content import opened
 from contract.events import ACTION_FIRED
 from recipes.happenings import Actor
 from storage import pools
-from storage.pool import Source
+from storage.pool import Source, vault_of
 
 # As what $1 can be named in workflow $2: in person, by a role, and for those who delegated.
 CAPACITIES = f"""
@@ -63,7 +63,8 @@ SELECT actor, payload, occurred_at FROM audit
 """
 
 
-async def history(source: Source, request_id: UUID, limit: int) -> list[asyncpg.Record]:
+async def history(source: Source, request_id: UUID, limit: int) -> list[dict[str, Any]]:
     """The last actions fired, oldest first: `actor`, `payload` and `occurred_at` of their events."""
+    keys = await vault_of(source).writing(source, request_id)
     rows = await source.fetch(HISTORY, request_id, ACTION_FIRED, limit)
-    return rows[::-1]
+    return [dict(row) | {"payload": opened(row["payload"], keys).payload} for row in reversed(rows)]

@@ -1,11 +1,12 @@
 """Ask the audit trail: rows by what they say and by what their requests were about then.
 
-What is asked comes from the audit alone: `audit_subjects` (migration 0017) is derived from its bodies, so
-answers are there when requests are not any more.
+What is asked comes from the audit alone: `audit_subjects` (migration 0017) and `audit_words` (0024) are
+derived from its bodies, so answers are there when requests are not any more. Rows come as they are kept:
+`storage.trail` opens what is sealed in them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -73,6 +74,12 @@ class Told:
     title: str | None
     entity: Entity | None
     inputs: dict[str, Json] | None
+    box: bytes | None = None
+    """What is confidential of title and inputs."""
+    withheld: tuple[str, ...] = ()
+    """Names of members of `payload`, and of `title` and `inputs`, that the reader may not see, or nobody any more."""
+    disclosed: tuple[str, ...] = ()
+    """Plain texts of what was sealed in `payload`: `body` has the SHA-256 of each."""
     leaf: int | None = None
     """Its number in the tree, as far as that was read, too."""
 
@@ -84,7 +91,7 @@ class Told:
 _COLUMNS = """
 a.event_id, a.occurred_at, a.recorded_at, a.request_id, a.seq, a.workflow_id, a.workflow_version,
 a.event_type, a.actor, a.payload, a.snapshot, audit_outcome(a.event_type, a.payload) AS outcome,
-a.body, a.prev_hash, a.hash, s.requester, s.title, s.entity_type, s.entity_id, s.inputs"""
+a.body, a.prev_hash, a.hash, s.requester, s.title, s.entity_type, s.entity_id, s.inputs, s.sealed"""
 
 _FROM = """
   FROM audit a LEFT JOIN LATERAL (
@@ -108,10 +115,10 @@ _WHERE = {
     "entity_id": "s.entity_id = {0} AND a.request_id IN"
     " (SELECT request_id FROM audit_subjects WHERE entity_id = {0})",
     "request_id": "a.request_id = {}",
-    "words": "(s.words @@ plainto_tsquery('simple', {0})"
-    " OR audit_said(a.payload) @@ plainto_tsquery('simple', {0}))"
+    "words": "(s.words @@ plainto_tsquery('simple', {0}) OR EXISTS (SELECT FROM audit_words w"
+    " WHERE w.request_id = a.request_id AND w.seq = a.seq AND w.words @@ plainto_tsquery('simple', {0})))"
     " AND a.request_id IN (SELECT request_id FROM audit_subjects WHERE words @@ plainto_tsquery('simple', {0})"
-    " UNION SELECT request_id FROM audit WHERE audit_said(payload) @@ plainto_tsquery('simple', {0}))",
+    " UNION SELECT request_id FROM audit_words WHERE words @@ plainto_tsquery('simple', {0}))",
     "condition": "s.inputs @@ {0}::text::jsonpath AND a.request_id IN"
     " (SELECT request_id FROM audit_subjects WHERE inputs @@ {0}::text::jsonpath)",
 }
@@ -130,6 +137,71 @@ CHAIN = f"SELECT {_COLUMNS} {_FROM} WHERE a.request_id = $1 AND a.seq > $2 ORDER
 async def chain(source: Source, request_id: UUID, after: int = 0, limit: int = 1000) -> list[Told]:
     """A request's rows that are in Postgres, in the order of its chain, those with `seq` above `after`."""
     return [_told(row) for row in await source.fetch(CHAIN, request_id, after, limit)]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Rows of a request, from one to another, both included."""
+
+    request_id: UUID
+    first: int
+    last: int
+
+
+# $1 words, $2 a condition: null where it is not asked for.
+SPANS = """
+WITH about AS (
+    SELECT request_id, seq AS first,
+           coalesce(lead(seq) OVER (PARTITION BY request_id ORDER BY seq) - 1, 2147483647) AS last,
+           $1::text IS NULL OR words @@ plainto_tsquery('simple', $1) AS worded,
+           $2::text IS NULL OR inputs @@ $2::text::jsonpath AS fits
+      FROM audit_subjects s
+     WHERE request_id IN (
+           SELECT request_id FROM audit_subjects WHERE $1::text IS NOT NULL AND words @@ plainto_tsquery('simple', $1)
+           UNION SELECT request_id FROM audit_words WHERE $1::text IS NOT NULL AND words @@ plainto_tsquery('simple', $1)
+           UNION SELECT request_id FROM audit_subjects WHERE $1::text IS NULL AND inputs @@ $2::text::jsonpath)
+)
+SELECT request_id, first, last FROM about WHERE worded AND fits
+UNION ALL
+SELECT w.request_id, w.seq, w.seq FROM audit_words w LEFT JOIN about b
+       ON b.request_id = w.request_id AND w.seq BETWEEN b.first AND b.last
+ WHERE $1::text IS NOT NULL AND w.words @@ plainto_tsquery('simple', $1)
+   AND b.worded IS NOT TRUE AND ($2::text IS NULL OR b.fits)
+"""
+
+
+async def spans(source: Source, asked: Asked) -> list[Span] | None:
+    """Which rows have the words and fulfil the condition, wherever they are kept; None if neither is
+    asked for."""
+    if asked.words is None and asked.condition is None:
+        return None
+    path = None if asked.condition is None else jsonpath(asked.condition)
+    return [Span(*row) for row in await source.fetch(SPANS, asked.words, path)]
+
+
+SUBJECTS_OF = """
+SELECT w.request_id, w.seq, s.title, s.inputs, s.sealed
+  FROM unnest($1::uuid[], $2::int[]) AS w(request_id, seq), LATERAL (
+       SELECT * FROM audit_subjects e WHERE e.request_id = w.request_id AND e.seq <= w.seq
+        ORDER BY e.seq DESC LIMIT 1) s
+"""
+
+
+async def with_subjects(source: Source, rows: list[Told]) -> list[Told]:
+    """Rows of the cold tier, with what their requests were about then."""
+    places = [row.request_id for row in rows], [row.seq for row in rows]
+    found = {
+        (row["request_id"], row["seq"]): row for row in await source.fetch(SUBJECTS_OF, *places)
+    }
+    told = []
+    for row in rows:
+        about = found.get((row.request_id, row.seq))
+        if about is None:
+            told.append(row)
+        else:
+            title, inputs, box = about["title"], about["inputs"], about["sealed"]
+            told.append(replace(row, title=title, inputs=inputs, box=box))
+    return told
 
 
 def _statement(asked: Asked, limit: int, after: Place | None) -> tuple[str, list[Any]]:
@@ -178,4 +250,5 @@ def _told(row: asyncpg.Record) -> Told:
         title=row["title"],
         entity=about,
         inputs=row["inputs"],
+        box=row["sealed"],
     )

@@ -111,7 +111,7 @@ async def _write(source: Source, item: _Version, actor: Actor, at: datetime) -> 
         "sha256": item.sha256,
     }
     event = audit.event(CALENDAR_IMPORTED, at, payload, {}, actor)
-    [event_id], _, _, [actor_text], [payload_text], [snapshot] = audit.columns([event])
+    actor_text, payload_text, snapshot, _ = audit.single(event, None)
     row = await source.fetchrow(
         IMPORT,
         item.name,
@@ -120,7 +120,7 @@ async def _write(source: Source, item: _Version, actor: Actor, at: datetime) -> 
         item.content,
         at,
         actor.user,
-        event_id,
+        event.event_id,
         chain(item.name),
         _AUDITED_AS,
         CALENDAR_IMPORTED,

@@ -50,14 +50,15 @@ async def change(
         "task": {"id": str(task["id"]), "state": "open", "claimed_by": claimant},
     }
     event = audit.event(event_type, at, payload, snapshot, actor)
-    [event_id], _, _, [who], [payload_text], [snapshot_text] = audit.columns([event])
+    # Ids and times alone: nothing that people wrote.
+    who, payload_text, snapshot_text, _ = audit.single(event, None)
     row = await source.fetchrow(
         SET,
         task["id"],
         claimant,
         None if claimant is None else at,
         task["claimed_at"],
-        event_id,
+        event.event_id,
         at,
         task["workflow"],
         task["version"],

@@ -1,30 +1,27 @@
 """Ask the cold tier: the same questions, with the same answers, of Parquet files by DuckDB.
 
-Each call blocks: use a thread. Nothing people write becomes SQL: values are parameters, names of inputs are
-words, and their paths are parameters, too.
+Each call blocks: use a thread. Nothing people write becomes SQL: values are parameters.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic_core import from_json
 
-from contract.conditions import NUMBER, Comparison, Condition, Every, Some
 from contract.events import STEP_COMPLETED
 from recipes.state import Entity
-from storage.asking import Asked, Place, Told
+from storage.asking import Asked, Place, Span, Told
 from storage.rules import Rule
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _COLUMNS = """
-body, prev_hash, hash, outcome, requester, title, entity_type, entity_id, inputs, leaf"""
+body, prev_hash, hash, outcome, requester, entity_type, entity_id, leaf"""
 
 _WHERE = {
     "since": "occurred_at >= make_timestamptz({})",
@@ -41,7 +38,9 @@ _WHERE = {
     "request_id": "request_id = {}",
 }
 _AFTER = "(occurred_at, request_id, seq) < (make_timestamptz({}), {}, {})"
-_WORDS = "(list_has_all(subject_words, {0}) OR list_has_all(words, {0}))"
+# What is asked of words and inputs is found in Postgres, where it can be blanked: files have neither.
+_SPANS = """EXISTS (SELECT 1 FROM (SELECT unnest({0}) AS request_id, unnest({1}) AS first, unnest({2}) AS last) w
+ WHERE w.request_id = r.request_id AND r.seq BETWEEN w.first AND w.last)"""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -57,12 +56,14 @@ class Cold:
         self,
         files: Sequence[Path],
         asked: Asked,
-        lexemes: Sequence[str] | None,
+        spans: Sequence[Span] | None,
         limit: int,
         after: Place | None = None,
     ) -> list[Told]:
-        """Rows of these files, the newest first, those after a place alone. `lexemes` are those of
-        `asked.words`, as Postgres has them."""
+        """Rows of these files, the newest first, those after a place alone. With `spans`, those in them:
+        Postgres found them by words and a condition."""
+        if spans is not None and not spans:
+            return []
         values: list[Any] = []
 
         def parameter(value: object) -> str:
@@ -75,16 +76,15 @@ class Cold:
             value = getattr(asked, name)
             if value is not None:
                 clauses.append(clause.format(parameter(_plain(value))))
-        if lexemes is not None:
-            clauses.append(_WORDS.format(parameter(list(lexemes))) if lexemes else "false")
-        if asked.condition is not None:
-            clauses.append(_predicate(asked.condition, parameter))
+        if spans is not None:
+            columns = zip(*((str(it.request_id), it.first, it.last) for it in spans), strict=True)
+            clauses.append(_SPANS.format(*(parameter(list(column)) for column in columns)))
         if after is not None:
             place = (_micros(after.occurred_at), str(after.request_id), after.seq)
             clauses.append(_AFTER.format(*map(parameter, place)))
         where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
         rows = self._fetch(
-            f"SELECT {_COLUMNS} FROM read_parquet({source}){where}"
+            f"SELECT {_COLUMNS} FROM read_parquet({source}) r{where}"
             f" ORDER BY occurred_at DESC, request_id DESC, seq DESC LIMIT {parameter(limit)}",
             values,
         )
@@ -196,51 +196,12 @@ def _micros(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-# --- conditions ---
-
-
-def _predicate(condition: Condition, parameter: Any) -> str:
-    match condition:
-        case Comparison():
-            return _comparison(condition, parameter)
-        case Every(parts):
-            return f"({' AND '.join(_predicate(part, parameter) for part in parts)})"
-        case Some(parts):
-            return f"({' OR '.join(_predicate(part, parameter) for part in parts)})"
-        case _:
-            assert_never(condition)
-
-
-def _comparison(asked: Comparison, parameter: Any) -> str:
-    """What is null is not fulfilled: the same as what a path of Postgres does not find."""
-    place = parameter("$" + "".join(f'."{name}"' for name in asked.path))
-    kind, text = f"json_type(inputs, {place})", f"json_extract_string(inputs, {place})"
-    operator = {"==": "=", "!=": "<>"}.get(asked.operator, asked.operator)
-    match asked.value:
-        case bool():
-            value = parameter("true" if asked.value else "false")
-            return f"coalesce({kind} = 'BOOLEAN' AND {text} {operator} {value}, false)"
-        case Decimal():
-            value = f"{parameter(float(asked.value))}::DOUBLE"
-            numeric = (
-                f"({kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT')"
-                f" OR ({kind} = 'VARCHAR' AND regexp_full_match({text}, '{NUMBER}')))"
-            )
-            return (
-                f"coalesce(CASE WHEN {numeric} THEN TRY_CAST({text} AS DOUBLE) END"
-                f" {operator} {value}, false)"
-            )
-        case str():
-            value = parameter(asked.value)
-            return f"coalesce({kind} = 'VARCHAR' AND {text} {operator} {value}, false)"
-
-
 # --- rows ---
 
 
 def _told(row: tuple[Any, ...]) -> Told:
     """All that the body says is taken from there."""
-    body, prev_hash, own, outcome, requester, title, entity_type, entity_id, inputs, leaf = row
+    body, prev_hash, own, outcome, requester, entity_type, entity_id, leaf = row
     said = from_json(body)
     return Told(
         event_id=UUID(said["event_id"]),
@@ -259,8 +220,8 @@ def _told(row: tuple[Any, ...]) -> Told:
         prev_hash=prev_hash,
         hash=own,
         requester=requester,
-        title=title,
+        title=None,
         entity=None if entity_type is None else Entity(entity_type, entity_id),
-        inputs=None if inputs is None else from_json(inputs),
+        inputs=None,
         leaf=leaf,
     )

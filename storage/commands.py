@@ -7,11 +7,12 @@ from uuid import UUID
 
 import asyncpg
 
+from contract import content
 from contract.events import COMMAND_RECEIVED
 from recipes.happenings import Commanded
 from recipes.model import Json
 from storage import audit
-from storage.pool import Source
+from storage.pool import Source, vault_of
 
 # Runs in the transaction that holds the request's row. Locks: request, then audit head.
 INSERT = """
@@ -22,7 +23,7 @@ WITH received AS (
     INSERT INTO outbox (request_id, kind, message, due_at)
     SELECT request_id, 'signal', $7, now() + interval '2 seconds' FROM received RETURNING id
 )
-SELECT told.id, audit_append($8, $6, $2, $9, $10, $11, $12, $13, $14) FROM told
+SELECT told.id, audit_append($8, $6, $2, $9, $10, $11, $12, $13, $14, $16::text::jsonb) FROM told
 """
 
 
@@ -48,7 +49,8 @@ async def insert(
     }
     snapshot = {"state": request["state"], "seq": request["seq"], "step": request["step"]}
     event = audit.event(COMMAND_RECEIVED, command.at, payload, snapshot, command.actor)
-    [event_id], _, _, [actor], [payload_text], [snapshot_text] = audit.columns([event])
+    keys = await vault_of(source).writing(source, request["id"])
+    actor, payload_text, snapshot_text, found = audit.single(event, keys)
     row = await source.fetchrow(
         INSERT,
         UUID(command.command_id),
@@ -57,8 +59,8 @@ async def insert(
         command.actor.user,
         command.comment,
         command.at,
-        message,
-        event_id,
+        content.boxed(message, keys),
+        event.event_id,
         request["workflow"],
         request["version"],
         COMMAND_RECEIVED,
@@ -66,6 +68,7 @@ async def insert(
         payload_text,
         snapshot_text,
         details,
+        found,
     )
     assert row is not None
     return int(row["id"])

@@ -13,6 +13,8 @@ from uuid import UUID, uuid5
 import asyncpg
 from pydantic import TypeAdapter
 
+from contract import content
+from contract.boxes import Keys
 from contract.events import INCIDENT_RAISED, INCIDENT_RESOLVED, assigned, describe
 from contract.messages import Committed
 from recipes import progress, tally
@@ -35,7 +37,7 @@ from recipes.model import ApprovalStep, Json, Recipe, Step
 from recipes.state import State
 from storage import audit
 from storage.errors import OutOfSequence, TaskClosedOtherwise
-from storage.pool import Source
+from storage.pool import Source, vault_of
 
 _COMMITTED: TypeAdapter[Committed] = TypeAdapter(Committed)
 
@@ -67,7 +69,7 @@ class Lost:
 # worked out, $29 $30 the deadline and by what that was: another version may have another one,
 # $31 where these tasks lead back to, $32 until when it may be resubmitted, $33 the revision that came in,
 # $34 the round of what is opened, and of $35, approvals that were kept,
-# $36 until when it waits, $37 whether the step needs several people.
+# $36 until when it waits, $37 whether the step needs several people, $38 what is to be found of the events.
 # Locks in the order every writer keeps: request, tasks by id, audit head.
 COMMIT = """
 WITH before AS (
@@ -145,11 +147,13 @@ WITH before AS (
       FROM unnest($14::uuid[], $15::boolean[], $16::text[]) AS s(id, applied, detail)
      WHERE c.id = s.id AND c.settled_at IS NULL
 ), appended AS (
-    SELECT audit_append(e.id, e.at, m.id, m.workflow, m.version, e.type, e.actor, e.payload, e.snapshot)
+    SELECT audit_append(e.id, e.at, m.id, m.workflow, m.version, e.type, e.actor, e.payload, e.snapshot,
+                        e.found::jsonb)
       FROM whole, moved m,
            (SELECT count(*) AS tasks FROM (SELECT FROM reminded UNION ALL SELECT FROM rebound) t) AS locked,
-           unnest($17::uuid[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[])
-           WITH ORDINALITY AS e(id, at, type, actor, payload, snapshot, n)
+           unnest($17::uuid[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[],
+                  $38::text[])
+           WITH ORDINALITY AS e(id, at, type, actor, payload, snapshot, found, n)
      WHERE (e.n > 1 OR m.failing) AND locked.tasks >= 0  -- what is not looked at is not run first
 )
 SELECT refuse_unless(EXISTS (SELECT 1 FROM moved), 'CS001', 'out of sequence'),
@@ -158,30 +162,30 @@ SELECT refuse_unless(EXISTS (SELECT 1 FROM moved), 'CS001', 'out of sequence'),
 """
 
 # What automatic steps do: few transitions have any of it, and the others need not be planned with it.
-# $38 jobs ended, $39 jobs to stop, $40 jobs begun or begun again, $41 notifications. A request has one
+# $39 jobs ended, $40 jobs to stop, $41 jobs begun or begun again, $42 notifications. A request has one
 # running job at most: what ends does so before the next one begins.
 _AUTOMATIC = """
 ), ended AS (
     UPDATE jobs j
        SET state = e.state, output = e.output, error = e.error, ended_at = $3,
            attempts = greatest(j.attempts, e.attempts)
-      FROM whole, jsonb_to_recordset($38::jsonb) AS e(
+      FROM whole, jsonb_to_recordset($39::jsonb) AS e(
            id uuid, state text, output jsonb, error text, attempts int)
      WHERE j.id = e.id RETURNING j.id
 ), stopped AS (
     UPDATE jobs j SET state = 'cancelled', ended_at = $3 FROM whole
-     WHERE j.id = ANY($39::uuid[]) RETURNING j.id
+     WHERE j.id = ANY($40::uuid[]) RETURNING j.id
 ), begun AS (
     INSERT INTO jobs (id, request_id, step, run, inputs, idempotency_key, started_at)
     SELECT b.id, $1, b.step, b.run, b.inputs, b.key, $3
       FROM whole, (SELECT count(*) FROM ended) AS one_after_the_other,
-           jsonb_to_recordset($40::jsonb) AS b(id uuid, step text, run text, inputs jsonb, key text)
+           jsonb_to_recordset($41::jsonb) AS b(id uuid, step text, run text, inputs jsonb, key text)
     ON CONFLICT (id) DO UPDATE
        SET state = 'running', error = NULL, ended_at = NULL, run = excluded.run, inputs = excluded.inputs
 ), notified AS (
     INSERT INTO notifications (id, request_id, person, step, message, sent_at)
     SELECT n.id, $1, n.person, n.step, n.message, $3
-      FROM whole, jsonb_to_recordset($41::jsonb) AS n(id uuid, person text, step text, message text)
+      FROM whole, jsonb_to_recordset($42::jsonb) AS n(id uuid, person text, step text, message text)
 """
 COMMIT_AUTOMATIC = COMMIT.replace("), appended AS (", f"{_AUTOMATIC}), appended AS (")
 
@@ -201,7 +205,9 @@ async def commit(
     closings = [effect for effect in transition.effects if isinstance(effect, CloseTask)]
     automatic = _automatic(transition)
     statement = COMMIT if automatic is None else COMMIT_AUTOMATIC
-    arguments = [*_arguments(recipe, committed, transition, closings), *(automatic or ())]
+    keys = await _keys(source, state.request_id)
+    arguments = _arguments(recipe, committed, transition, closings, keys)
+    arguments += automatic or []
     try:
         await source.execute(statement, *arguments)
     except asyncpg.PostgresError as error:
@@ -217,9 +223,14 @@ async def commit(
 
 
 def _arguments(
-    recipe: Recipe, committed: Committed, transition: Transition, closings: Sequence[CloseTask]
+    recipe: Recipe,
+    committed: Committed,
+    transition: Transition,
+    closings: Sequence[CloseTask],
+    keys: Keys | None,
 ) -> list[Any]:
     state, effects, moment = transition.state, transition.effects, committed.now
+    *events, found = audit.columns(events_of(recipe, transition, moment), keys)
     step = None if state.final else progress.step_of(recipe, state)
     several = _several(step, state)
     incidents = [
@@ -237,7 +248,7 @@ def _arguments(
         incidents,
         state.final,
         state.reason,
-        _COMMITTED.dump_python(committed, mode="json"),
+        content.boxed(_COMMITTED.dump_python(committed, mode="json"), keys),
         [UUID(closing.task_id) for closing in closings],
         [closing.to for closing in closings],
         [_row(effect, several) for effect in effects if isinstance(effect, OpenTask)],
@@ -245,7 +256,7 @@ def _arguments(
         [UUID(effect.command_id) for effect in settled],
         [effect.applied for effect in settled],
         [effect.detail for effect in settled],
-        *audit.columns(events_of(recipe, transition, moment)),
+        *events,
         state.status,
         state.moves,
         recipe.version,
@@ -261,11 +272,12 @@ def _arguments(
         [UUID(it.approval.decision.task_id) for it in effects if isinstance(it, KeepApproval)],
         state.waits_until,
         several,
+        found,
     ]
 
 
 def _automatic(transition: Transition) -> list[Any] | None:
-    """What automatic steps have written: the arguments from $38 on. None if there is nothing."""
+    """What automatic steps have written: the arguments from $39 on. None if there is nothing."""
     effects, state = transition.effects, transition.state
     if not any(isinstance(it, StartJob | EndJob | CancelJob | Notify) for it in effects):
         return None
@@ -358,8 +370,17 @@ STANDING = "SELECT committed FROM commits WHERE request_id = $1 AND seq = $2"
 
 async def standing(source: Source, request_id: str, seq: int) -> Committed | None:
     """What was carried out as the request's transition `seq`; None if it has not got there."""
-    committed = await source.fetchval(STANDING, UUID(request_id), seq)
-    return None if committed is None else _COMMITTED.validate_python(committed)
+    kept = await source.fetchval(STANDING, UUID(request_id), seq)
+    return None if kept is None else opened(kept, await _keys(source, request_id))
+
+
+async def _keys(source: Source, request_id: str) -> Keys | None:
+    return await vault_of(source).writing(source, UUID(request_id))
+
+
+def opened(kept: Json, keys: Keys | None) -> Committed:
+    """A transition from its row, with the keys of its request. CannotOpen where they are destroyed."""
+    return _COMMITTED.validate_python(content.unboxed(kept, keys))
 
 
 async def _standing(source: Source, state: State) -> Earlier:
@@ -383,10 +404,12 @@ async def flag_failing(source: Source, state: State, detail: str, at: datetime) 
     """Show that a request's transition cannot be written, until one is."""
     incident: dict[str, Json] = {"kind": "CommitFailed", "detail": detail[:300], "at": at}
     event = audit.event(INCIDENT_RAISED, at, incident, {"state": state.state}, ENGINE)
-    [event_id], _, _, [actor], [payload], [snapshot] = audit.columns([event])
+    request_id = UUID(state.request_id)
+    keys = await _keys(source, state.request_id)
+    actor, payload, snapshot, _ = audit.single(event, keys)
     shown = incident | {"step": None, "seat": None}
     await source.execute(
-        FLAG, UUID(state.request_id), shown, event_id, at, event.type, actor, payload, snapshot
+        FLAG, request_id, shown, event.event_id, at, event.type, actor, payload, snapshot
     )
 
 

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
+from contract import content
 from recipes.happenings import Actor
 from recipes.model import CountsAs, Json
 from storage import audit
-from storage.pool import Connection, Source
+from storage.pool import Connection, Source, vault_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
                          $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[],
                          $12::uuid[], $13::text[], $14::int[], $15::text[], $16::text[], $17::text[],
-                         $18::timestamptz[], $19::text[], $20::text[], $21::text[])
+                         $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[])
            WITH ORDINALITY
            AS a(task_id, decision_id, decision, actor, role, on_behalf_of, via, comment, reason, at,
                 message, event_id, workflow, version, who, payload, snapshot, claimed_at, counts_as,
-                rewind_to, digest, n)
+                rewind_to, digest, found, n)
 ), held AS (
     SELECT id FROM tasks WHERE id = ANY($1) AND state = 'open' ORDER BY id FOR NO KEY UPDATE
 ), won AS (
@@ -77,7 +78,7 @@ WITH asked AS (
     RETURNING id, request_id
 )
 SELECT task_id, told_by, audit_append(event_id, at, request_id, workflow, version,
-                                      'decision.recorded', who, payload, snapshot)
+                                      'decision.recorded', who, payload, snapshot, found::jsonb)
   FROM (SELECT won.*, told.id AS told_by FROM told JOIN won USING (request_id)
          ORDER BY request_id, n OFFSET 0) chained
 """
@@ -89,11 +90,14 @@ async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
 
     No two of the same task. Those of one request are told by one row.
     """
+    vault = vault_of(source)
+    keys = [await vault.writing(source, item.request_id) for item in items]
     events = [
         audit.event("decision.recorded", item.at, item.payload, item.snapshot, item.actor)
         for item in items
     ]
-    ids, times, _, actors, payloads, snapshots = audit.columns(events)
+    pairs = list(zip(events, keys, strict=True))
+    ids, times, _, actors, payloads, snapshots, found = audit.columns_of(pairs)
     rows = await source.fetch(
         RECORD,
         [item.task_id for item in items],
@@ -106,7 +110,10 @@ async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
         [item.comment for item in items],
         [item.reason for item in items],
         times,
-        [to_json(item.message).decode() for item in items],
+        [
+            to_json(content.boxed(item.message, own)).decode()
+            for item, own in zip(items, keys, strict=True)
+        ],
         ids,
         [item.workflow for item in items],
         [item.version for item in items],
@@ -117,6 +124,7 @@ async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
         [item.counts_as for item in items],
         [item.rewind_to for item in items],
         [item.digest for item in items],
+        found,
     )
     return {row["task_id"]: row["told_by"] for row in rows}
 

@@ -153,7 +153,7 @@ async def _record(
     if event_type == DELEGATION_ENDED:
         payload["end_reason"] = row["end_reason"]
     event = audit.event(event_type, at, payload, {}, actor)
-    await audit.append(connection, CHAIN, "org", 1, [event])
+    await audit.append_plain(connection, CHAIN, "org", 1, [event])
 
 
 # $2 given, $3 received: either side has its index. $4: also those that are over.

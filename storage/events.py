@@ -102,4 +102,4 @@ async def started(source: Source, item: Received, made: list[dict[str, Json]]) -
         "requests": made,
     }
     event = audit.event(EVENT_RECEIVED, item.at, payload, {}, item.actor)
-    await audit.append(source, chain(item), "events", 1, [event])
+    await audit.append_plain(source, chain(item), "events", 1, [event])

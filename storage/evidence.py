@@ -5,12 +5,17 @@ Run within one REPEATABLE READ transaction, so that all of it is of the same mom
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
-from contract import merkle, notes
+from pydantic_core import from_json
+
+from contract import boxes, content, merkle, notes
+from contract.boxes import CannotOpen, Keys
+from contract.canonical import canonical
 from contract.notes import Checkpoint, PublicKey
 from contract.verifying import (
     LATE,
@@ -27,9 +32,10 @@ from contract.verifying import (
 )
 from storage import sealing
 from storage.cold_rows import ColdRows
-from storage.pool import Connection, Source
+from storage.pool import Connection, NoVault, Source, vault_of
 from storage.sealing import Tree
 from storage.trail import HOT_ALONE, STAY, Trail
+from storage.vault import Vault
 
 PORTION = 2000
 _FIRST: tuple[UUID, int] = (UUID(int=0), 0)
@@ -223,10 +229,60 @@ ORDER BY 1, 2
 """
 
 
+# Those whose row has it sealed. $1: a request; $2 $3: times.
+SEALED_SUBJECTS = """
+SELECT a.request_id, a.seq, a.payload, s.title, s.inputs, s.sealed
+  FROM audit a LEFT JOIN audit_subjects s USING (request_id, seq)
+ WHERE a.event_type LIKE 'request.%' AND a.payload @> '{"sealed": [{"names": ["inputs"]}]}'
+   AND ($1::uuid IS NULL OR a.request_id = $1)
+   AND a.recorded_at >= coalesce($2::timestamptz, '-infinity')
+   AND a.recorded_at < coalesce($3::timestamptz, 'infinity')
+"""
+
+
 async def _subjects(connection: Connection, scope: Scope) -> list[Finding]:
-    """What `audit_subjects` has, which is derived from bodies, against the rows that are in Postgres."""
-    found = await connection.fetch(SUBJECTS, scope.request_id, scope.since, scope.until)
-    return [Finding("column", row["what"], row["request_id"], row["seq"]) for row in found]
+    """What `audit_subjects` has, which is derived from bodies, against the rows that are in Postgres: what
+    is sealed there, as far as this process has region keys."""
+    place = scope.request_id, scope.since, scope.until
+    found = await connection.fetch(SUBJECTS, *place)
+    findings = [Finding("column", row["what"], row["request_id"], row["seq"]) for row in found]
+    try:
+        vault = vault_of(connection)
+    except NoVault:
+        return findings
+    rows: list[Any] = []
+    async for row in connection.cursor(SEALED_SUBJECTS, *place, prefetch=PORTION):
+        rows.append(row)
+        if len(rows) == PORTION:
+            findings += await _astray(connection, vault, rows)
+            rows = []
+    return findings + await _astray(connection, vault, rows)
+
+
+async def _astray(connection: Connection, vault: Vault, rows: Sequence[Any]) -> list[Finding]:
+    """Those that are kept otherwise than their row says. Of what is erased nothing is left to compare."""
+    keys = await vault.writing_many(connection, list({row["request_id"] for row in rows}))
+    what = "what its request is about is kept otherwise than the body says"
+    return [
+        Finding("column", what, row["request_id"], row["seq"])
+        for row in rows
+        if row["request_id"] in keys and not _fits(row, keys[row["request_id"]])
+    ]
+
+
+def _fits(row: Any, keys: Keys) -> bool:
+    try:
+        said = content.opened(row["payload"], keys).payload
+        box = row["sealed"]
+        kept = {"title": row["title"], "inputs": row["inputs"] or {}}
+        if box is not None:
+            secret = from_json(boxes.open_box(keys, "confidential", box))
+            kept["title"] = secret.get("title", kept["title"])
+            kept["inputs"] = {**kept["inputs"], **secret["inputs"]}
+    except CannotOpen:
+        return False
+    told = {"title": said.get("title") or kept["title"], "inputs": said["inputs"]}
+    return canonical(told) == canonical(kept)
 
 
 async def _tree(connection: Connection, leaves: Leaves) -> list[Finding]:

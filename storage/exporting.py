@@ -14,8 +14,12 @@ from storage.asking import Asked, Told
 from storage.evidence import Exported
 from storage.pool import Connection
 from storage.trail import Trail
+from storage.vault import Reader
 
 PORTION = 500
+EXPORTER = Reader("system:export", frozenset(["auditor"]))
+"""As whom whoever has the database and the region keys exports: what only named roles may see stays sealed,
+unless a recipe names `auditor` for it."""
 
 LEAVES = """
 SELECT l.request_id, l.seq, l.leaf FROM audit_leaves l
@@ -41,7 +45,7 @@ class Found:
 
 
 async def found(
-    connection: Connection, trail: Trail, asked: Asked, size: int
+    connection: Connection, trail: Trail, reader: Reader, asked: Asked, size: int
 ) -> AsyncIterator[Found]:
     """Rows of both tiers that are in the tree of `size`, the newest first, and after them those that tell
     what they are about. ColdUnavailable."""
@@ -49,7 +53,7 @@ async def found(
     beside: set[Place] = set()
     after: asking.Place | None = None
     while True:
-        rows = await trail.ask(connection, asked, PORTION, after)
+        rows = await trail.ask(connection, reader, asked, PORTION, after)
         places = [(row.request_id, row.seq) for row in rows]
         beside |= await _told_by(connection, places)
         leaves = await _leaves(connection, places, size)
@@ -62,7 +66,7 @@ async def found(
         after = rows[-1].place
     leaves = await _leaves(connection, sorted(beside - told), size)
     for (request_id, seq), leaf in leaves.items():
-        [row] = await trail.events_of(connection, request_id, after=seq - 1, limit=1)
+        [row] = await trail.events_of(connection, reader, request_id, after=seq - 1, limit=1)
         yield await _proved(connection, row, leaf, size, asked=False)
 
 

@@ -4,17 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from contract.events import REQUEST_REWOUND, STEP_COMPLETED, STEP_SKIPPED
-from contract.messages import Committed
 from recipes import progress
 from recipes.model import REQUESTER, Json, Recipe
 from recipes.state import State
-from storage import outbox, revisions
-from storage.pool import Source
-
-_COMMITTED: TypeAdapter[Committed] = TypeAdapter(Committed)
+from storage import commits, outbox, revisions
+from storage.pool import Source, vault_of
 
 COMMITS = "SELECT committed FROM commits WHERE request_id = $1 ORDER BY seq"
 
@@ -49,10 +44,11 @@ async def state_at(source: Source, request_id: UUID, at: datetime) -> Past:
     start = await outbox.start_input(source, request_id)
     recipe, state = start.recipe, start.state
     rows = await source.fetch(COMMITS, request_id)
+    keys = await vault_of(source).writing(source, request_id)
     if not rows:
         return Past(recipe, await _from_record(source, recipe, state, at))
     for row in rows:
-        committed = _COMMITTED.validate_python(row["committed"])
+        committed = commits.opened(row["committed"], keys)
         if committed.now > at:
             break
         transition = progress.apply(recipe, state, committed.happening, committed.now)

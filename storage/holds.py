@@ -86,4 +86,4 @@ async def _record(
         "month": row["month"] and f"{row['month']:%Y-%m}",
     }
     event = audit.event(event_type, await now(connection), payload | more, {}, actor)
-    await audit.append(connection, CHAIN, "audit", 1, [event])
+    await audit.append_plain(connection, CHAIN, "audit", 1, [event])

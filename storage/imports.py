@@ -12,6 +12,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import asyncpg
 
+from contract.boxes import Keys
 from contract.events import (
     DECISION_RECORDED,
     HISTORY_IMPORTED,
@@ -21,8 +22,9 @@ from contract.events import (
 from recipes.happenings import Actor
 from recipes.model import Json, Verdict
 from recipes.state import Entity, FinalState
-from storage import audit
+from storage import audit, vault
 from storage.pool import Connection, Source
+from storage.vault import Wrapped
 
 CHAIN = uuid5(NAMESPACE_OID, "countersign:imports")
 """Under which id the audit trail keeps what was imported."""
@@ -60,6 +62,8 @@ class PastRequest:
     reason: str | None
     entity: Entity | None
     decisions: tuple[PastDecision, ...]
+    keys: Keys
+    wrapped: Wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +159,11 @@ SELECT id, task_id, request_id, decision, actor, on_behalf_of, comment, at FROM 
 """
 # In the order of the arrays: a request's events one after the other.
 APPEND = """
-SELECT count(audit_append(e.id, e.at, e.request_id, e.workflow, e.version, e.type, e.actor, e.payload, e.snapshot))
+SELECT count(audit_append(e.id, e.at, e.request_id, e.workflow, e.version, e.type, e.actor, e.payload, e.snapshot,
+                          e.found::jsonb))
   FROM (SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[],
-                             $7::uuid[], $8::text[], $9::int[])
-               WITH ORDINALITY AS a(id, at, type, actor, payload, snapshot, request_id, workflow, version, n)
+                             $7::text[], $8::uuid[], $9::text[], $10::int[])
+               WITH ORDINALITY AS a(id, at, type, actor, payload, snapshot, found, request_id, workflow, version, n)
          ORDER BY n OFFSET 0) e
 """
 
@@ -189,7 +194,7 @@ async def load(connection: Connection, batch: Batch, requests: Sequence[PastRequ
         "already": batch.already,
     }
     event = audit.event(HISTORY_IMPORTED, batch.at, payload, {}, batch.actor)
-    await audit.append(connection, CHAIN, "imports", 1, [event])
+    await audit.append_plain(connection, CHAIN, "imports", 1, [event])
 
 
 async def _load(connection: Connection, batch: Batch, requests: Sequence[PastRequest]) -> None:
@@ -197,10 +202,11 @@ async def _load(connection: Connection, batch: Batch, requests: Sequence[PastReq
     await connection.execute(REQUESTS, batch.id, batch.source, rows)
     decided = [row for item in requests for row in _decisions(item)]
     await connection.execute(DECISIONS, decided)
+    await vault.keep_all(connection, [item.wrapped for item in requests])
     chained = [(item, event) for item in requests for event in _events(batch, item)]
     await connection.execute(
         APPEND,
-        *audit.columns([event for _, event in chained]),
+        *audit.columns_of([(event, item.keys) for item, event in chained]),
         [item.id for item, _ in chained],
         [item.workflow for item, _ in chained],
         [item.version for item, _ in chained],

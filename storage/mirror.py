@@ -198,7 +198,7 @@ async def _record(
     actor: Actor = ACTOR,
 ) -> None:
     event = audit.event(event_type, at, said, {}, actor)
-    await audit.append(connection, org.CHAIN, "org", 1, [event])
+    await audit.append_plain(connection, org.CHAIN, "org", 1, [event])
 
 
 # With every list, not only with the first one after a gap: what was asked while the gap was being

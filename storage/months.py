@@ -184,7 +184,7 @@ async def _record(connection: Connection, event_type: str, month: Month, **more:
     digest = month.opened().digest
     payload: dict[str, Json] = {"month": month.name, "rows": month.rows, "digest": digest, **more}
     event = audit.event(event_type, await now(connection), payload, {}, ENGINE)
-    await audit.append(connection, CHAIN, "audit", 1, [event])
+    await audit.append_plain(connection, CHAIN, "audit", 1, [event])
 
 
 async def deleted(source: Source, month: date) -> None:
@@ -207,9 +207,8 @@ ROWS = """
 SELECT a.request_id::text AS request_id, a.seq, a.occurred_at, a.recorded_at, a.workflow_version AS version,
        a.event_id::text AS event_id, a.workflow_id AS workflow, a.event_type, a.actor->>'user' AS "user",
        a.actor->>'role' AS role, a.actor->>'on_behalf_of' AS on_behalf_of,
-       audit_outcome(a.event_type, a.payload) AS outcome, s.requester, s.title, s.entity_type, s.entity_id,
-       s.inputs::text AS inputs, tsvector_to_array(audit_said(a.payload)) AS words,
-       tsvector_to_array(s.words) AS subject_words, a.body, a.prev_hash, a.hash, l.leaf
+       audit_outcome(a.event_type, a.payload) AS outcome, s.requester, s.entity_type, s.entity_id,
+       a.body, a.prev_hash, a.hash, l.leaf
   FROM audit a
   LEFT JOIN audit_leaves l ON l.request_id = a.request_id AND l.seq = a.seq
   LEFT JOIN LATERAL (

@@ -61,7 +61,7 @@ async def load(
         counted: dict[str, Json] = asdict(planned.changes())
         origin = {"format": manner.format, "sha256": manner.sha256}
         event = audit.event(ORG_IMPORTED, at, counted | origin, {}, actor)
-        await audit.append(connection, CHAIN, "org", 1, [event])
+        await audit.append_plain(connection, CHAIN, "org", 1, [event])
         await sweep_touched(connection, at, touched)
     return Loaded(
         planned.changes(),

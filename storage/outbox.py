@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
 from pydantic import TypeAdapter
 
-from contract import canonical
+from contract import content
+from contract.boxes import CannotOpen, Keys
 from contract.events import describe
 from contract.messages import Message, StartInput
 from contract.names import ENGINE_VERSION
@@ -17,7 +18,7 @@ from recipes.asks import Times
 from recipes.effects import SettleCommand
 from recipes.model import Json
 from storage import audit, requests
-from storage.pool import Source
+from storage.pool import Source, vault_of
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 _TIMES: TypeAdapter[Times] = TypeAdapter(Times)
@@ -56,7 +57,30 @@ RETURNING o.id, o.request_id, o.kind, o.message, o.attempts
 async def take(source: Source, *, most: int, lease_seconds: float, starts: bool) -> list[Due]:
     """Up to `most` rows that are due, leased; without `starts`, signals only."""
     rows = await source.fetch(TAKE, most, lease_seconds, starts)
-    return [Due(r["id"], r["request_id"], r["kind"], r["message"], r["attempts"]) for r in rows]
+    signalled = [row["request_id"] for row in rows if row["kind"] == "signal"]
+    keys = await vault_of(source).writing_many(source, signalled) if signalled else {}
+    return [
+        Due(
+            row["id"],
+            row["request_id"],
+            row["kind"],
+            _readable(row["message"], keys.get(row["request_id"])),
+            row["attempts"],
+        )
+        for row in rows
+    ]
+
+
+def _readable(message: Any, keys: Keys | None) -> Json:
+    """A message out of its box, or messages out of theirs. What cannot be opened stays as it is."""
+    if not isinstance(message, dict):
+        return None
+    try:
+        if "items" in message:
+            return message | {"items": [content.unboxed(it, keys) for it in message["items"]]}
+        return content.unboxed(message, keys)
+    except CannotOpen:
+        return message
 
 
 async def delete(source: Source, ids: Sequence[int]) -> None:
@@ -92,7 +116,7 @@ async def start_input(source: Source, request_id: UUID) -> StartInput:
         raise LookupError(f"request {request_id} is not there")
     recipe = model.load(row["recipe"])
     moved = row["first_version"] is not None
-    computed = canonical.digest(row["sha256"], row["inputs"])
+    computed = await requests.digest(source, request_id, row["sha256"], row["inputs"])
     state = progress.initial(
         recipe,
         request_id=str(row["id"]),
@@ -130,7 +154,7 @@ async def standing(source: Source, request_id: UUID) -> tuple[bool, bool]:
 
 
 LATE = """
-SELECT c.command, r.state, r.seq, clock_timestamp() AS now
+SELECT c.command, c.request_id, r.state, r.seq, clock_timestamp() AS now
   FROM commands c JOIN requests r ON r.id = c.request_id
  WHERE c.id = $1 AND r.finalized_at IS NOT NULL AND c.settled_at IS NULL
 """
@@ -159,9 +183,18 @@ async def settle_late(source: Source, command_id: UUID) -> None:
     name, payload, actor = describe(SettleCommand(str(command_id), row["command"], False, detail))
     snapshot: dict[str, Json] = {"state": row["state"], "seq": row["seq"], "step": None}
     event = audit.event(name, row["now"], payload, snapshot, actor)
-    [event_id], [at], [kind], [actor_text], [said], [after] = audit.columns([event])
+    keys = await vault_of(source).writing(source, row["request_id"])
+    actor_text, said, after, _ = audit.single(event, keys)
     await source.execute(
-        SETTLE_LATE, command_id, at, detail, event_id, kind, actor_text, said, after
+        SETTLE_LATE,
+        command_id,
+        event.occurred_at,
+        detail,
+        event.event_id,
+        name,
+        actor_text,
+        said,
+        after,
     )
 
 

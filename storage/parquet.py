@@ -1,7 +1,8 @@
 """A month of the audit as Parquet files: written in the order of its chains, and read again.
 
 A row has its `body`, `prev_hash` and `hash` word for word, its `leaf`, and beside them what is asked for,
-derived from the body and from what its request was about then. Row groups are small and in the order of
+derived from the body and from what its request was about then: nothing that people wrote, which is in bodies
+alone, sealed, since no file is ever changed. Row groups are small and in the order of
 `request_id`, so that one request is found by their statistics.
 """
 
@@ -19,8 +20,8 @@ FILE_ROWS = 500_000
 GROUP_ROWS = 8192
 
 _TEXTS = (
-    "event_id", "workflow", "event_type", "user", "role", "on_behalf_of", "outcome", "requester", "title",
-    "entity_type", "entity_id", "inputs",
+    "event_id", "workflow", "event_type", "user", "role", "on_behalf_of", "outcome", "requester",
+    "entity_type", "entity_id",
 )  # fmt: skip
 SCHEMA = pa.schema(
     [
@@ -30,8 +31,6 @@ SCHEMA = pa.schema(
         pa.field("recorded_at", pa.timestamp("us", "UTC"), nullable=False),
         pa.field("version", pa.int32(), nullable=False),
         *(pa.field(name, pa.string()) for name in _TEXTS),
-        pa.field("words", pa.list_(pa.string())),
-        pa.field("subject_words", pa.list_(pa.string())),
         pa.field("body", pa.binary(), nullable=False),
         pa.field("prev_hash", pa.binary(32), nullable=False),
         pa.field("hash", pa.binary(32), nullable=False),

@@ -82,7 +82,7 @@ async def begin(connection: Connection, item: Recall, trail: Trail) -> int:
         **selection,
     }
     event = audit.event(RECALL_BEGUN, item.at, payload, {}, item.actor)
-    await audit.append(connection, item.id, rule.workflow, rule.version, [event])
+    await audit.append_plain(connection, item.id, rule.workflow, rule.version, [event])
     return count
 
 
@@ -240,4 +240,6 @@ async def finish(
     ended = await one(connection, recall["id"])
     assert ended is not None
     event = audit.event(RECALL_FINISHED, at, {"counts": ended["counts"]}, {}, actor)
-    await audit.append(connection, recall["id"], recall["workflow"], recall["version"], [event])
+    await audit.append_plain(
+        connection, recall["id"], recall["workflow"], recall["version"], [event]
+    )

@@ -53,7 +53,7 @@ async def publish(source: Source, item: Publication) -> Literal["published", "sa
     recipe = item.recipe
     payload: dict[str, Json] = {"version": recipe.version, "sha256": item.sha256}
     event = audit.event(RECIPE_PUBLISHED, item.at, payload, {}, item.actor)
-    [event_id], _, _, [actor], [payload_text], [snapshot] = audit.columns([event])
+    actor, payload_text, snapshot, _ = audit.single(event, None)
     row = await source.fetchrow(
         PUBLISH,
         recipe.workflow,
@@ -63,7 +63,7 @@ async def publish(source: Source, item: Publication) -> Literal["published", "sa
         model.dump(recipe),
         item.at,
         item.actor.user,
-        event_id,
+        event.event_id,
         chain(recipe.workflow),
         RECIPE_PUBLISHED,
         actor,
@@ -142,7 +142,7 @@ async def disable(
 ) -> None:
     """Refuse new requests of a version; nothing changes if they are refused already."""
     event = audit.event(RECIPE_DISABLED, at, {"version": version, "reason": reason}, {}, actor)
-    [event_id], _, _, [actor_text], [payload], [snapshot] = audit.columns([event])
+    actor_text, payload, snapshot, _ = audit.single(event, None)
     await source.execute(
         DISABLE,
         workflow,
@@ -150,7 +150,7 @@ async def disable(
         at,
         actor.user,
         reason,
-        event_id,
+        event.event_id,
         chain(workflow),
         RECIPE_DISABLED,
         actor_text,
@@ -164,13 +164,13 @@ async def enable(
 ) -> None:
     """Take new requests of a version again; nothing changes if they are taken already."""
     event = audit.event(RECIPE_ENABLED, at, {"version": version}, {}, actor)
-    [event_id], _, _, [actor_text], [payload], [snapshot] = audit.columns([event])
+    actor_text, payload, snapshot, _ = audit.single(event, None)
     await source.execute(
         ENABLE,
         workflow,
         version,
         at,
-        event_id,
+        event.event_id,
         chain(workflow),
         RECIPE_ENABLED,
         actor_text,

@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
-from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-from contract import events
+from contract import content, events
+from contract.boxes import CannotOpen, Keys
 from contract.canonical import canonical
 from contract.messages import Committed
 from contract.verifying import Finding, Kind
@@ -26,12 +26,12 @@ from recipes.happenings import Commanded, Decided, Happening
 from recipes.model import Json, Recipe
 from recipes.state import State
 from storage import audit, commits, outbox
+from storage.asking import Told
 from storage.audit import AuditEvent
 from storage.errors import NeverCarriedOut
-from storage.pool import Connection
+from storage.pool import Connection, vault_of
 from storage.trail import HOT_ALONE, Trail
 
-_COMMITTED: TypeAdapter[Committed] = TypeAdapter(Committed)
 _ENGINE_ALONE = frozenset(
     [
         events.TASK_ASSIGNED,
@@ -88,13 +88,16 @@ async def replay(
     if await connection.fetchval(IMPORTED, request_id):
         raise NeverCarriedOut(f"request {request_id} was imported")
     run = _Run(request_id, start.recipe, start.state)
-    told = await trail.events_of(connection, request_id, limit=2**31 - 1)
-    found: list[Read] = [asdict(row) for row in told]
+    keys = await vault_of(connection).writing(connection, request_id)
+    told = await trail.kept(connection, request_id, limit=2**31 - 1)
+    found = [run.opened(row, keys) for row in told]
     rows = [row for row in found if at is None or row["occurred_at"] <= at]
     run.created(rows)
     by_id = {row["event_id"]: row for row in rows}
     for kept in await connection.fetch(COMMITS, request_id):
-        committed = _COMMITTED.validate_python(kept["committed"])
+        committed = run.committed(kept["seq"], kept["committed"], keys)
+        if committed is None:
+            break
         if at is not None and committed.now > at:
             break
         if not run.carry_on(kept["seq"], committed, by_id):
@@ -128,6 +131,23 @@ class _Run:
         said = {"inputs": self.state.inputs, "digest": self.state.digest}
         if _plain(said) != {name: first["payload"].get(name) for name in said}:
             self.find("it is kept with other inputs than were submitted", first)
+
+    def opened(self, row: Told, keys: Keys | None) -> Read:
+        """A row with what is sealed in it."""
+        read = asdict(row)
+        try:
+            read["payload"] = content.opened(row.payload, keys).payload
+        except CannotOpen as error:
+            self.find(f"what is sealed in it cannot be opened: {error}", read)
+        return read
+
+    def committed(self, seq: int, kept: Json, keys: Keys | None) -> Committed | None:
+        """A transition as it is kept; None where nobody can tell what it was."""
+        try:
+            return commits.opened(kept, keys)
+        except (CannotOpen, ValueError) as error:
+            self.find(f"transition {seq} cannot be opened: {error}")
+            return None
 
     def carry_on(self, seq: int, committed: Committed, rows: Mapping[UUID, Read]) -> bool:
         """One transition; False where the engine cannot follow."""

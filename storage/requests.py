@@ -8,16 +8,19 @@ from uuid import UUID
 
 import asyncpg
 
+from contract import canonical
+from contract.boxes import Keys, salt_of
 from contract.conditions import Condition
 from contract.events import REQUEST_CREATED, due_by
 from recipes.asks import DueBy
 from recipes.happenings import Actor
 from recipes.model import Json
 from recipes.state import Entity
-from storage import audit, pools
+from storage import audit, pools, vault
 from storage.errors import AlreadyOpen
 from storage.jsonpath import jsonpath
-from storage.pool import Source
+from storage.pool import Source, vault_of
+from storage.vault import Wrapped
 
 _COLUMNS = """
 r.id, r.workflow, r.version, r.title, r.requester, r.state, r.status, r.step, r.incidents, r.reason,
@@ -89,6 +92,8 @@ class Submission:
     at: datetime
     deadline_at: datetime | None
     recipe_sha256: str
+    keys: Keys
+    wrapped: Wrapped
     key: str | None = None
     fingerprint: str = ""
     entity: Entity | None = None
@@ -100,7 +105,7 @@ class Submission:
 
 
 # The key's row is what serialises: a second submission under it waits here for the first to end.
-SUBMIT = """
+SUBMIT = f"""
 WITH claimed AS (
     INSERT INTO idempotency_keys (actor, key, fingerprint, request_id)
     SELECT $5, $10, $11, $1 WHERE $10::text IS NOT NULL
@@ -114,11 +119,12 @@ WITH claimed AS (
 ), revised AS (
     INSERT INTO revisions (request_id, number, inputs, digest, title, submitted_at, submitted_by)
     SELECT id, 1, $7, $8, $6, $2, $5 FROM made
+), keyed AS ({vault.keeping("made.id", 22, "made, ")}
 ), told AS (
     INSERT INTO outbox (request_id, kind, due_at)
     SELECT id, 'start', now() + interval '2 seconds' FROM made RETURNING id
 )
-SELECT told.id, audit_append($12, $2, $1, $3, $4, 'request.created', $13, $14, $15) FROM told
+SELECT told.id, audit_append($12, $2, $1, $3, $4, 'request.created', $13, $14, $15, $21::text::jsonb) FROM told
 """
 
 
@@ -148,7 +154,7 @@ async def submit(source: Source, item: Submission) -> int | None:
     snapshot: dict[str, Json] = {"state": "created", "seq": 0, "step": None}
     actor = item.sender or Actor(item.requester)
     event = audit.event(REQUEST_CREATED, item.at, payload, snapshot, actor)
-    [audit_id], _, _, [actor_text], [payload_text], [snapshot_text] = audit.columns([event])
+    actor_text, payload_text, snapshot_text, found = audit.single(event, item.keys)
     try:
         row = await source.fetchrow(
             SUBMIT,
@@ -163,7 +169,7 @@ async def submit(source: Source, item: Submission) -> int | None:
             item.deadline_at,
             item.key,
             item.fingerprint,
-            audit_id,
+            event.event_id,
             actor_text,
             payload_text,
             snapshot_text,
@@ -172,12 +178,22 @@ async def submit(source: Source, item: Submission) -> int | None:
             item.one_open and item.entity is not None,
             None if item.deadline_by is None else asdict(item.deadline_by),
             item.reopens and item.reopens[0],
+            found,
+            *item.wrapped.arguments(),
         )
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "requests_one_open_per_entity":
             raise
         raise AlreadyOpen(str(item.entity)) from error
     return None if row is None else int(row["id"])
+
+
+async def digest(
+    source: Source, request_id: UUID, recipe_sha256: str, inputs: dict[str, Json]
+) -> str:
+    """What decisions of a request are bound to, were it of that recipe and these inputs."""
+    keys = await vault_of(source).writing(source, request_id)
+    return canonical.digest(recipe_sha256, inputs, salt_of(keys))
 
 
 def entity_of(row: asyncpg.Record) -> Entity | None:

@@ -1,25 +1,29 @@
-"""The whole audit trail: one surface over Postgres and the cold tier."""
+"""The whole audit trail: one surface over Postgres and the cold tier, each row as its reader may see it."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from pydantic_core import from_json
+
+from contract import boxes, content
+from contract.boxes import Keys
+from contract.content import SEALED
 from storage import asking, months
 from storage.asking import Asked, Place, Told
 from storage.cold import Cold
 from storage.errors import ColdUnavailable
 from storage.months import Month
-from storage.pool import Source
+from storage.pool import Source, vault_of
 from storage.rules import Rule
 from storage.store import Store, StoreFailed, store
+from storage.vault import Reader
 
 # A month must not leave Postgres while its rows are read there. Before the snapshot of the transaction.
 STAY = "LOCK TABLE audit IN ACCESS SHARE MODE"
-
-LEXEMES = "SELECT tsvector_to_array(to_tsvector('simple', $1))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Trail:
     cold: Cold
 
     async def ask(
-        self, source: Source, asked: Asked, limit: int, after: Place | None = None
+        self, source: Source, reader: Reader, asked: Asked, limit: int, after: Place | None = None
     ) -> list[Told]:
         """Rows of both tiers, the newest first, those after a place alone. ColdUnavailable.
 
@@ -40,20 +44,35 @@ class Trail:
         found = await asking.hot(source, asked, limit, after)
         moved = await months.asked(source, asked.since, asked.until)
         if moved:
-            lexemes = None if asked.words is None else await source.fetchval(LEXEMES, asked.words)
+            spans = await asking.spans(source, asked)
             files = await self._files(moved)
-            found += await asyncio.to_thread(self.cold.ask, files, asked, lexemes, limit, after)
-        return _first(found, limit)
+            cold = await asyncio.to_thread(self.cold.ask, files, asked, spans, limit, after)
+            found += await asking.with_subjects(source, cold)
+        return await opened(source, reader, _first(found, limit))
 
     async def events_of(
-        self, source: Source, request_id: UUID, *, after: int = 0, limit: int = 1000
+        self,
+        source: Source,
+        reader: Reader,
+        request_id: UUID,
+        *,
+        after: int = 0,
+        limit: int = 1000,
     ) -> list[Told]:
         """A request's rows in the order of its chain, those with `seq` above `after`."""
+        rows = await self.kept(source, request_id, after=after, limit=limit)
+        return await opened(source, reader, rows)
+
+    async def kept(
+        self, source: Source, request_id: UUID, *, after: int = 0, limit: int = 1000
+    ) -> list[Told]:
+        """`events_of` as they are kept: what is sealed stays so."""
         found = await asking.chain(source, request_id, after, limit)
         moved = await months.of_request(source, request_id, after)
         if moved:
             files = await self._files(moved)
-            found += await asyncio.to_thread(self.cold.events, files, request_id, after, limit)
+            cold = await asyncio.to_thread(self.cold.events, files, request_id, after, limit)
+            found += await asking.with_subjects(source, cold)
         rows = {row.seq: row for row in found}
         return [rows[seq] for seq in sorted(rows)][:limit]
 
@@ -102,6 +121,32 @@ def trail(url: str | None, cache: Path) -> Trail:
 
 HOT_ALONE = Trail(None, Cold())
 """Where nothing has moved."""
+
+
+async def opened(source: Source, reader: Reader, rows: Sequence[Told]) -> list[Told]:
+    """The rows, with what was sealed as far as the reader may see it."""
+    sealed = {row.request_id for row in rows if row.box is not None or SEALED in row.payload}
+    keys = await vault_of(source).reading(source, reader, sealed) if sealed else {}
+    return [_opened(row, keys.get(row.request_id)) for row in rows]
+
+
+def _opened(row: Told, keys: Keys | None) -> Told:
+    told = content.opened(row.payload, keys)
+    withheld = list(told.withheld)
+    title, inputs = row.title, row.inputs
+    if row.box is not None and keys is not None and keys.holds("confidential"):
+        secret = from_json(boxes.open_box(keys, "confidential", row.box))
+        title, inputs = secret.get("title", title), {**(inputs or {}), **secret["inputs"]}
+    elif row.box is not None:
+        withheld += [name for name in ("inputs",) if name not in withheld]
+    return replace(
+        row,
+        payload=told.payload,
+        title=title,
+        inputs=inputs,
+        withheld=tuple(withheld),
+        disclosed=told.disclosed,
+    )
 
 
 def _first(found: Iterable[Told], limit: int) -> list[Told]:

@@ -18,7 +18,8 @@ from temporalio.testing import WorkflowEnvironment
 from cli import postgres, processes, temporal
 from storage import migrate
 from storage.pool import Pool, create_pool
-from tests.stack import Database, TemporalServer, free_ports
+from storage.vault import Vault
+from tests.stack import REGION, Database, TemporalServer, free_ports, write_region_key
 
 START_SECONDS = 30
 TEMPLATE = "countersign_template"
@@ -35,7 +36,9 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
         if name.startswith("COUNTERSIGN_"):
             del os.environ[name]
-    os.environ["COUNTERSIGN_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
+    folder = tmp_path_factory.mktemp("data")
+    write_region_key(folder / "region.key")
+    os.environ["COUNTERSIGN_DATA_DIR"] = str(folder)
 
 
 # --- Postgres ------------------------------------------------------------------------------------
@@ -118,7 +121,7 @@ def database_url(database: Database) -> str:
 @pytest.fixture
 async def pool(database: Database) -> AsyncIterator[Pool]:
     """A pool as countersign_app, as every part of the product has one."""
-    pool = await create_pool(database.url, max_size=10)
+    pool = await create_pool(database.url, Vault([REGION]), max_size=10)
     yield pool
     await pool.close()
 
@@ -126,7 +129,7 @@ async def pool(database: Database) -> AsyncIterator[Pool]:
 @pytest.fixture
 async def admin_pool(database: Database) -> AsyncIterator[Pool]:
     """A pool as superuser: for looking where the application may not."""
-    pool = await create_pool(database.admin_url, max_size=5)
+    pool = await create_pool(database.admin_url, Vault([REGION]), max_size=5)
     yield pool
     await pool.close()
 

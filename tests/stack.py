@@ -2,6 +2,11 @@
 
 import socket
 from dataclasses import dataclass
+from pathlib import Path
+
+from storage import regions
+from storage.regions import RegionKey
+from storage.vault import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +35,15 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+AUDITOR = Reader("tess", frozenset(["auditor"]))
+
+REGION = RegionKey("test", bytes(range(32)))
+"""What wraps the data keys of requests in tests."""
+
+
+def write_region_key(path: Path) -> None:
+    """Where settings look for it: `region.key` in the data folder."""
+    path.touch(0o600)
+    path.write_text(regions.written([REGION]))

@@ -23,6 +23,7 @@ from settings import Settings
 from storage import mirror
 from storage.errors import FAILED
 from storage.pool import Pool, patient_pool
+from storage.vault import open_vault
 from worker import jobs, schedules
 from worker.workflow import ApprovalWorkflow
 
@@ -85,7 +86,8 @@ async def run(settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    pool = await patient_pool(settings.database_url, stopping, settings.database_pool_size)
+    vault = open_vault(settings.region_key)
+    pool = await patient_pool(settings.database_url, vault, stopping, settings.database_pool_size)
     client = await _patient_client(settings, stopping) if pool is not None else None
     if pool is None or client is None:
         return

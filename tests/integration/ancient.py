@@ -6,15 +6,32 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
+from contract.boxes import Keys
 from contract.canonical import canonical
+from contract.content import sealed
+from recipes.happenings import Actor
 from recipes.model import Json
-from storage import months
-from storage.pool import Pool
+from storage import audit, months
+from storage.audit import AuditEvent
+from storage.pool import Pool, vault_of
+from storage.vault import keep_all
 
 INSERT = """
 INSERT INTO audit (event_id, occurred_at, recorded_at, request_id, seq, workflow_id, workflow_version,
                    event_type, actor, payload, snapshot, body, prev_hash, hash)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+"""
+# As `audit_append` does.
+FOUND = """
+WITH found AS (SELECT $3::text::jsonb AS it),
+about AS (
+    INSERT INTO audit_subjects (request_id, seq, requester, title, inputs, entity_type, entity_id)
+    SELECT $1, $2, it#>>'{subject,requester}', it#>>'{subject,title}', it#>'{subject,inputs}',
+           it#>>'{subject,entity,type}', it#>>'{subject,entity,id}'
+      FROM found WHERE it ? 'subject'
+)
+INSERT INTO audit_words (request_id, seq, words)
+SELECT $1, $2, to_tsvector('simple', it->>'said') FROM found WHERE it ? 'said'
 """
 HEAD = """
 INSERT INTO audit_heads VALUES ($1, $2, $3)
@@ -39,16 +56,20 @@ class Request:
     workflow: str
     inputs: dict[str, Json]
     id: UUID
+    keys: Keys
     seq: int = 0
     hash: bytes = bytes(32)
 
     async def say(self, at: datetime, event_type: str, payload: dict[str, Json], user: str) -> None:
         self.seq += 1
+        event = AuditEvent(event_type, at, payload, {}, Actor(user), uuid4())
+        payload = sealed(payload, self.keys)
+        _, _, _, found = audit.single(event, self.keys)
         actor = {"user": user, "role": None, "on_behalf_of": None, "via": []}
         snapshot = {"state": "pending", "step": None, "seq": self.seq}
         said: dict[str, Any] = {
             "actor": actor,
-            "event_id": str(uuid4()),
+            "event_id": str(event.event_id),
             "event_type": event_type,
             "occurred_at": at,
             "payload": payload,
@@ -78,8 +99,17 @@ class Request:
             self.hash,
             own,
         )
+        await self.pool.execute(FOUND, self.id, self.seq, found)
         self.hash = own
         await self.pool.execute(HEAD, self.id, self.seq, own)
+
+
+async def of(admin_pool: Pool, workflow: str, inputs: dict[str, Json]) -> Request:
+    """A request of which nothing is said yet, with its keys."""
+    request_id = uuid4()
+    keys, wrapped = vault_of(admin_pool).make(request_id, None)
+    await keep_all(admin_pool, [wrapped])
+    return Request(admin_pool, workflow, inputs, request_id, keys)
 
 
 async def order(
@@ -88,7 +118,7 @@ async def order(
     """An order that was submitted on a day by alice, and decided by bob on that or another one. Amounts
     that are not whole are texts, as the canonical form has them."""
     inputs: dict[str, Json] = {"amount": amount, "supplier": supplier, "urgent": False}
-    request = Request(admin_pool, "orders", inputs, uuid4())
+    request = await of(admin_pool, "orders", inputs)
     at = datetime(day.year, day.month, day.day, 9, 30, 0, 123456, tzinfo=UTC)
     created: dict[str, Json] = {
         "title": f"Order of {supplier}",

@@ -5,7 +5,7 @@ with `carry()` carries requests on as their workflow does, through the real acti
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from activities.commit import Activities
+from contract import content
 from contract.canonical import canonical
 from contract.messages import CommitInput, CommitResult, Message, StartInput, SyncAsked, Synced
 from recipes import model, progress
@@ -30,7 +31,8 @@ from settings import Settings
 from storage import commands, org, org_import, recipes
 from storage.org import PersonRow, RoleRow
 from storage.org_plan import Changes
-from storage.pool import Pool
+from storage.pool import Pool, vault_of
+from tests.stack import write_region_key
 
 ISSUER_KEY = Ed25519PrivateKey.generate()
 
@@ -99,12 +101,25 @@ def make_settings(folder: Path, database_url: str, **changes: Any) -> Settings:
     """Settings whose development issuer is `ISSUER_KEY`."""
     pem = ISSUER_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (folder / "dev_issuer.pub.pem").write_bytes(pem)
+    write_region_key(folder / "region.key")
     return Settings(
         data_dir=folder,
         database_url=database_url,
         temporal_ui_url="http://127.0.0.1:8233/",
         **changes,
     )
+
+
+async def opened(pool: Pool, request_id: str, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """Rows of a request's audit, with what is sealed in their payloads."""
+    keys = await vault_of(pool).writing(pool, UUID(request_id))
+    return [dict(row) | {"payload": content.opened(row["payload"], keys).payload} for row in rows]
+
+
+async def unboxed(pool: Pool, request_id: str | UUID, value: Any) -> Any:
+    """What a message or transition of a request is, out of its box."""
+    keys = await vault_of(pool).writing(pool, UUID(str(request_id)))
+    return content.unboxed(value, keys)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from recipes.happenings import Commanded, Together
 from recipes.model import Json
 from storage.org import PersonRow
 from tests.integration.delegating import delegate
-from tests.integration.house import House, Workflow, leave
+from tests.integration.house import House, Workflow, leave, opened
 
 WHY = "Dave negotiated it"
 BOARD = """
@@ -110,7 +110,7 @@ async def test_before(house: House) -> None:
         "SELECT event_type, actor, payload, snapshot FROM audit WHERE event_type = ANY($1) ORDER BY seq",
         ["approver.added", "task.superseded", "command.received"],
     )
-    received, added, withdrawn = events
+    received, added, withdrawn = await opened(house.pool, run.flow.state.request_id, events)
     assert received["payload"] | {"command_id": ""} == {
         "command_id": "",
         "command": "add_approver",

@@ -11,10 +11,9 @@ import pytest
 
 from api import schemas
 from api.revised import changed
-from contract import canonical
 from recipes.model import Json, Recipe
 from recipes.parse import parse
-from storage import history, replay
+from storage import history, replay, requests
 from tests.integration.carried import Carried
 from tests.integration.house import House, Workflow
 
@@ -253,7 +252,8 @@ async def test_a_digest_of_another_version_is_told(house: House) -> None:
     async with offered(house) as carried:
         await house.publish(offer(2))
         other = await house.pool.fetchval("SELECT sha256 FROM recipes WHERE version = 2")
-        seen = canonical.digest(other, INPUTS)
+        request_id = UUID(carried.flow.state.request_id)
+        seen = await requests.digest(house.pool, request_id, other, INPUTS)
         late = await house.decide("bob", task_of(carried.flow, "bob"), digest=seen)
         assert late.json()["recipe"] == {"from": 2, "to": 1}
         assert late.json()["changed"] == []

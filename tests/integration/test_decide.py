@@ -13,7 +13,7 @@ from api import schemas
 from recipes.happenings import Actor, Commanded, Decided
 from storage.org import PersonRow, RoleRow
 from storage.pool import Pool
-from tests.integration.house import House, shared
+from tests.integration.house import House, shared, unboxed
 
 Value = TypeVar("Value")
 
@@ -42,8 +42,9 @@ async def test_one_time_stands_in_answer_row_signal_and_audit(house: House) -> N
     assert event["payload"]["digest"] == task.digest
     outbox = await house.pool.fetchrow("SELECT * FROM outbox WHERE kind = 'signal'")
     assert outbox is not None
-    assert outbox["message"]["task_id"] == flow.task
-    assert datetime.fromisoformat(outbox["message"]["at"]) == at
+    told = await unboxed(house.pool, request_id, outbox["message"])
+    assert told["task_id"] == flow.task
+    assert datetime.fromisoformat(told["at"]) == at
     shown = (await house.get(f"/v1/tasks/{flow.task}", "bob")).json()
     assert {**response.json(), "inputs": {"days": 5}} == shown
 

@@ -22,7 +22,7 @@ from storage.trail import Trail
 from tests.integration import ancient
 from tests.integration.killed import Killer
 from tests.integration.sealed import KEY, happen, seal
-from tests.stack import Database
+from tests.stack import AUDITOR, Database
 
 EVERYTHING = Scope()
 AT_MOST = 300
@@ -139,7 +139,7 @@ class Moves:
         """The bodies of its rows, as both tiers have them."""
         since, until = months.span(month)
         asked = Asked(since=since, until=until, workflow="orders")
-        return [row.body for row in await self.trail.ask(self.pool, asked, 100)]
+        return [row.body for row in await self.trail.ask(self.pool, AUDITOR, asked, 100)]
 
     async def _copied(self, month: date) -> bool:
         """Whether one copy at least is there: the table, or all files of what was verified."""

@@ -9,11 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from api import life_shapes, migrating
-from contract import canonical
 from contract.messages import Message
 from recipes.happenings import Actor, Commanded
 from recipes.model import ApprovalStep, Ballot, Quorum, Recipe
-from storage import history, outbox
+from storage import history, outbox, requests
 from storage.pool import Pool
 from tests.integration.house import SCHEMA, House, Recorder, Workflow, leave
 
@@ -76,7 +75,8 @@ async def test_it_goes_on_with_the_other_version(house: House) -> None:
     assert (shown["version"], shown["step"], shown["state"]) == (2, "manager", "pending")
     [task] = shown["tasks"]
     sha = await house.pool.fetchval("SELECT sha256 FROM recipes WHERE version = 2")
-    assert task["digest"] == canonical.digest(sha, {"days": 5}) == flow.state.digest
+    bound = await requests.digest(house.pool, UUID(request_id), sha, {"days": 5})
+    assert task["digest"] == bound == flow.state.digest
     assert (await house.decide("bob", task["id"])).status_code == 200
     await flow.befall(house.delivery.signals[-1][1])
     assert [it.assignment.user for it in flow.state.tasks] == ["erin"]

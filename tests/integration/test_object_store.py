@@ -27,6 +27,7 @@ from storage.store import Bucket, StoreFailed, store
 from storage.trail import Trail
 from tests.integration import ancient
 from tests.integration.sealed import KEY, NEXT_KEY, happen, seal, sealer
+from tests.stack import AUDITOR
 
 EVERYTHING = Scope()
 
@@ -187,7 +188,7 @@ async def test_a_whole_move_through_a_bucket(
     place = store(bucket, tmp_path / "cache")
     trail = Trail(place, Cold())
     asked = Asked(workflow="orders")
-    before = [row.body for row in await trail.ask(pool, asked, 100)]
+    before = [row.body for row in await trail.ask(pool, AUDITOR, asked, 100)]
     mover = Mover(pool, place, (KEY,), file_rows=8)
     moved = await mover.move(month)
     assert (moved.state, moved.rows, len(before)) == ("cold", 15, 15)
@@ -198,7 +199,7 @@ async def test_a_whole_move_through_a_bucket(
     )
     # By whoever has fetched nothing yet.
     other = Trail(store(bucket, tmp_path / "another"), Cold())
-    assert [row.body for row in await other.ask(pool, asked, 100)] == before
+    assert [row.body for row in await other.ask(pool, AUDITOR, asked, 100)] == before
     assert await _findings(pool, other) == []
     assert await _exported(pool, other) >= 15
     damaged = files[0]
@@ -208,10 +209,10 @@ async def test_a_whole_move_through_a_bucket(
     place.put(damaged.name, data[:-1] + b"x")
     third = Trail(store(bucket, tmp_path / "third"), Cold())
     with pytest.raises(ColdUnavailable, match="is not the file"):
-        await third.ask(pool, asked, 100)
+        await third.ask(pool, AUDITOR, asked, 100)
     place.delete(damaged.name)
     with pytest.raises(ColdUnavailable, match="is not there"):
-        await third.ask(pool, asked, 100)
+        await third.ask(pool, AUDITOR, asked, 100)
     place.put(damaged.name, data)
     assert await _findings(pool, third) == []
     assert await mover.expire(month, 1)

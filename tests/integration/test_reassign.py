@@ -13,7 +13,7 @@ from recipes.happenings import Commanded
 from recipes.model import Json
 from storage.org import PersonRow
 from tests.integration.delegating import delegate
-from tests.integration.house import House, Workflow
+from tests.integration.house import House, Workflow, opened, unboxed
 from tests.integration.test_incidents import stuck
 
 WHY = "Bob is on a ship"
@@ -61,8 +61,8 @@ async def test_it_is_recorded_and_told(house: House) -> None:
     [row] = await house.pool.fetch("SELECT * FROM commands")
     assert (row["command"], row["actor"], row["comment"]) == ("reassign", "frank", WHY)
     assert row["details"] == {"seat": "manager", "to": "dave"}
-    event = await house.pool.fetchrow("SELECT * FROM audit ORDER BY seq DESC LIMIT 1")
-    assert event is not None
+    rows = await house.pool.fetch("SELECT * FROM audit ORDER BY seq DESC LIMIT 1")
+    [event] = await opened(house.pool, flow.state.request_id, rows)
     assert (event["event_type"], event["actor"]["user"]) == ("command.received", "frank")
     assert event["payload"] == {
         "command_id": message.command_id,
@@ -72,7 +72,8 @@ async def test_it_is_recorded_and_told(house: House) -> None:
         "to": "dave",
     }
     [told] = await house.pool.fetch("SELECT * FROM outbox WHERE kind = 'signal'")
-    assert (told["message"]["seat"], told["message"]["to"]) == ("manager", "dave")
+    heard = await unboxed(house.pool, flow.state.request_id, told["message"])
+    assert (heard["seat"], heard["to"]) == ("manager", "dave")
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -252,9 +253,10 @@ async def test_an_assignee_hands_on(house: House) -> None:
     applied(house, flow)
     answer = await reassign(house, "bob", flow, "dave")
     assert answer.status_code == 200, answer.text
-    [command] = await house.pool.fetch(
+    rows = await house.pool.fetch(
         "SELECT payload, actor FROM audit WHERE event_type = 'command.received'"
     )
+    [command] = await opened(house.pool, flow.state.request_id, rows)
     assert command["actor"]["user"] == "bob"
     assert command["payload"]["comment"] == WHY
     assert answer.json()["waiting_for"] == ["user:dave"]

@@ -140,7 +140,7 @@ class Old:
 
     async def bought(self, day: date, amount: int, rule: str | None = "amount < 100") -> UUID:
         """One that the rule approved on a day: a row of the shop's with another id, and its chain."""
-        bought = ancient.Request(self.admin_pool, "buy", {"amount": amount}, uuid4())
+        bought = await ancient.of(self.admin_pool, "buy", {"amount": amount})
         at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
         await self.admin_pool.execute(COPY, bought.id, bought.inputs, at)
         await bought.say(at, "request.created", {"title": "x", "inputs": bought.inputs}, "alice")

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import pytest
 
+from contract import content
 from recipes.happenings import ENGINE, Actor, Commanded
 from storage import audit, commits
 from storage.audit import event
-from storage.pool import Pool
+from storage.pool import Pool, vault_of
 from storage.replay import Replayed, replay
 from tests.integration.house import House, Workflow
 
@@ -89,12 +90,9 @@ CHANGES = {
         "DELETE FROM commits WHERE seq = 1",
         "transitions 1 to 1 are not kept",
     ),
-    "a transition is another": (
-        (
-            "UPDATE commits SET committed = jsonb_set(committed, '{happening,decision}', '\"reject\"')"
-            " WHERE seq = 2"
-        ),
-        "no row tells of the decision",
+    "a transition is damaged": (
+        "UPDATE commits SET committed = jsonb_set(committed, '{box}', '\"AAAA\"') WHERE seq = 2",
+        "transition 2 cannot be opened",
     ),
     "an open task": (
         "UPDATE tasks SET state = 'open', closed_at = NULL",
@@ -120,6 +118,34 @@ async def test_what_does_not_follow_is_found(
         await connection.execute(sql)
     found = (await _replayed(pool, flow)).findings
     assert any(what in each.what for each in found), found
+
+
+async def test_a_transition_that_is_another(house: House, pool: Pool, admin_pool: Pool) -> None:
+    flow = await _decided(house)
+    request_id = UUID(flow.state.request_id)
+    keys = await vault_of(pool).writing(pool, request_id)
+    kept = await pool.fetchval("SELECT committed FROM commits WHERE seq = 2")
+    committed = content.unboxed(kept, keys)
+    committed["happening"]["decision"] = "reject"
+    forged = content.boxed(committed, keys)
+    await admin_pool.execute("UPDATE commits SET committed = $1 WHERE seq = 2", forged)
+    found = (await _replayed(pool, flow)).findings
+    assert any("no row tells of the decision" in each.what for each in found), found
+
+
+async def test_what_is_sealed_in_a_row_is_another(
+    house: House, pool: Pool, admin_pool: Pool
+) -> None:
+    flow = await _decided(house)
+    for row in await admin_pool.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit'::regclass"
+    ):
+        await admin_pool.execute(f"ALTER TABLE {row['name']} DISABLE TRIGGER ALL")
+    await admin_pool.execute(
+        "UPDATE audit SET payload = jsonb_set(payload, '{sealed,0,box}', '\"AAAA\"') WHERE seq = 1"
+    )
+    found = (await _replayed(pool, flow)).findings
+    assert any("what is sealed in it cannot be opened" in each.what for each in found), found
 
 
 async def test_a_row_that_the_engine_did_not_leave(house: House, pool: Pool) -> None:

@@ -29,6 +29,7 @@ from storage.store import Damaged, Folder, StoreFailed
 from storage.trail import Trail
 from tests.integration import ancient
 from tests.integration.sealed import KEY, NEXT_KEY, happen, seal
+from tests.stack import AUDITOR
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 EVERYTHING = Scope()
@@ -45,7 +46,7 @@ class Tiers:
 
     async def told(self, limit: int = 1000, **asked: Any) -> list[Told]:
         """But for what is told of the move itself."""
-        found = await self.trail.ask(self.pool, Asked(**asked), limit)
+        found = await self.trail.ask(self.pool, AUDITOR, Asked(**asked), limit)
         return [replace(row, leaf=None) for row in found if row.event_type != "month.moved"]
 
     async def state(self, month: date) -> str | None:
@@ -119,18 +120,18 @@ async def test_both_tiers_answer_alike(tiers: Tiers, asked: dict[str, Any]) -> N
     await tiers.mover.move(FEBRUARY)
     assert await tiers.told(**asked) == before
     if before:
-        rest = await tiers.trail.ask(tiers.pool, Asked(**asked), 3, before[0].place)
+        rest = await tiers.trail.ask(tiers.pool, AUDITOR, Asked(**asked), 3, before[0].place)
         assert [row.place for row in rest] == [row.place for row in before[1:4]]
 
 
 async def test_a_request_over_both_tiers(tiers: Tiers) -> None:
     across = tiers.requests[1]
-    before = await tiers.trail.events_of(tiers.pool, across)
+    before = await tiers.trail.events_of(tiers.pool, AUDITOR, across)
     await tiers.mover.move(JANUARY)
-    found = await tiers.trail.events_of(tiers.pool, across)
+    found = await tiers.trail.events_of(tiers.pool, AUDITOR, across)
     assert [row.body for row in found] == [row.body for row in before]
     assert [row.leaf for row in found[:1]] != [None], "the first is of the file"
-    [last] = await tiers.trail.events_of(tiers.pool, across, after=2)
+    [last] = await tiers.trail.events_of(tiers.pool, AUDITOR, across, after=2)
     assert last == before[2]
 
 
@@ -247,13 +248,13 @@ async def test_due_months(tiers: Tiers) -> None:
 async def test_no_store_is_no_answer(tiers: Tiers) -> None:
     await tiers.mover.move(JANUARY)
     trail = Trail(None, Cold())
-    assert await trail.ask(tiers.pool, Asked(since=months.span(date(2024, 4, 1))[0]), 100)
+    assert await trail.ask(tiers.pool, AUDITOR, Asked(since=months.span(date(2024, 4, 1))[0]), 100)
     with pytest.raises(ColdUnavailable, match="COUNTERSIGN_AUDIT_STORE"):
-        await trail.ask(tiers.pool, Asked(), 100)
+        await trail.ask(tiers.pool, AUDITOR, Asked(), 100)
     [file] = (await _month(tiers)).opened().files
     (tiers.folder / file.name).unlink()
     with pytest.raises(ColdUnavailable, match="cannot be read"):
-        await tiers.trail.ask(tiers.pool, Asked(), 100)
+        await tiers.trail.ask(tiers.pool, AUDITOR, Asked(), 100)
 
 
 async def _findings(tiers: Tiers, scope: Scope = EVERYTHING) -> list[str]:
@@ -352,7 +353,7 @@ async def test_a_month_whose_time_is_over(tiers: Tiers, admin_pool: Pool) -> Non
     assert await _findings(tiers) == [], "what was deleted by policy is not missing"
     assert await _findings(tiers, Scope(tiers.requests[1])) == []
     assert len(await tiers.told(workflow="orders")) == 17
-    about = await tiers.trail.ask(tiers.pool, Asked(workflow="audit"), 100)
+    about = await tiers.trail.ask(tiers.pool, AUDITOR, Asked(workflow="audit"), 100)
     record = [row.event_type for row in about]
     assert record[0] == "month.deleted"
     assert sorted(set(record)) == ["hold.ended", "hold.set", "month.deleted", "month.moved"]

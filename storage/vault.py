@@ -1,0 +1,209 @@
+"""Data keys of requests: made with the request, wrapped by a region key, unwrapped for those who may.
+
+Whoever carries requests out, or writes, takes keys with `writing`; whoever shows something to somebody
+takes them with `reading`, where row-level security has the last word (migration 0024).
+"""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+
+from contract import boxes
+from contract.boxes import Keys
+from recipes.model import Confidential
+from storage.errors import StorageError
+from storage.regions import RegionKey, read_keys
+
+if TYPE_CHECKING:
+    from storage.pool import Source
+
+_REMEMBERED = 20_000
+_AT_ONCE = 500
+
+
+class RegionKeyMissing(StorageError):
+    """A data key cannot be unwrapped: its region key is not among those of this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads: a person, and what roles their token says."""
+
+    person: str
+    roles: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """The data keys of a new request as they are to be kept: see `keeping`."""
+
+    request_id: UUID
+    region: str
+    shared: bytes
+    confidential: bytes | None = None
+    private: bool = False
+    fields: tuple[str, ...] | None = None
+
+    def arguments(self) -> tuple[object, ...]:
+        """Those of `keeping`."""
+        return self.region, self.shared, self.confidential, self.private, self.fields
+
+
+def keeping(request_id: str, first: int, made: str) -> str:
+    """SQL that keeps keys, whose `arguments` are parameters from the `first` on, for the `request_id`
+    that an expression gives, for each row of `made`."""
+    region, shared, confidential, private, fields = (f"${first + n}" for n in range(5))
+    return f"""
+INSERT INTO data_keys (request_id, scope, region, wrapped, private, fields)
+SELECT {request_id}, k.scope, {region}::text, k.wrapped, k.scope = 'shared' AND {private}::boolean,
+       CASE WHEN k.scope = 'shared' THEN {fields}::text[] END
+  FROM {made}(VALUES ('shared', {shared}::bytea), ('confidential', {confidential}::bytea)) AS k(scope, wrapped)
+ WHERE k.wrapped IS NOT NULL"""
+
+
+def open_vault(path: Path) -> "Vault":
+    """The vault of a file of region keys. RegionKeyInvalid."""
+    return Vault(read_keys(path))
+
+
+async def rewrap(source: "Source", vault: "Vault") -> int:
+    """Wrap with the current region key what others wrapped: how many keys. RegionKeyMissing."""
+    count = 0
+    while True:
+        rows = await source.fetch(
+            "SELECT * FROM keys_of_other_regions($1, $2)", vault.current.name, _AT_ONCE
+        )
+        if not rows:
+            return count
+        for row in rows:
+            count += await source.fetchval(
+                "SELECT rewrap_key($1, $2, $3, $4, $5)::int",
+                row["request_id"],
+                row["scope"],
+                row["wrapped"],
+                vault.current.name,
+                vault.rewrapped(row),
+            )
+
+
+async def keep_all(source: "Source", made: Iterable[Wrapped]) -> None:
+    """Keep the keys of several new requests."""
+    statement = keeping("$1::uuid", 2, "")
+    await source.executemany(statement, [(it.request_id, *it.arguments()) for it in made])
+
+
+class Vault:
+    """The region keys of one process, and the data keys that it unwrapped last."""
+
+    def __init__(self, regions: Sequence[RegionKey]) -> None:
+        self._regions = {region.name: region.key for region in regions}
+        self.current = regions[0]
+        self._known: OrderedDict[tuple[UUID, bytes], bytes] = OrderedDict()
+        self._writing: OrderedDict[UUID, Keys] = OrderedDict()
+
+    def make(self, request_id: UUID, confidential: Confidential | None) -> tuple[Keys, Wrapped]:
+        """The keys of a new request, of which this much is confidential, and what is to be kept of them."""
+        private = confidential is not None
+        fields = None if confidential is None else confidential.fields
+        shared = secrets.token_bytes(boxes.KEY_BYTES)
+        secret = secrets.token_bytes(boxes.KEY_BYTES) if private else None
+        listed = None if fields is None else tuple(sorted(fields))
+        region = self.current
+        kept = Wrapped(
+            request_id,
+            region.name,
+            boxes.wrap(region.key, request_id, "shared", shared),
+            None if secret is None else boxes.wrap(region.key, request_id, "confidential", secret),
+            private,
+            listed,
+        )
+        keys = Keys(request_id, shared, secret, private, listed)
+        self._writing[request_id] = keys
+        _shorten(self._writing)
+        return keys, kept
+
+    async def writing(self, source: "Source", request_id: UUID) -> Keys | None:
+        """All keys of a request; None if it has none: it was made before there were any, or is erased."""
+        found = self._writing.get(request_id)
+        if found is not None:
+            self._writing.move_to_end(request_id)
+            return found
+        return (await self.writing_many(source, [request_id])).get(request_id)
+
+    async def writing_many(self, source: "Source", ids: Sequence[UUID]) -> dict[UUID, Keys]:
+        """`writing` of several: of those that have keys."""
+        rows = await source.fetch("SELECT * FROM writing_keys($1)", ids)
+        found = self._unwrapped(rows)
+        for request_id, keys in found.items():
+            self._writing[request_id] = keys
+        _shorten(self._writing)
+        return found
+
+    async def reading(
+        self, source: "Source", reader: Reader, ids: Iterable[UUID]
+    ) -> dict[UUID, Keys]:
+        """The keys of these requests, as far as the reader may have them; of those that have any."""
+        wanted = list(set(ids))
+        if not wanted:
+            return {}
+        roles = sorted(reader.roles)
+        rows = await source.fetch(
+            "SELECT * FROM reading_keys($1, $2, $3)", reader.person, roles, wanted
+        )
+        return self._unwrapped(rows)
+
+    def forget(self, request_id: UUID) -> None:
+        """Its keys are destroyed."""
+        self._writing.pop(request_id, None)
+        for place in [place for place in self._known if place[0] == request_id]:
+            del self._known[place]
+
+    def rewrapped(self, row: asyncpg.Record) -> bytes:
+        """A data key (a row of `data_keys`) as the current region key wraps it."""
+        raw = self._unwrap(row)
+        return boxes.wrap(self.current.key, row["request_id"], row["scope"], raw)
+
+    def _unwrapped(self, rows: Sequence[asyncpg.Record]) -> dict[UUID, Keys]:
+        confidential = {
+            row["request_id"]: self._unwrap(row) for row in rows if row["scope"] == "confidential"
+        }
+        found = {
+            row["request_id"]: Keys(
+                row["request_id"],
+                self._unwrap(row),
+                confidential.get(row["request_id"]),
+                row["private"],
+                None if row["fields"] is None else tuple(row["fields"]),
+            )
+            for row in rows
+            if row["scope"] == "shared"
+        }
+        _shorten(self._known)
+        return found
+
+    def _unwrap(self, row: asyncpg.Record) -> bytes:
+        place = row["request_id"], row["wrapped"]
+        found = self._known.get(place)
+        if found is None:
+            region = self._regions.get(row["region"])
+            if region is None:
+                raise RegionKeyMissing(
+                    f"the keys of request {row['request_id']} need the region key {row['region']},"
+                    " which is not in COUNTERSIGN_REGION_KEY_FILE"
+                )
+            found = boxes.unwrap(region, row["request_id"], row["scope"], row["wrapped"])
+            self._known[place] = found
+        else:
+            self._known.move_to_end(place)
+        return found
+
+
+def _shorten(known: OrderedDict[UUID, Keys] | OrderedDict[tuple[UUID, bytes], bytes]) -> None:
+    while len(known) > _REMEMBERED:
+        known.popitem(last=False)
