@@ -10,6 +10,8 @@ from storage import regions
 from storage.regions import RegionKeyInvalid
 from storage.vault import Vault
 
+EU = regions.RegionKey("eu", bytes(32)).written()
+
 
 def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     keys = [regions.new("eu-2026"), regions.new("eu-2025")]
@@ -29,8 +31,8 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     [
         ("", "no key"),
         ("REGION+eu+AAAA", "line 1"),
-        (f"{regions.new('eu').written()}\nPRIVATE+KEY+x", "line 2"),
-        (f"{regions.new('eu').written()}\n{regions.new('eu').written()}", "two keys of one name"),
+        (f"{EU}\nPRIVATE+KEY+x", "line 2"),
+        (f"{EU}\n{EU}", "two keys of one name"),
     ],
 )
 def test_files_that_are_none(text: str, what: str, tmp_path: Path) -> None:
