@@ -10,6 +10,9 @@ from temporalio.converter import (
 )
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
+from storage.pool import Source
+from temporal_codec import Codec, FailureConverter, Keyring
+
 _JSON = PydanticJSONPlainPayloadConverter()
 
 
@@ -29,17 +32,33 @@ class PayloadConverter(CompositePayloadConverter):
         )
 
 
-DATA_CONVERTER = DataConverter(payload_converter_class=PayloadConverter)
+def data_converter(source: "Source | None") -> DataConverter:
+    """Seals what is of requests with their keys, which come from `source`. Without one nothing is sealed
+    and nothing opened."""
+    return DataConverter(
+        payload_converter_class=PayloadConverter,
+        payload_codec=None if source is None else Codec(Keyring(source)),
+        failure_converter_class=FailureConverter,
+    )
 
 
 async def connect(
-    address: str, namespace: str, *, lazy: bool = False, runtime: Runtime | None = None
+    address: str,
+    namespace: str,
+    source: "Source | None",
+    *,
+    lazy: bool = False,
+    runtime: Runtime | None = None,
 ) -> Client:
-    """A client. With `lazy` it connects at the first call, so that its owner starts without Temporal."""
+    """A client. With `lazy` it connects at the first call, so that its owner starts without Temporal.
+
+    None for `source` is for those who look at histories from outside: nobody tells Temporal anything of a
+    request without its keys.
+    """
     return await Client.connect(
         address,
         namespace=namespace,
-        data_converter=DATA_CONVERTER,
+        data_converter=data_converter(source),
         lazy=lazy,
         runtime=runtime,
     )

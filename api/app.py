@@ -81,7 +81,7 @@ MakeDelivery = Callable[[Settings, Pool], Awaitable[Delivery]]
 
 async def _delivery(settings: Settings, pool: Pool) -> Delivery:
     """Temporal may be away: the client connects at its first call."""
-    client = await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
+    client = await connect(settings.temporal_address, settings.temporal_namespace, pool, lazy=True)
     return delivery.Delivery(client, pool)
 
 

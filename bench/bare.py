@@ -58,7 +58,7 @@ async def work(address: str, database_url: str) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     rows = await Rows.connect(database_url)
-    client = await temporal_client.connect(address, "default")
+    client = await temporal_client.connect(address, "default", None)
     worker = Worker(
         client,
         task_queue=TASK_QUEUE,

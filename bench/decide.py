@@ -210,7 +210,7 @@ def _pause(began: float) -> float:
 
 async def next_row(machine: Stack) -> list[float]:
     """Seconds from each answered signal to the row of the bare workflow's second activity."""
-    client = await temporal_client.connect(machine.temporal_address, "default")
+    client = await temporal_client.connect(machine.temporal_address, "default", None)
     rows = await Rows.connect(machine.superuser_url("bare"))
 
     async def once(_: int) -> float:

@@ -271,7 +271,7 @@ async def measure(
     machine: Stack, at_once: int, *, rounds: int, count: int, only: tuple[str, ...] = tuple(PARTS)
 ) -> Series:
     """All arms in turn, round after round, after one short round of each that doesn't count."""
-    temporal = await temporal_client.connect(machine.temporal_address, "default")
+    temporal = await temporal_client.connect(machine.temporal_address, "default", None)
     rows = await Rows.connect(machine.superuser_url("bare"))
     every: list[Arm] = [
         OverHttp("ours", machine.client("p1"), machine.client("p11"), at_once),

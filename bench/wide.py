@@ -16,6 +16,7 @@ from statistics import median
 from uuid import UUID, uuid4
 
 import asyncpg
+from temporalio.client import WorkflowExecutionStatus
 
 import temporal_client
 from bench import office, report, stack
@@ -132,12 +133,12 @@ async def _reached(connection: asyncpg.Connection, request_id: UUID, seq: int) -
 
 async def _histories(machine: Stack, request_id: UUID) -> list[int]:
     """How many events each run of the request's workflow had, the first run first."""
-    client = await temporal_client.connect(machine.temporal_address, "default")
-    await client.get_workflow_handle(str(request_id)).result()
+    client = await temporal_client.connect(machine.temporal_address, "default", None)
+    handle = client.get_workflow_handle(str(request_id))
+    while (told := await handle.describe()).status is WorkflowExecutionStatus.RUNNING:  # noqa: ASYNC110 -- the server ends it
+        await asyncio.sleep(LOOK)
     events: list[int] = []
-    run_id: str | None = None
-    first = await client.get_workflow_handle(str(request_id)).describe()
-    run_id = first.raw_description.workflow_execution_info.first_run_id
+    run_id: str | None = told.raw_description.workflow_execution_info.first_run_id
     while run_id:
         history = await client.get_workflow_handle(str(request_id), run_id=run_id).fetch_history()
         events.append(len(history.events))

@@ -163,9 +163,9 @@ async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, Besi
             ) from None
         except ColdUnavailable as error:
             raise Failure(str(error), code=Exit.UNAVAILABLE) from None
-    if at is not None:
-        return found, Beside((), "not compared: it is asked where it was")
-    return found, await workflow_of(_settings(), found)
+        if at is not None:
+            return found, Beside((), "not compared: it is asked where it was")
+        return found, await workflow_of(connection, _settings(), found)
 
 
 # --- verifying ------------------------------------------------------------------------------------

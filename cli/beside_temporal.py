@@ -27,6 +27,7 @@ from contract.verifying import Finding
 from recipes import jobs, progress
 from recipes.model import Json
 from settings import Settings
+from storage.pool import Connection
 from storage.replay import Replayed
 
 _PATIENCE = 10.0
@@ -42,12 +43,12 @@ class Beside:
     compared: str
 
 
-async def workflow_of(loaded: Settings, found: Replayed) -> Beside:
-    """The workflow of a request beside where the engine comes to."""
+async def workflow_of(connection: Connection, loaded: Settings, found: Replayed) -> Beside:
+    """The workflow of a request beside where the engine comes to. Its keys come over the connection."""
     try:
         async with asyncio.timeout(_PATIENCE):
             client = await temporal_client.connect(
-                loaded.temporal_address, loaded.temporal_namespace
+                loaded.temporal_address, loaded.temporal_namespace, connection
             )
         return await beside(client, found)
     except (RPCError, RuntimeError, TimeoutError) as error:

@@ -136,7 +136,8 @@ def _requests(seen: Inspection) -> Finding:
 async def _temporal(loaded: Settings) -> list[Finding]:
     try:
         client = await asyncio.wait_for(
-            temporal_client.connect(loaded.temporal_address, loaded.temporal_namespace), _PATIENCE
+            temporal_client.connect(loaded.temporal_address, loaded.temporal_namespace, None),
+            _PATIENCE,
         )
         info = await client.workflow_service.get_cluster_info(GetClusterInfoRequest())
     except (RPCError, RuntimeError, TimeoutError) as error:

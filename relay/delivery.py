@@ -25,6 +25,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from contract.boxes import CannotOpen
 from contract.messages import Message, StartInput, SyncAsked, Synced
 from contract.names import (
     MIRROR_BY_HAND,
@@ -38,7 +39,7 @@ from contract.names import (
 )
 from recipes.happenings import Commanded
 from storage import outbox
-from storage.errors import FAILED
+from storage.errors import FAILED, StorageError
 from storage.pool import Pool
 
 _log = structlog.get_logger()
@@ -196,7 +197,7 @@ class Delivery:
     async def _tell(self, outbox_id: int, telling: Coroutine[Any, Any, Told]) -> None:
         try:
             told = await telling
-        except (RPCError, RuntimeError, *FAILED) as error:
+        except (RPCError, RuntimeError, StorageError, CannotOpen, *FAILED) as error:
             _log.info("left to the relay", outbox_id=outbox_id, error=str(error))
             return
         if told is Told.DONE:

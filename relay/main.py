@@ -54,7 +54,7 @@ async def run(settings: Settings) -> None:
     if pool is None:
         return
     client = await temporal_client.connect(
-        settings.temporal_address, settings.temporal_namespace, lazy=True
+        settings.temporal_address, settings.temporal_namespace, pool, lazy=True
     )
     _log.info("relay runs")
     await asyncio.gather(

@@ -88,7 +88,7 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     vault = open_vault(settings.region_key)
     pool = await patient_pool(settings.database_url, vault, stopping, settings.database_pool_size)
-    client = await _patient_client(settings, stopping) if pool is not None else None
+    client = None if pool is None else await _patient_client(settings, pool, stopping)
     if pool is None or client is None:
         return
     await jobs.say_and_compare(pool, functions)
@@ -119,14 +119,14 @@ async def _say_what_is_mirrored(pool: Pool, settings: Settings) -> None:
         _log.warning("what the directory mirrors was not written", error=str(error))
 
 
-async def _patient_client(settings: Settings, stopping: asyncio.Event) -> Client | None:
+async def _patient_client(settings: Settings, pool: Pool, stopping: asyncio.Event) -> Client | None:
     """A connected client, as soon as Temporal serves our namespace; None if stopped before."""
     port = settings.worker_metrics_port
     runtime = temporal_client.metered(f"{settings.metrics_host}:{port}") if port else None
     while not stopping.is_set():
         try:
             client = await temporal_client.connect(
-                settings.temporal_address, settings.temporal_namespace, runtime=runtime
+                settings.temporal_address, settings.temporal_namespace, pool, runtime=runtime
             )
             await make_current(client)
             await schedules.arrange(client, schedules.chores(settings))

@@ -21,7 +21,9 @@ from worker.workflow import ApprovalWorkflow
 async def test_start_and_cancel_in_one_task_and_a_second_cancel_meets_it(
     house: House, temporal_server: TemporalServer
 ) -> None:
-    client = await temporal_client.connect(temporal_server.address, temporal_server.namespace)
+    client = await temporal_client.connect(
+        temporal_server.address, temporal_server.namespace, house.pool
+    )
     made = await house.submit()
     request_id = UUID(made["id"])
     await delivery.start(client, house.delivery.starts[-1])

@@ -84,7 +84,7 @@ async def carried(
     house: House, server: TemporalServer, functions: dict[str, Function]
 ) -> AsyncIterator[Client]:
     """With workers that carry requests out, and run these functions."""
-    client = await temporal_client.connect(server.address, server.namespace)
+    client = await temporal_client.connect(server.address, server.namespace, house.pool)
     requests = Worker(
         client,
         task_queue=TASK_QUEUE,

@@ -31,8 +31,8 @@ async def request_made(pool: Pool, admin_pool: Pool) -> State:
 
 
 @pytest.fixture
-async def client(temporal_server: TemporalServer) -> Client:
-    return await temporal_client.connect(temporal_server.address, temporal_server.namespace)
+async def client(pool: Pool, temporal_server: TemporalServer) -> Client:
+    return await temporal_client.connect(temporal_server.address, temporal_server.namespace, pool)
 
 
 async def _write(pool: Pool, state: State, kind: str, message: object = None) -> int:
@@ -97,7 +97,9 @@ async def test_the_start_from_storage_is_the_start_of_the_api(
 
 
 async def test_without_temporal_rows_stay_and_say_why(pool: Pool, request_made: State) -> None:
-    nobody = await temporal_client.connect(f"127.0.0.1:{free_ports(1)[0]}", "default", lazy=True)
+    nobody = await temporal_client.connect(
+        f"127.0.0.1:{free_ports(1)[0]}", "default", pool, lazy=True
+    )
     await relay_once(nobody, pool)
     [(kind, error)] = await _rows(pool)
     assert kind == "start"
@@ -198,7 +200,9 @@ async def test_delivery_tells_behind_the_answer_and_forgets_the_row(
 async def test_delivery_leaves_what_fails_and_what_is_too_much_to_the_relay(
     pool: Pool, request_made: State
 ) -> None:
-    nobody = await temporal_client.connect(f"127.0.0.1:{free_ports(1)[0]}", "default", lazy=True)
+    nobody = await temporal_client.connect(
+        f"127.0.0.1:{free_ports(1)[0]}", "default", pool, lazy=True
+    )
     row_id: int = await pool.fetchval("SELECT id FROM outbox")
     start = await outbox.start_input(pool, UUID(request_made.request_id))
     failing, full = Delivery(nobody, pool), Delivery(nobody, pool, in_hand=0)

@@ -13,6 +13,7 @@ import pytest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+import temporal_client
 from activities.commit import Activities
 from cli import main
 from cli.beside_temporal import SAME, Beside, beside
@@ -81,8 +82,11 @@ class Carried:
 
 
 @pytest.fixture
-def carried(house: House, temporal_connection: Client) -> Carried:
-    return Carried(house, temporal_connection, f"test-{uuid4().hex}")
+async def carried(house: House, temporal_server: TemporalServer) -> Carried:
+    client = await temporal_client.connect(
+        temporal_server.address, temporal_server.namespace, house.pool
+    )
+    return Carried(house, client, f"test-{uuid4().hex}")
 
 
 async def test_the_workflow_is_where_the_engine_comes_to(carried: Carried) -> None:
@@ -196,6 +200,7 @@ async def test_the_command(
 ) -> None:
     monkeypatch.setenv("COUNTERSIGN_DATABASE_URL", database.url)
     monkeypatch.setenv("COUNTERSIGN_TEMPORAL_ADDRESS", temporal_server.address)
+    monkeypatch.setenv("COUNTERSIGN_REGION_KEY_FILE", str(carried.house.settings.region_key))
 
     async def run(*more: str) -> tuple[int, Any]:
         arguments = ["audit", "replay", handle.id, "--json", *more]

@@ -6,7 +6,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from contract.messages import CommitResult
 from recipes.happenings import Actor, Decided
-from temporal_client import DATA_CONVERTER, PayloadConverter
+from temporal_client import PayloadConverter, data_converter
 
 RESULT = CommitResult(
     lost=(Decided("t1", "approve", Actor("bob"), datetime(2026, 3, 2, 9, 30, tzinfo=UTC)),)
@@ -14,7 +14,7 @@ RESULT = CommitResult(
 
 
 def test_reads_and_writes_what_pydantic_does() -> None:
-    ours, theirs = DATA_CONVERTER.payload_converter, pydantic_data_converter.payload_converter
+    ours, theirs = data_converter(None).payload_converter, pydantic_data_converter.payload_converter
     [payload] = theirs.to_payloads([RESULT])
     assert ours.to_payloads([RESULT]) == [payload]
     assert ours.from_payloads([payload], [CommitResult]) == [RESULT]

@@ -82,7 +82,7 @@ async def test_a_worker_mirrors_the_directory_by_itself(
             directory_mapping=file,
             directory_token=SecretStr("t"),
         )
-        client = await temporal_client.connect(temporal_server.address, "default")
+        client = await temporal_client.connect(temporal_server.address, "default", None)
         async with build(client, pool, loaded):
             await arrange(client, chores(loaded))
             while not await pool.fetchval("SELECT count(*) FROM people"):  # noqa: ASYNC110
