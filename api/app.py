@@ -18,6 +18,8 @@ from api import (
     backtest,
     calendars,
     claims,
+    codec,
+    codec_sign_in,
     comments,
     decisions,
     delegations,
@@ -167,6 +169,8 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         holds,
         impact,
         recalls,
+        codec,
+        codec_sign_in,
         health,
     ):
         app.include_router(part.router)
@@ -216,7 +220,7 @@ def _describe(path: str, operation: dict[str, Json]) -> None:
     answers: dict[str, Json] = operation["responses"]
     answers.pop("422", None)
     expected = {"503": "Not available now; try again after `Retry-After` seconds."}
-    if path.startswith("/v1/"):
+    if path.startswith("/v1/") or path == "/codec/decode":
         operation["security"] = [_BEARER]
         expected |= {"401": "No good bearer token.", "422": "Something in the input is not valid."}
         if "{" in path:

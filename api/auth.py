@@ -174,12 +174,17 @@ class Tokens:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthenticated("only bearer tokens are understood", "invalid_request")
+        _, caller = await self.verified(token)
+        return caller
+
+    async def verified(self, token: str) -> tuple[float, Caller]:
+        """Until when a token counts, and for whom. Problem 401 or 503 as of `caller`."""
         if len(token) > LARGEST:
             raise _unauthenticated(f"the token is longer than {LARGEST} bytes", "invalid_token")
         known = sha256(token.encode()).digest()
         remembered = self._good.get(known)
         if remembered is not None and self._now() < remembered[0]:
-            return remembered[1]
+            return remembered
         try:
             expires, caller = await self._verify(token)
         except KeysUnavailable as error:
@@ -189,7 +194,7 @@ class Tokens:
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise _unauthenticated("the token is malformed", "invalid_token") from None
         self._remember(known, expires, caller)
-        return caller
+        return expires, caller
 
     async def _verify(self, token: str) -> tuple[float, Caller]:
         header = jwt.get_unverified_header(token)

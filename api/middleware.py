@@ -12,8 +12,13 @@ from api.metrics import Metrics
 from contract.files import LARGEST_FILE
 
 LARGEST_BODY = 1024 * 1024
-_LARGER = {"/v1/org/import": 64 * 1024 * 1024, "/v1/imports": 64 * 1024 * 1024}
-"""By path: files of a whole company's people or past, for administrators alone."""
+_LARGER = {
+    "/v1/org/import": 64 * 1024 * 1024,
+    "/v1/imports": 64 * 1024 * 1024,
+    "/codec/decode": 8 * 1024 * 1024,
+}
+"""By path: files of a whole company's people or past, for administrators alone; and what Temporal keeps,
+where a single payload may have 2 MiB."""
 _FILE = re.compile(r"/v1/requests/[^/]+/attachments")
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

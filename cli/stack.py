@@ -176,7 +176,12 @@ class Stack:
         ui_url = f"http://{HOST}:{plan.ui_port}"
         part = Part(
             "temporal",
-            temporal.command(database, port=plan.temporal_port, ui_port=plan.ui_port),
+            temporal.command(
+                database,
+                port=plan.temporal_port,
+                ui_port=plan.ui_port,
+                codec=f"{plan.api_url}/codec",
+            ),
             temporal.environment(),
             ready=lambda: temporal.ready(ui_url),
         )

@@ -23,10 +23,13 @@ _DYNAMIC = (
 )
 
 
-def command(database: Path, *, port: int, ui_port: int) -> Sequence[str]:
-    """`temporal server start-dev` on loopback with its state in the file `database`."""
+def command(database: Path, *, port: int, ui_port: int, codec: str | None = None) -> Sequence[str]:
+    """`temporal server start-dev` on loopback with its state in the file `database`. Its Web UI asks `codec`
+    what is in sealed payloads."""
     flags: list[str] = ["--db-filename", str(database), "--ip", "127.0.0.1"]
     flags += ["--port", str(port), "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
+    if codec is not None:
+        flags += ["--ui-codec-endpoint", codec]
     for pragma in _PRAGMAS:
         flags += ["--sqlite-pragma", pragma]
     for value in _DYNAMIC:

@@ -77,6 +77,7 @@ MONTH_DELETED = "month.deleted"
 RECALL_BEGUN = "recall.begun"
 RECALL_FINISHED = "recall.finished"
 REQUEST_RECALLED = "request.recalled"
+CONTENT_REVEALED = "content.revealed"
 
 
 def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:

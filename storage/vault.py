@@ -8,6 +8,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hmac import digest as hmac
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -157,6 +158,13 @@ class Vault:
             "SELECT * FROM reading_keys($1, $2, $3)", reader.person, roles, wanted
         )
         return self._unwrapped(rows)
+
+    def derived(self, purpose: str) -> list[bytes]:
+        """Keys for something else that all processes of a region share, one of each region key, the current
+        one's first."""
+        return [
+            hmac(key, f"countersign {purpose}".encode(), "sha256") for key in self._regions.values()
+        ]
 
     def forget(self, request_id: UUID) -> None:
         """Its keys are destroyed."""

@@ -4,6 +4,7 @@ keeps of it is sealed with the keys that Postgres has."""
 import asyncio
 from uuid import UUID
 
+import pytest
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -11,16 +12,23 @@ import temporal_client
 from activities.commit import Activities
 from contract.messages import Outcome
 from contract.names import TASK_QUEUE
+from recipes.model import Confidential
 from relay.main import relay_once
 from tests.histories import assert_sealed, payloads
-from tests.integration.house import House
+from tests.integration.house import House, leave
 from tests.stack import TemporalServer
 from worker.workflow import ApprovalWorkflow
 
 SECRET = "because of the twins"
 
 
-async def test_start_and_decision(house: House, temporal_server: TemporalServer) -> None:
+@pytest.mark.parametrize(
+    ("secret", "scope"), [(None, "shared"), (Confidential(("hr",), ("why",)), "confidential")]
+)
+async def test_start_and_decision(
+    house: House, temporal_server: TemporalServer, secret: Confidential | None, scope: str
+) -> None:
+    await house.publish(leave(2, confidential=secret))
     client = await temporal_client.connect(
         temporal_server.address, temporal_server.namespace, house.pool
     )
@@ -48,7 +56,7 @@ async def test_start_and_decision(house: House, temporal_server: TemporalServer)
         for _, each in payloads(event)
         if "key" in each.metadata
     }
-    assert keys == {f"{UUID(made['id'])}:shared"}
+    assert keys == {f"{UUID(made['id'])}:{scope}"}
 
 
 async def told(client: Client, house: House) -> None:
