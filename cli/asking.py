@@ -7,7 +7,7 @@ import typer
 
 from cli.client import As, Role, Url, connect
 from cli.output import AsJson, Exit, Failure, at, say, table, write_json
-from cli.requests import actor, details
+from cli.requests import actor, details, withheld
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -96,7 +96,7 @@ def show(found: list[dict[str, Any]]) -> None:
                 item["type"],
                 item["outcome"],
                 actor(item["actor"]),
-                details(item["inputs"] or item["payload"]),
+                details((item["inputs"] or item["payload"]) | withheld(item)),
             )
             for item in found
         ),

@@ -213,7 +213,7 @@ def events(
                 at(item["occurred_at"], seconds=True),
                 item["type"],
                 actor(item["actor"]),
-                details(item["payload"], leave_out=_MACHINERY),
+                details(item["payload"] | withheld(item), leave_out=_MACHINERY),
                 item["hash"][:12],
             )
             for item in found
@@ -500,6 +500,11 @@ def details(payload: dict[str, Any], leave_out: frozenset[str] = frozenset()) ->
         for name, value in payload.items()
         if value not in (None, "", [], {}) and name not in leave_out
     )
+
+
+def withheld(item: dict[str, Any]) -> dict[str, str]:
+    """What of an event its reader may not see, or nobody any more, as a detail of it."""
+    return {"withheld": " ".join(item["withheld"])}
 
 
 def _pair(text: str, *, literal: bool) -> tuple[str, Any]:

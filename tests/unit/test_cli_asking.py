@@ -20,12 +20,20 @@ def test_query(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for shown in ("dave on behalf of bob", "A press", "purchase_order@2", "amount=72000"):
         assert shown in out
+    assert "withheld" not in out
     [request] = api.asked
     sent = dict(request.url.params)
     assert sent["since"] == "2026-07-01T00:00:00Z"
     assert sent["until"] == "2026-10-01T00:00:00Z"
     assert (sent["role"], sent["where"]) == ("hr", "amount > 50000")
     assert (sent["entity_type"], sent["entity_id"]) == ("booking", "4711")
+
+
+def test_what_is_withheld_is_named(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    row = ROW | {"withheld": ["comment", "inputs"], "inputs": {"supplier": "Acme"}}
+    api.answers["GET /v1/audit"] = page(row)
+    assert main.run(["audit", "query"]) == 0
+    assert "supplier=Acme, withheld=comment inputs" in " ".join(capsys.readouterr().out.split())
 
 
 def test_nothing_and_no_time(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
