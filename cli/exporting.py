@@ -44,9 +44,9 @@ Format = Literal["jsonl", "csv", "parquet"]
 COLUMNS = (
     "occurred_at", "request_id", "seq", "title", "workflow", "version", "event_type", "outcome", "user",
     "role", "on_behalf_of", "via", "requester", "entity_type", "entity_id", "inputs", "recorded_at", "leaf",
-    "prev_hash", "hash", "body", "proof",
+    "prev_hash", "hash", "body", "disclosed", "withheld", "proof",
 )  # fmt: skip
-"""Of CSV and Parquet: a row with its proof."""
+"""Of CSV and Parquet: a row with its proof, and what people wrote in it."""
 
 
 def export(
@@ -68,7 +68,9 @@ def export(
     output: Annotated[Path | None, typer.Option(help="A file; default: stdout.")] = None,
 ) -> None:
     """Write sealed rows with a signed checkpoint and proofs: everything, a request, a month, or what is
-    asked for as in `query`. Beside rows that are asked for go those that tell what they are about."""
+    asked for as in `query`. Beside rows that are asked for go those that tell what they are about.
+
+    What people wrote goes beside each row as far as auditors may see it; the rest is named as withheld."""
     kind, colon, number = (entity or "").partition(":")
     given = {
         "since": _moment(since),
@@ -106,6 +108,9 @@ def _written(output: Path | None, work: Callable[[Callable[[str], Any]], Any]) -
             asyncio.run(work(file.write))
     except OSError as error:
         raise Failure(f"{output} cannot be written: {error.strerror}") from None
+    except Failure:
+        output.unlink()  # half an export proves nothing
+        raise
 
 
 def _asked(said: dict[str, Any], scope: "Scope") -> "Asked":
@@ -138,8 +143,9 @@ def _moment(text: str | None) -> datetime | None:
 
 async def _whole(scope: "Scope", request: UUID | None, put: Callable[[str], Any]) -> None:
     from cli.evidence import cold_tier, connected
-    from storage import evidence
+    from storage import evidence, exporting
     from storage.errors import ColdUnavailable
+    from storage.exporting import EXPORTER
 
     async with connected() as connection:
         await connection.execute(evidence.STAY)
@@ -156,7 +162,8 @@ async def _whole(scope: "Scope", request: UUID | None, put: Callable[[str], Any]
         }
         put(_line(head))
         try:
-            async for row in evidence.exported(connection, scope, last.size, cold_tier()):
+            rows = exporting.exported(connection, cold_tier(), EXPORTER, scope, last.size)
+            async for row in rows:
                 put(_line(_evidence(row, proof=not everything)))
         except ColdUnavailable as error:
             raise Failure(str(error), code=Exit.UNAVAILABLE) from None
@@ -180,6 +187,10 @@ def _evidence(row: "Exported", *, proof: bool) -> dict[str, Any]:
         "hash": row.hash.hex(),
         "body": row.body.decode(),
     }
+    if row.disclosed:
+        line["disclosed"] = row.disclosed
+    if row.withheld:
+        line["withheld"] = row.withheld
     if proof:
         line["proof"] = [each.hex() for each in row.proof]
     return line
@@ -294,6 +305,8 @@ def _columns(found: "Found") -> dict[str, Any]:
         "prev_hash": row.prev_hash.hex(),
         "hash": row.hash.hex(),
         "body": row.body.decode(),
+        "disclosed": json.dumps(sealed.disclosed, ensure_ascii=False),
+        "withheld": " ".join(row.withheld),
         "proof": " ".join(each.hex() for each in sealed.proof),
     }
 

@@ -9,9 +9,11 @@ first what it is of, with signed checkpoints; then a line for each row of the au
 2. each row is what was hashed: hash = SHA-256(00 + prev_hash + body), the body says where it belongs;
 3. each row goes on from the one before it, and of the requests that are in it none lacks a row between;
 4. each row is in the tree that was signed; if the export is of everything, the rows are all of the tree;
-5. with --witness (everything only): a checkpoint that somebody kept elsewhere is of the same tree.
+5. what people wrote, which is beside a row as `disclosed`, is what was sealed in it: the body has its SHA-256;
+6. with --witness (everything only): a checkpoint that somebody kept elsewhere is of the same tree.
 
-What it can't show: that the last rows of a request are not left out of an export of that request alone.
+What it can't show: that the last rows of a request are not left out of an export of that request alone; and
+what people wrote where it is not disclosed, because it is confidential or was erased.
 Prints what is wrong, a line each. Exit code 0 if nothing is, 1 if something is, 2 if it could not be read.
 """
 
@@ -261,6 +263,19 @@ def row_problems(row: dict[str, Any]) -> Iterator[str]:
         yield "its body is not of this place"
     elif json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False) != row["body"]:
         yield "its body is not the canonical spelling of what it says"
+    else:
+        yield from disclosed_problems(row.get("disclosed", []), said["payload"].get("sealed", []))
+
+
+def disclosed_problems(texts: list[str], sealed: list[dict[str, Any]]) -> Iterator[str]:
+    """Each text holds a random salt, so nobody finds another one of the same hash, or guesses one."""
+    left = [part["sha256"] for part in sealed]
+    for text in texts:
+        found = sha256(text.encode()).hex()
+        if found in left:
+            left.remove(found)
+        else:
+            yield f"what is disclosed is not what was sealed in it: {text}"
 
 
 def chain_problems(ends: dict[tuple[str, int], tuple[str, str]], *, whole: bool) -> Iterator[str]:

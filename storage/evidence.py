@@ -380,7 +380,8 @@ SELECT note FROM audit_checkpoints WHERE number IN (
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A sealed row; `proof` are the hashes beside its way up the tree."""
+    """A sealed row; `proof` are the hashes beside its way up the tree. `disclosed` are plain texts of what
+    people wrote, as far as it is opened: `body` has the SHA-256 of each; `withheld` names what is not."""
 
     leaf: int
     request_id: UUID
@@ -389,6 +390,8 @@ class Exported:
     hash: bytes
     body: bytes
     proof: tuple[bytes, ...] = ()
+    disclosed: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
 
 COUNT = """

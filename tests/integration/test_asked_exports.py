@@ -71,7 +71,9 @@ async def test_what_is_asked_for_with_what_proves_it(orders: Path) -> None:
     asked = [json.loads(row["body"]) for row in rows if row["asked"]]
     beside = [json.loads(row["body"]) for row in rows if not row["asked"]]
     assert [each["event_type"] for each in asked] == ["decision.recorded"] * 3
-    amounts = {each["payload"]["inputs"]["amount"] for each in beside}
+    amounts = {
+        json.loads(row["disclosed"][0])["inputs"]["amount"] for row in rows if not row["asked"]
+    }
     assert amounts == {70000, "60000.5", 90000}
     assert {each["request_id"] for each in asked} == {each["request_id"] for each in beside}
     path.write_text(path.read_text().replace("fine by me, Acme", "fine by me, ACME"))
