@@ -124,10 +124,7 @@ class Vault:
             private,
             listed,
         )
-        keys = Keys(request_id, shared, secret, private, listed)
-        self._writing[request_id] = keys
-        _shorten(self._writing)
-        return keys, kept
+        return Keys(request_id, shared, secret, private, listed), kept
 
     async def writing(self, source: "Source", request_id: UUID) -> Keys | None:
         """All keys of a request; None if it has none: it was made before there were any, or is erased."""
