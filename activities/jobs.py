@@ -49,7 +49,7 @@ class Jobs:
     async def run(self, asked: JobInput) -> JobResult:
         """One attempt. Raises ApplicationError, whose message is for people, when it fails."""
         attempt = activity.info().attempt
-        log = _Log(self._pool, UUID(asked.job.id), attempt)
+        log = _Log(self._pool, UUID(asked.request_id), UUID(asked.job.id), attempt)
         log.add("started")
         try:
             async with log.kept():
@@ -89,8 +89,9 @@ class _Log:
     """An attempt's lines, written now and then. What could not be written is kept for the next time: the
     work counts, whether or not its log can be written."""
 
-    def __init__(self, pool: Pool, job_id: UUID, attempt: int) -> None:
+    def __init__(self, pool: Pool, request_id: UUID, job_id: UUID, attempt: int) -> None:
         self._pool = pool
+        self._request_id = request_id
         self._job_id = job_id
         self._attempt = attempt
         self._lines: list[Line] = []
@@ -130,7 +131,7 @@ class _Log:
         self._lines = []
         try:
             if lines:
-                await jobs.log(self._pool, self._job_id, lines)
+                await jobs.log(self._pool, self._request_id, self._job_id, lines)
         except FAILED as error:
             self._lines = [*lines, *self._lines]
             _log.warning("a job's log was not written", job_id=self._job_id, error=str(error))

@@ -90,7 +90,7 @@ async def fire_action(request: Request, request_id: UUID, action_id: str) -> Res
             detail = f"there is no action of this name; there are {listed}"
             raise errors.Problem(404, "unknown_action", detail)
         actor = await _entitled(connection, found, action, caller)
-        await _check(connection, found, action, body)
+        await _check(connection, found, action, body, caller)
         at, moves = await commands.now(connection), found.state.moves
         message = Commanded(
             str(uuid4()), "fire", actor, at, body.comment, action=action_id, moves=moves
@@ -108,7 +108,8 @@ async def _found(
     if recipe.machine is None:
         detail = f"{recipe.workflow} is no state machine: it has no actions"
         raise errors.Problem(404, "not_a_state_machine", detail)
-    return Found(row, recipe, recipe.machine, state_of(recipe, recipe.machine, row))
+    state = await state_of(source, recipe, recipe.machine, row)
+    return Found(row, recipe, recipe.machine, state)
 
 
 async def _entitled(source: Source, found: Found, action: MachineAction, caller: Caller) -> Actor:
@@ -122,7 +123,7 @@ async def _entitled(source: Source, found: Found, action: MachineAction, caller:
 
 
 async def _check(
-    source: Source, found: Found, action: MachineAction, body: bodies.FireBody
+    source: Source, found: Found, action: MachineAction, body: bodies.FireBody, caller: Caller
 ) -> None:
     """Problem 409 if it cannot be fired now, 422 if it lacks a comment. The workflow looks again: until
     then somebody else may have been first."""
@@ -133,7 +134,7 @@ async def _check(
     if why_not is None and body.moves not in (None, state.moves):
         why_not = f"it has moved since you saw it, and is in `{state.status}`"
     if why_not is not None:
-        last = await actions.history(source, found.row["id"], 1)
+        last = await actions.history(source, caller.reader, found.row["id"], 1)
         moves = [_move(row) for row in last]
         moved = [views.moved(row) for row in last]
         raise errors.conflict(

@@ -15,7 +15,7 @@ from api.http import Route, answer
 from api.requests import allowed
 from api.services import caller_of, services
 from contract.files import LARGEST_TOTAL, MEDIA_TYPES
-from storage import attachments
+from storage import attachments, sight
 from storage.attachments import File
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
@@ -64,6 +64,7 @@ async def add_attachment(
     async with pool.acquire() as connection, connection.transaction():
         row, actor = await allowed(connection, caller, "see", request_id)
         made = await attachments.add(connection, row, actor, file)
+        keys = await sight.keys_for(connection, caller.reader, row)
     if made is None:
         raise errors.conflict(
             "too_many_files", f"the files of a request have at most {LARGEST_TOTAL} bytes together"
@@ -71,7 +72,7 @@ async def add_attachment(
     came, shown = made
     location = f"/v1/requests/{request_id}/attachments/{shown['id']}"
     status = 201 if came == "added" else 200
-    return answer(views.attachment(shown), status, {"Location": location})
+    return answer(views.attachment(attachments.seen(shown, keys)), status, {"Location": location})
 
 
 async def _checked(request: Request, name: str) -> bytes:
@@ -98,18 +99,23 @@ async def _checked(request: Request, name: str) -> bytes:
     },
 )
 async def get_attachment(request: Request, request_id: UUID, attachment_id: UUID) -> Response:
-    """For anybody who may see the request."""
+    """For anybody who may see the request; where all of it is confidential, for whoever may see that."""
     caller = await caller_of(request)
     pool = services(request).pool
-    await allowed(pool, caller, "see", request_id)
+    about, _ = await allowed(pool, caller, "see", request_id)
     row = await attachments.content(pool, request_id, attachment_id)
     if row is None:
         raise errors.not_found("attachment")
-    headers = {**_SAFE, "Content-Disposition": _disposition(row["name"])}
+    keys = await sight.keys_for(pool, caller.reader, about)
+    content = attachments.opened(row, keys)
+    if content is None:
+        raise errors.forbidden("this file is confidential: it is for those whom its recipe names")
+    name = attachments.seen(row, keys)["name"]
+    headers = {**_SAFE, "Content-Disposition": _disposition(name)}
     media_type = row["media_type"]
     if media_type.startswith("text/"):
         media_type += "; charset=utf-8"
-    return Response(row["content"], 200, headers, media_type)
+    return Response(content, 200, headers, media_type)
 
 
 def _disposition(name: str) -> str:

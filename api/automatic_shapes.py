@@ -22,7 +22,8 @@ class JobLine(Strict):
 class Job(Strict):
     """Automatic work of a `step`: the function that is `run`, what it was given and what it gave, or the
     `error` of one that failed. `idempotency_key` went along to the other side in every attempt. Of the
-    `log` these are the last 50 lines."""
+    `log` these are the last 50 lines. Where a recipe keeps anything confidential all of that is, and
+    `withheld` from whoever may not see it."""
 
     model_config = example(
         id="3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c011",
@@ -44,11 +45,12 @@ class Job(Strict):
                 "detail": "answers 503",
             }
         ],
+        withheld=[],
     )
     id: UUID
     step: str
     run: str
-    inputs: dict[str, Any]
+    inputs: dict[str, Any] | None
     idempotency_key: str
     state: Literal["running", "succeeded", "failed", "cancelled"]
     output: Any
@@ -57,6 +59,7 @@ class Job(Strict):
     started_at: datetime
     ended_at: datetime | None
     log: list[JobLine]
+    withheld: list[str]
 
 
 _NOTIFICATION: dict[str, Json] = {
@@ -68,6 +71,7 @@ _NOTIFICATION: dict[str, Json] = {
     "message": "Your order was charged.",
     "sent_at": "2026-03-02T09:20:02.123456Z",
     "read_at": None,
+    "withheld": [],
 }
 
 
@@ -83,6 +87,7 @@ class Notification(Strict):
     message: str
     sent_at: datetime
     read_at: datetime | None
+    withheld: list[str]
 
 
 class NotificationPage(Strict):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from uuid import UUID
 
-import asyncpg
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,8 +19,9 @@ from recipes.backtest import Comparison
 from recipes.model import JobStep, Json, Recipe
 from recipes.starting import entity_problem
 from recipes.supposed import Supposed
-from storage import jobs, requests, simulation
+from storage import jobs, requests, sight, simulation
 from storage.pool import Source
+from storage.sight import Row
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
 
@@ -34,7 +34,8 @@ router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
 )
 async def backtest_draft(request: Request) -> Response:
     """Real past requests through their own version and the candidate: both simulated as submitted
-    then, with the directory as of then, everybody approving at once. Nothing is written. For
+    then, with the directory as of then, everybody approving at once. Nothing is written. Those of which
+    something is confidential and not for the caller are left out and counted as `withheld`. For
     administrators and auditors."""
     caller = await caller_of(request)
     body = await read(request, BacktestBody)
@@ -45,10 +46,12 @@ async def backtest_draft(request: Request) -> Response:
         house.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        rows = await requests.past(
+        past = await requests.past(
             connection, candidate.workflow, body.since, body.limit, imported=body.imported
         )
-        if not rows:
+        seen = await sight.seen_by(connection, caller.reader, past, sight.TITLED, of="id")
+        rows = [row for row in seen if not row["withheld"]]
+        if not past:
             since = f" since {body.since:%Y-%m-%d %H:%M} UTC" if body.since else ""
             raise errors.invalid_at(
                 "/recipe",
@@ -61,13 +64,14 @@ async def backtest_draft(request: Request) -> Response:
             "workflow": candidate.workflow,
             "version": candidate.version,
             "summary": asdict(backtest.summary(found)),
+            "withheld": len(past) - len(rows),
             "items": items,
         }
     )
 
 
 async def _compared(
-    house: Services, source: Source, candidate: Recipe, rows: Sequence[asyncpg.Record]
+    house: Services, source: Source, candidate: Recipe, rows: Sequence[Row]
 ) -> list[Comparison]:
     """A comparison for each row, in their order."""
     found: list[Comparison] = []
@@ -103,7 +107,7 @@ async def _outputs(source: Source, request_id: UUID, *recipes: Recipe) -> dict[s
     return await jobs.outputs(source, request_id) if automatic else {}
 
 
-def _item(row: asyncpg.Record, comparison: Comparison) -> dict[str, Json]:
+def _item(row: Row, comparison: Comparison) -> dict[str, Json]:
     return {
         "request_id": row["id"],
         "title": row["title"],

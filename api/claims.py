@@ -14,8 +14,8 @@ from api.http import Route, answer, read, takes
 from api.services import caller_of, services
 from contract.events import TASK_CLAIMED, TASK_RELEASED
 from recipes.happenings import Actor
-from storage import claims, tasks
-from storage.pool import Source
+from storage import claims, sight, tasks
+from storage.pool import Connection, Source
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"], route_class=Route)
 
@@ -46,8 +46,7 @@ async def claim_task(request: Request, task_id: UUID) -> Response:
                 connection, row, actor, TASK_CLAIMED, claimant=caller.id, at=row["now"]
             ):
                 continue
-            row, _ = await loaded(connection, caller, "see", task_id)
-            return answer(views.decided_task(row))
+            return await _shown(connection, caller, task_id)
 
 
 @router.post(
@@ -69,8 +68,13 @@ async def release_task(request: Request, task_id: UUID) -> Response:
                 connection, row, actor, TASK_RELEASED, claimant=None, at=row["now"]
             ):
                 continue
-            row, _ = await loaded(connection, caller, "see", task_id)
-            return answer(views.decided_task(row))
+            return await _shown(connection, caller, task_id)
+
+
+async def _shown(connection: Connection, caller: Caller, task_id: UUID) -> Response:
+    row, _ = await loaded(connection, caller, "see", task_id)
+    seen = await sight.seen_one(connection, caller.reader, row, sight.TASK)
+    return answer(views.decided_task(seen))
 
 
 async def loaded(

@@ -12,7 +12,7 @@ from api.http import Route, answer, page, read, read_cursor, takes
 from api.requests import allowed
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
-from storage import comments
+from storage import comments, sight
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
 
@@ -33,7 +33,8 @@ async def add_comment(request: Request, request_id: UUID) -> Response:
     async with services(request).pool.acquire() as connection, connection.transaction():
         row, actor = await allowed(connection, caller, "see", request_id)
         made = await comments.add(connection, row, actor, body.text)
-    return answer(views.comment(made), 201)
+        keys = await sight.keys_for(connection, caller.reader, row)
+    return answer(views.comment(sight.seen(made, keys, sight.COMMENT)), 201)
 
 
 @router.get(
@@ -47,11 +48,11 @@ async def list_comments(
     """The comments on a request, the oldest first."""
     caller = await caller_of(request)
     pool = services(request).pool
-    await allowed(pool, caller, "see", request_id)
+    row, _ = await allowed(pool, caller, "see", request_id)
+    keys = await sight.keys_for(pool, caller.reader, row)
     after = _BEGINNING if cursor is None else tuple(read_cursor(cursor, "time", "uuid"))
     if after[0] is None:
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
     found = await comments.of_request(pool, request_id, (after[0], after[1]), limit + 1)
-    return page(
-        [views.comment(row) for row in found], limit, lambda item: [item["made_at"], item["id"]]
-    )
+    items = [views.comment(sight.seen(it, keys, sight.COMMENT)) for it in found]
+    return page(items, limit, lambda item: [item["made_at"], item["id"]])

@@ -21,9 +21,10 @@ from recipes import outcomes
 from recipes.effects import Offer
 from recipes.happenings import Actor, Decided, Together
 from recipes.model import Json, Outcome
-from storage import decisions, tasks
+from storage import decisions, sight, tasks
 from storage.decisions import Deciding
 from storage.pool import Connection, Source
+from storage.sight import Row
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 _OFFER: TypeAdapter[Offer] = TypeAdapter(Offer)
@@ -40,9 +41,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A decision that nothing stands against, as far as could be seen."""
+    """A decision that nothing stands against, as far as could be seen. `row` is the task as who decides
+    sees it."""
 
-    row: asyncpg.Record
+    row: Row
     record: Deciding
     message: Decided
 
@@ -100,6 +102,8 @@ async def _round(
 async def _judge(connection: Connection, caller: Caller, waiting: Mapping[int, Item]) -> _Judged:
     rows = await tasks.load_all(connection, {item.task_id for item in waiting.values()}, caller.id)
     actors = await capacities(connection, caller, "decide", rows.values())
+    shown = await sight.seen_by(connection, caller.reader, list(rows.values()), sight.TASK)
+    seen = {row["id"]: row for row in shown}
     judged, taken = _Judged(), set[UUID]()
     for number, item in waiting.items():
         row = rows.get(item.task_id)
@@ -108,10 +112,12 @@ async def _judge(connection: Connection, caller: Caller, waiting: Mapping[int, I
             continue
         one_at_a_time = {row["id"], row["request_id"]} if row["several"] else {row["id"]}
         try:
-            found = _look(row, actors[row["id"]], caller, item.body)
+            found = _look(seen[item.task_id], actors[row["id"]], caller, item.body)
         except errors.Problem as refusal:
             if refusal.kind == "digest_mismatch":
-                refusal.extra |= await revised.since(connection, row, item.body.digest or "")
+                refusal.extra |= await revised.since(
+                    connection, caller.reader, row, item.body.digest or ""
+                )
             judged.verdicts[number] = refusal
             continue
         if not isinstance(found, _Ready):
@@ -153,7 +159,7 @@ def _capacity(
 
 
 def _look(
-    row: asyncpg.Record, actor: Actor | errors.Problem, caller: Caller, body: bodies.DecisionBody
+    row: Row, actor: Actor | errors.Problem, caller: Caller, body: bodies.DecisionBody
 ) -> _Ready | dict[str, Json]:
     """Ready to be recorded, or recorded before by the same person. Problem if there is something
     against it."""
@@ -175,19 +181,19 @@ def _look(
     return _ready(row, actor, body, outcomes.made(offer, body.decision, body.to))
 
 
-def offer_of(row: asyncpg.Record) -> Offer:
+def offer_of(row: Row) -> Offer:
     """What a task offers to decide, from a row that has its columns."""
     return _OFFER.validate_python({name: row[name] for name in views.OFFER})
 
 
-def _not_first(row: asyncpg.Record, caller: Caller, body: bodies.DecisionBody) -> dict[str, Json]:
+def _not_first(row: Row, caller: Caller, body: bodies.DecisionBody) -> dict[str, Json]:
     """The task for the winner saying the same again; for everybody else a 409 that names the winner."""
     if row["decided_by"] == caller.id and row["decision"] == body.decision:
         return views.decided_task(row)
     raise closed(row)
 
 
-def check_claim(row: asyncpg.Record, caller: Caller) -> None:
+def check_claim(row: Row, caller: Caller) -> None:
     """Problem 409 on a task that somebody else has claimed."""
     if row["claimed_by"] not in (None, caller.id):
         raise errors.conflict(
@@ -198,7 +204,7 @@ def check_claim(row: asyncpg.Record, caller: Caller) -> None:
         )
 
 
-def closed(row: asyncpg.Record) -> errors.Problem:
+def closed(row: Row) -> errors.Problem:
     """409 on a closed task: who decided it, or how else it was closed."""
     if row["decision_id"] is None:
         closed_at = timestamp(row["closed_at"])
@@ -219,9 +225,7 @@ def closed(row: asyncpg.Record) -> errors.Problem:
     )
 
 
-def _ready(
-    row: asyncpg.Record, actor: Actor, body: bodies.DecisionBody, outcome: Outcome
-) -> _Ready:
+def _ready(row: Row, actor: Actor, body: bodies.DecisionBody, outcome: Outcome) -> _Ready:
     task_id, to = str(row["id"]), outcome.to
     message = Decided(task_id, body.decision, actor, row["now"], body.comment, to=to)
     decision_id = uuid4()
@@ -298,5 +302,6 @@ def _decided(item: _Ready) -> dict[str, Json]:
         "comment": record.comment,
         "reason": record.reason,
         "decided_at": record.at,
+        "withheld": [],
     }
     return views.task(item.row, decision) | {"state": "decided", "closed_at": record.at}

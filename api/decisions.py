@@ -16,7 +16,7 @@ from api.http import BODIES, Route, answer, read, takes
 from api.services import caller_of, services
 from recipes import calendar
 from recipes.model import Json
-from storage import tasks
+from storage import sight, tasks
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/decisions", tags=["tasks"], route_class=Route)
@@ -75,13 +75,14 @@ async def preview_decisions(request: Request) -> Response:
     narrowing = tasks.Narrowing(only.workflow, only.requester, only.step, older_than)
     pool = services(request).pool
     found, more = await _decidable(pool, caller, narrowing, body.decision)
+    shown = await sight.seen_by(pool, caller.reader, found, sight.TITLED)
     return answer(
         {
             "items": [
                 {"task_id": row["id"], "decision": body.decision, "digest": row["digest"]}
                 for row in found
             ],
-            "tasks": [views.inbox_task(row) for row in found],
+            "tasks": [views.inbox_task(row) for row in shown],
             "need_comment": [row["id"] for row in found if body.decision in row["require_comment"]],
             "need_reason": [row["id"] for row in found if body.decision in row["require_reason"]],
             "more": more,

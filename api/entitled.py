@@ -9,7 +9,7 @@ from recipes.expressions import ExpressionError
 from recipes.happenings import Actor
 from recipes.model import Machine, MachineAction, Recipe
 from recipes.state import State
-from storage import actions, commands, references, resolution
+from storage import actions, commands, references, resolution, sight
 from storage import recipes as published
 from storage.actions import Capacity
 from storage.pool import Source
@@ -30,14 +30,15 @@ class Named:
     failed: str | None = None
 
 
-def state_of(recipe: Recipe, machine: Machine, row: Row) -> State:
-    """The request's state, as far as its actions are concerned. One that no worker has taken up is
-    where it will begin."""
+async def state_of(source: Source, recipe: Recipe, machine: Machine, row: Row) -> State:
+    """The request's state, as far as its actions are concerned, with all of its inputs: nobody is shown
+    them. One that no worker has taken up is where it will begin."""
+    whole = await sight.whole(source, row)
     state = progress.initial(
         recipe,
         request_id=str(row["id"]),
         requester=row["requester"],
-        inputs=row["inputs"],
+        inputs=whole["inputs"],
         submitted_at=row["created_at"],
         digest=row["digest"],
     )
@@ -101,5 +102,5 @@ async def takes_part(source: Source, row: Row, person: str) -> bool:
     recipe = await published.parsed(source, row["workflow"], row["version"])
     assert recipe.machine is not None
     mine = {it.principal for it in await actions.capacities(source, person, recipe.workflow)}
-    who = await named(source, recipe, state_of(recipe, recipe.machine, row))
+    who = await named(source, recipe, await state_of(source, recipe, recipe.machine, row))
     return any(mine.intersection(it.principals) for it in who.values())

@@ -25,11 +25,12 @@ from api.explanation import (
 from api.http import Moment, Route, answer, read, takes
 from api.requests import allowed
 from api.services import Services, caller_of, services
+from contract.boxes import Keys
 from recipes import inputs as recipe_inputs
 from recipes import progress, supposing
 from recipes.asks import Answer, Assignment
 from recipes.model import ApprovalStep, Json, Recipe
-from storage import commands, directory, explanations, history, recipes, resolution
+from storage import commands, directory, explanations, history, recipes, resolution, sight
 from storage.pool import Source
 from storage.references import About, is_name, principal
 
@@ -146,7 +147,8 @@ async def _task(house: Services, caller: Caller, task_id: UUID) -> Response:
         if row["state"] == "open":
             now = await _asked_now(connection, row["request_id"], row)
         known: list[Answer | Assignment] = [given, *([] if now is None else [now])]
-        said = await wording(connection, known, row["request_id"], row)
+        keys = await sight.keys_for(connection, caller.reader, request)
+        said = await wording(connection, known, row["request_id"], row, keys)
     current = None if now is None else people(now, said)
     return answer(
         {
@@ -211,7 +213,8 @@ async def _request(
         found = await explain_step(
             connection, past.recipe, past.state, step, at=moment, standing=standing
         )
-        body = await _step_answer(connection, past.recipe, step, found, request_id)
+        keys = await sight.keys_for(connection, caller.reader, request)
+        body = await _step_answer(connection, past.recipe, step, found, (request_id, keys))
     return answer({**body, "request": request_id, "employee": request["requester"], "at": moment})
 
 
@@ -295,11 +298,17 @@ def _check_inputs(recipe: Recipe, step: ApprovalStep, inputs: dict[str, Json] | 
 
 
 async def _step_answer(
-    source: Source, recipe: Recipe, step: ApprovalStep, found: StepFound, request_id: UUID | None
+    source: Source,
+    recipe: Recipe,
+    step: ApprovalStep,
+    found: StepFound,
+    about: tuple[UUID, Keys | None] | None,
 ) -> dict[str, Json]:
+    """`about` is the request, if there is one, and its keys as far as the caller has them."""
     seats: list[dict[str, Json]] = []
+    request_id, keys = about or (None, None)
     for item in found.seats:
-        said = await wording(source, [item.answer], request_id, item.task)
+        said = await wording(source, [item.answer], request_id, item.task, keys)
         task = item.task
         seats.append(
             {

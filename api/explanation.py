@@ -13,6 +13,8 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from api.wording import Words, words
+from contract import content
+from contract.boxes import Keys
 from recipes import supposing, tally
 from recipes.asks import (
     Answer,
@@ -224,9 +226,14 @@ async def _chosen(source: Source, request_id: UUID, task: Any) -> Any:
 
 
 async def wording(
-    source: Source, found: Sequence[Answer | Assignment], request_id: UUID | None, task: Any = None
+    source: Source,
+    found: Sequence[Answer | Assignment],
+    request_id: UUID | None,
+    task: Any = None,
+    keys: Keys | None = None,
 ) -> Words:
-    """The words for these; with a task, also why somebody gave it to whom it is with."""
+    """The words for these; with a task, also why somebody gave it to whom it is with, if that can be
+    seen with these keys of its request."""
     chains = [
         given.chain
         for given in (item.assignment if isinstance(item, Answer) else item for item in found)
@@ -235,5 +242,5 @@ async def wording(
     reason = None
     if task is not None and request_id is not None:
         row = await _chosen(source, request_id, task)
-        reason = None if row is None else row["comment"]
+        reason = None if row is None else content.shown_text(row["comment"], keys)
     return await words(source, chains, reason)

@@ -14,8 +14,9 @@ from api.http import Moment, Route, answer, next_cursor, read_cursor
 from api.recipes import version_shown
 from api.services import Services, caller_of, services
 from api.tasks import Cursor, Limit
-from recipes.model import ActionStep
-from storage import impact
+from contract import conditions
+from recipes.model import ActionStep, Recipe
+from storage import impact, sight
 from storage.rules import Rule
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=Route)
@@ -42,16 +43,20 @@ async def show_impact(
     cursor: Cursor = None,
 ) -> Response:
     """For administrators and auditors: every request that an `action` step of a version ended, the last
-    first, with how many there are, in both tiers. `sum` adds up the numbers of an input, in groups if `by` names one."""
+    first, with how many there are, in both tiers. `sum` adds up the numbers of an input, in groups if `by` names one.
+    What is confidential is sealed: nothing is selected, added up or counted by it."""
     caller = await caller_of(request)
     require_auditor(caller)
     for name, given in (("workflow", workflow), ("version", version), ("step", step)):
         if given is None:
             raise errors.invalid_parameter(name, "is missing: name the workflow, version and step")
     house = services(request)
-    read_condition(where)
+    named = asked_about(where)
     rule = Rule(workflow or "", version or 0, step or "", since, until, where)
-    found = await rule_step(house, rule)
+    recipe, found = await rule_step(house, rule)
+    refuse_confidential(recipe, "where", named)
+    refuse_confidential(recipe, "sum", _first(add_up))
+    refuse_confidential(recipe, "by", _first(by))
     before = _LAST if cursor is None else _place(cursor)
     async with (
         house.pool.acquire() as source,
@@ -63,6 +68,7 @@ async def show_impact(
         most = _MOST_GROUPS if by or add_up else 0
         groups = await impact.groups(source, rule, cold, most, by=by, add_up=add_up)
         in_flight = await impact.in_flight(source, rule)
+    items = await sight.seen_by(house.pool, caller.reader, rows[:limit], sight.TITLED, of="id")
     return answer(
         {
             "workflow": rule.workflow,
@@ -74,7 +80,10 @@ async def show_impact(
             "in_flight": in_flight,
             "deleted_months": list(cold.deleted),
             "groups": [dict(group) for group in groups],
-            "items": [dict(row) for row in rows[:limit]],
+            "items": [
+                {name: value for name, value in row.items() if name not in ("private", "sealed")}
+                for row in items
+            ],
             "next_cursor": next_cursor(rows, limit, lambda row: [row["decided_at"], row["id"]]),
         }
     )
@@ -87,8 +96,32 @@ def _place(cursor: str) -> tuple[datetime, UUID]:
     return at, request_id
 
 
-async def rule_step(house: Services, rule: Rule) -> ActionStep:
-    """The step that is meant. Problem 404 for a version that there is not, 422 for a step that decides
+def asked_about(where: str | None) -> frozenset[str]:
+    """The inputs that a condition is on. Problem 422 if it is none."""
+    found = read_condition(where)
+    return frozenset() if found is None else conditions.names(found)
+
+
+def _first(path: str | None) -> frozenset[str]:
+    return frozenset() if path is None else frozenset([path.partition(".")[0]])
+
+
+def refuse_confidential(recipe: Recipe, parameter: str, names: frozenset[str]) -> None:
+    """Problem 422 if one of these inputs is sealed: a query cannot look into it, and must not say
+    that nothing was found."""
+    rule = recipe.confidential
+    if rule is None:
+        return
+    sealed = names if rule.fields is None else names.intersection(rule.fields)
+    if sealed:
+        which = f"{recipe.workflow} version {recipe.version}"
+        raise errors.invalid_parameter(
+            parameter, f"{min(sealed)} is confidential in {which}, and sealed: leave it out"
+        )
+
+
+async def rule_step(house: Services, rule: Rule) -> tuple[Recipe, ActionStep]:
+    """The recipe and the step that are meant. Problem 404 for a version that there is not, 422 for a step that decides
     nothing by itself."""
     shown = await version_shown(house.pool, rule.workflow, rule.version)
     recipe = await house.catalogue.recipe(house.pool, rule.workflow, rule.version, shown["sha256"])
@@ -97,4 +130,4 @@ async def rule_step(house: Services, rule: Rule) -> ActionStep:
         listed = ", ".join(rules) or "none"
         message = f"{rule.step} is no `action` step of {rule.workflow} version {rule.version}; those are: {listed}"
         raise errors.invalid("step: " + message, [{"parameter": "step", "message": message}])
-    return rules[rule.step]
+    return recipe, rules[rule.step]

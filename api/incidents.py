@@ -14,7 +14,7 @@ from api.http import Route, answer, read_cursor
 from api.http import cursor as next_page
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
-from storage import incidents
+from storage import incidents, sight
 
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"], route_class=Route)
 
@@ -44,9 +44,10 @@ async def list_incidents(
         everything=caller.sees_all,
     )
     more, found = len(found) > limit, found[:limit]
+    rows = await sight.seen_by(services(request).pool, caller.reader, found, sight.TITLED)
     items = [
         views.incident(row, possible(caller, ("retry", "reassign"), request_object(row)))
-        for row in found
+        for row in rows
     ]
     following = None
     if more:

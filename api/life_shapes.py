@@ -316,10 +316,14 @@ class BacktestSummary(Strict):
 
 
 class Backtest(Strict):
-    """The newest requests first."""
+    """The newest requests first; so many were `withheld`, of which something is confidential and not for the
+    caller."""
 
-    model_config = example(workflow="leave_request", version=4, summary=_SUMMARY, items=[_TRIED])
+    model_config = example(
+        workflow="leave_request", version=4, summary=_SUMMARY, withheld=0, items=[_TRIED]
+    )
     workflow: str
     version: int
     summary: BacktestSummary
+    withheld: int
     items: list[TriedRequest]

@@ -27,7 +27,7 @@ from recipes.asks import Times
 from recipes.happenings import Actor, Commanded, Migration
 from recipes.model import Json, Recipe
 from recipes.state import FINAL_STATES, State
-from storage import calendars, commands, history, requests
+from storage import calendars, commands, history, requests, sight
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
@@ -143,8 +143,9 @@ async def _judge(
     row = await requests.load(house.pool, request_id, caller.id)
     if row is None:
         return _Verdict(request_id, None, None, None, "refused", ("there is no such request",))
+    seen = await sight.seen_one(house.pool, caller.reader, row, sight.REQUEST, of="id")
     verdict = _Verdict(
-        request_id, row["title"], row["requester"], row["status"] or row["step"], "refused"
+        request_id, seen["title"], row["requester"], row["status"] or row["step"], "refused"
     )
     reason = _why_not(caller, row, now_on)
     if reason is not None:
@@ -158,6 +159,8 @@ async def _judge(
         f"inputs{problem.pointer}: {problem.message}"
         for problem in recipe_inputs.validate(target.recipe, past.state.inputs)
     ]
+    if wrong and seen["withheld"]:
+        wrong = [f"version {target.recipe.version} does not take its inputs: some are confidential"]
     reasons = (*judged.refusals, *wrong)
     outcome: Outcome = "refused" if reasons else "possible"
     return replace(

@@ -12,7 +12,7 @@ from api import automatic_shapes, bodies, errors, views
 from api.http import Route, answer, page, read, read_cursor, takes
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
-from storage import notifications
+from storage import notifications, sight
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=Route)
 
@@ -38,7 +38,8 @@ async def list_notifications(
     found = await notifications.of_person(
         services(request).pool, caller.id, before, limit + 1, unread=state == "unread"
     )
-    items = [views.notification(row) for row in found]
+    rows = await sight.seen_by(services(request).pool, caller.reader, found, sight.TITLED)
+    items = [views.notification(row) for row in rows]
     return page(items, limit, lambda item: [item["sent_at"], item["id"]])
 
 

@@ -57,6 +57,7 @@ _DECIDED: dict[str, Json] = {
     "created_at": "2026-11-26T23:10:00Z",
     "decided_at": "2026-11-26T23:10:01Z",
     "recall_id": None,
+    "withheld": [],
 }
 _RECALL_ID = "5a0f9d8a-8f3e-4a48-9a4c-9e6a4f0d2c77"
 
@@ -72,6 +73,7 @@ class DecidedByRule(Strict):
     created_at: datetime
     decided_at: datetime
     recall_id: UUID | None
+    withheld: list[str]
 
 
 class ImpactGroup(Strict):
@@ -178,6 +180,7 @@ class RecallVerdict(Strict):
     requester: str
     outcome: Literal["possible", "refused"]
     detail: str | None
+    withheld: list[str]
 
 
 class RecallPlan(Strict):
@@ -200,6 +203,7 @@ class RecallPlan(Strict):
                 "requester": "alice",
                 "outcome": "possible",
                 "detail": None,
+                "withheld": [],
             }
         ],
     )
@@ -224,6 +228,7 @@ class RecalledRequest(Strict):
     reopened_as: UUID | None
     detail: str | None
     settled_at: datetime | None
+    withheld: list[str]
 
 
 class RecalledPage(Strict):

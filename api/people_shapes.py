@@ -10,7 +10,7 @@ _REQUEST_ID = "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34"
 
 
 class Comment(Strict):
-    """What `user` said about a request."""
+    """What `user` said about a request; `withheld` where it is confidential, and not for the caller."""
 
     model_config = example(
         id="3c0c6d3e-7f5f-4f55-9b57-0b8f1de7c001",
@@ -18,12 +18,14 @@ class Comment(Strict):
         user="carol",
         text="The second offer is cheaper, and they deliver on Monday.",
         made_at="2026-03-02T09:20:00.123456Z",
+        withheld=[],
     )
     id: UUID
     request_id: UUID
     user: str
-    text: str
+    text: str | None
     made_at: datetime
+    withheld: list[str]
 
 
 class AddedApprover(Strict):
@@ -36,6 +38,7 @@ class AddedApprover(Strict):
         added_by="bob",
         comment="Grace negotiated with this supplier.",
         added_at="2026-03-02T09:20:00.123456Z",
+        withheld=[],
     )
     person: str
     step: str
@@ -43,6 +46,7 @@ class AddedApprover(Strict):
     added_by: str
     comment: str | None
     added_at: datetime
+    withheld: list[str]
 
 
 class CommentPage(Strict):
@@ -67,6 +71,7 @@ class Question(Strict):
         asked_at="2026-03-02T09:20:00.123456Z",
         answer=None,
         answered_at=None,
+        withheld=[],
     )
     id: UUID
     request_id: UUID
@@ -77,10 +82,11 @@ class Question(Strict):
     title: str
     asked_by: str
     asked: str
-    text: str
+    text: str | None
     asked_at: datetime
     answer: str | None
     answered_at: datetime | None
+    withheld: list[str]
 
 
 class QuestionPage(Strict):
@@ -100,15 +106,17 @@ class Attachment(Strict):
         sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         added_by="alice",
         added_at="2026-03-02T09:20:00.123456Z",
+        withheld=[],
     )
     id: UUID
     request_id: UUID
-    name: str
+    name: str | None
     media_type: str
     size: int
-    sha256: str
+    sha256: str | None
     added_by: str
     added_at: datetime
+    withheld: list[str]
 
 
 class Watcher(Strict):

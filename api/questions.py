@@ -10,14 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import bodies, errors, people_shapes, views
+from api.auth import Caller
 from api.claims import check_open, loaded
 from api.http import Route, answer, page, read, read_cursor, takes
 from api.requests import allowed
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from contract.canonical import timestamp
-from storage import questions
+from recipes.model import Json
+from storage import questions, sight
+from storage.pool import Source, vault_of
 from storage.questions import About
+from storage.vault import Reader
 
 router = APIRouter(prefix="/v1", route_class=Route)
 
@@ -48,10 +52,28 @@ async def ask_question(request: Request, task_id: UUID) -> Response:
             said = "has left" if here is False else "is not known to the directory"
             raise errors.invalid_at("/to", f"{body.to} {said}")
         about = _about(row, task_id)
-        made = await questions.load(
-            connection, await questions.ask(connection, about, actor, body.to, body.text)
+        await _check_reads(connection, row, body.to)
+        question_id = await questions.ask(connection, about, actor, body.to, body.text)
+        shown = await _shown(connection, caller, question_id)
+    return answer(shown, 201)
+
+
+async def _check_reads(source: Source, row: asyncpg.Record, person: str) -> None:
+    """Problem 422 if what is asked would be kept from who is asked, as all of the request is."""
+    if not row["private"]:
+        return
+    found = await vault_of(source).reading(source, Reader(person), [row["request_id"]])
+    keys = found.get(row["request_id"])
+    if keys is not None and keys.whole and not keys.holds("confidential"):
+        raise errors.invalid_at(
+            "/to", f"{person} may not see this request, which is confidential: ask somebody who may"
         )
-    return answer(views.question(made), 201)
+
+
+async def _shown(source: Source, caller: Caller, question_id: UUID) -> dict[str, Json]:
+    row = await questions.load(source, question_id)
+    assert row is not None
+    return views.question(await sight.seen_one(source, caller.reader, row, sight.QUESTION))
 
 
 @router.get(
@@ -75,9 +97,11 @@ async def list_questions(
         if at is None:
             raise errors.invalid_parameter("cursor", "is not one that this list gave")
         after = (at, found_id)
-    found = await questions.put_to(services(request).pool, caller.id, state, after, limit + 1)
+    pool = services(request).pool
+    found = await questions.put_to(pool, caller.id, state, after, limit + 1)
+    rows = await sight.seen_by(pool, caller.reader, found, sight.QUESTION)
     return page(
-        [views.question(row) for row in found], limit, lambda item: [item["asked_at"], item["id"]]
+        [views.question(row) for row in rows], limit, lambda item: [item["asked_at"], item["id"]]
     )
 
 
@@ -105,13 +129,13 @@ async def answer_question(request: Request, question_id: UUID) -> Response:
             raise errors.forbidden(f"only {row['asked']}, who was asked, may answer")
         about = _about(row, row["task_id"])
         first = await questions.answer(connection, about, question_id, actor, body.text)
-        row = await questions.load(connection, question_id)
-        assert row is not None
+        row = await questions.whole(connection, question_id)
+        shown = await _shown(connection, caller, question_id)
     if not first and row["answer"] != body.text:
         raise errors.conflict(
             "already_answered", f"already answered at {timestamp(row['answered_at'])}"
         )
-    return answer(views.question(row))
+    return answer(shown)
 
 
 def _about(row: asyncpg.Record, task_id: UUID) -> About:

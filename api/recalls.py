@@ -13,23 +13,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors, past_shapes
+from api.auth import Caller
 from api.authorize import House, authorize
 from api.http import Route, answer, page, read, read_cursor, takes
-from api.impact import rule_step
+from api.impact import asked_about, refuse_confidential, rule_step
 from api.past_bodies import RecallBody
 from api.recipes import version_shown
 from api.requests import before
 from api.services import Services, caller_of, services
 from api.submission import Wanted, draft
 from api.tasks import Cursor, Limit
+from recipes import inputs as recipe_inputs
 from recipes.happenings import Actor
 from recipes.model import Json, Recipe
 from recipes.supposed import Supposed
-from storage import commands, impact, recalls, requests, simulation
+from storage import commands, impact, recalls, requests, sight, simulation
 from storage.errors import AlreadyOpen
 from storage.pool import Connection
 from storage.recalls import Recall
 from storage.rules import Rule
+from storage.sight import Row
 
 router = APIRouter(prefix="/v1/recalls", tags=["recalls"], route_class=Route)
 
@@ -60,10 +63,11 @@ async def begin_recall(
     body = await read(request, RecallBody)
     house = services(request)
     rule = Rule(body.workflow, body.version, body.step, body.since, body.until, body.where)
-    await rule_step(house, rule)
-    review = await _review(house, body)
+    recipe, _ = await rule_step(house, rule)
+    refuse_confidential(recipe, "where", asked_about(body.where))
+    review = await _review(house, body, recipe)
     if dry_run:
-        return answer(await _plan(house, rule, review, limit))
+        return answer(await _plan(house, caller, rule, review, limit))
     async with house.pool.acquire() as connection, connection.transaction():
         at = await commands.now(connection)
         target = None if review is None else (review.recipe.workflow, review.recipe.version)
@@ -105,12 +109,14 @@ async def list_recalled(
     cursor: Cursor = None,
 ) -> Response:
     """For administrators and auditors: what has become of each, and why some were refused."""
-    await _sees(request)
+    caller = await _sees(request)
     house = services(request)
     await _one(house, recall_id)
     after: UUID = UUID(int=0) if cursor is None else read_cursor(cursor, "uuid")[0]
     rows = await recalls.requests_of(house.pool, recall_id, state, after, limit + 1)
-    return page([dict(row) for row in rows], limit, lambda item: [item["request_id"]])
+    seen = await sight.seen_by(house.pool, caller.reader, rows, sight.TITLED)
+    items = [{name: row[name] for name in row if name not in ("private", "sealed")} for row in seen]
+    return page(items, limit, lambda item: [item["request_id"]])
 
 
 @router.post(
@@ -133,9 +139,11 @@ async def continue_recall(
     return answer(_shown(await _one(house, recall_id)))
 
 
-async def _sees(request: Request) -> None:
-    if not (await caller_of(request)).sees_all:
+async def _sees(request: Request) -> Caller:
+    caller = await caller_of(request)
+    if not caller.sees_all:
         raise errors.forbidden("only administrators and auditors may see recalls")
+    return caller
 
 
 async def _one(house: Services, recall_id: UUID) -> asyncpg.Record:
@@ -163,7 +171,7 @@ class _Review:
     sha256: str
 
 
-async def _review(house: Services, body: RecallBody) -> _Review | None:
+async def _review(house: Services, body: RecallBody, recalled: Recipe) -> _Review | None:
     if body.review_workflow is None:
         return None
     shown = await version_shown(house.pool, body.review_workflow, body.review_version)
@@ -179,7 +187,25 @@ async def _review(house: Services, body: RecallBody) -> _Review | None:
     if recipe.machine is not None:
         message = f"{recipe.workflow} is a state machine: name a recipe whose steps ask people"
         raise errors.invalid_at("/review_workflow", message)
+    _check_keeps(recalled, recipe)
     return _Review(recipe, sha256)
+
+
+def _check_keeps(recalled: Recipe, review: Recipe) -> None:
+    """Problem 422 if a review would show to all who see it what the recalled requests keep confidential."""
+    secret, kept = recalled.confidential, review.confidential
+    if secret is None or (kept is not None and kept.fields is None):
+        return
+    shown = frozenset(["everything"])
+    if secret.fields is not None:
+        taken = recipe_inputs.declared(review, dict.fromkeys(secret.fields))
+        shown = frozenset(taken).difference((kept.fields if kept else None) or ())
+    if shown:
+        raise errors.invalid_at(
+            "/review_workflow",
+            f"{recalled.workflow} keeps {', '.join(sorted(shown))} confidential and {review.workflow}"
+            " does not: name a recipe that does",
+        )
 
 
 async def _ready(
@@ -192,7 +218,8 @@ async def _ready(
     )
     if found["person"] is None:
         raise errors.invalid(f"{row['requester']} is not in the directory")
-    wanted = Wanted(row["requester"], recipe.workflow, row["inputs"], entity)
+    whole = await sight.whole(connection, row)
+    wanted = Wanted(row["requester"], recipe.workflow, whole["inputs"], entity)
     ready = await draft(house, connection, found, wanted, limited=True)
     item = ready.item
     # Nobody acts: then it must not be approved, neither by a rule nor by time alone.
@@ -205,7 +232,9 @@ async def _ready(
     return item
 
 
-async def _plan(house: Services, rule: Rule, review: _Review | None, limit: int) -> dict[str, Json]:
+async def _plan(
+    house: Services, caller: Caller, rule: Rule, review: _Review | None, limit: int
+) -> dict[str, Json]:
     """What would become of them: the counts of all, verdicts for the first."""
     async with (
         house.pool.acquire() as connection,
@@ -214,7 +243,11 @@ async def _plan(house: Services, rule: Rule, review: _Review | None, limit: int)
         cold = await impact.moved(connection, house.trail, rule)
         totals = await impact.totals(connection, rule, cold)
         rows = await recalls.selected(connection, rule, cold, limit)
-        items = [await _verdict(house, connection, row, review) for row in rows]
+        seen = await sight.seen_by(connection, caller.reader, rows, sight.TITLED, of="id")
+        items = [
+            _told(shown, await _why_not(house, connection, row, review))
+            for row, shown in zip(rows, seen, strict=True)
+        ]
     return {
         "workflow": rule.workflow,
         "version": rule.version,
@@ -228,21 +261,33 @@ async def _plan(house: Services, rule: Rule, review: _Review | None, limit: int)
     }
 
 
-async def _verdict(
+async def _why_not(
     house: Services, connection: Connection, row: asyncpg.Record, review: _Review | None
-) -> dict[str, Json]:
-    detail = None
-    if review is not None:
-        try:
-            await _ready(house, connection, row, review.recipe)
-        except errors.Problem as problem:
-            detail = problem.detail
+) -> str | None:
+    if review is None:
+        return None
+    try:
+        await _ready(house, connection, row, review.recipe)
+    except errors.Problem as problem:
+        return _detail(problem, row)
+    return None
+
+
+def _detail(problem: errors.Problem, row: asyncpg.Record) -> str:
+    """Why a request is refused, for administrators: what is wrong with inputs may quote them."""
+    if row["private"] and problem.errors:
+        return "the review does not take its inputs, some of which are confidential"
+    return problem.detail
+
+
+def _told(row: Row, detail: str | None) -> dict[str, Json]:
     return {
         "request_id": row["id"],
         "title": row["title"],
         "requester": row["requester"],
         "outcome": "possible" if detail is None else "refused",
         "detail": detail,
+        "withheld": row["withheld"],
     }
 
 
@@ -294,7 +339,8 @@ async def _reopen(house: Services, recall: asyncpg.Record, recipe: Recipe, actor
             detail = f"another request of {recipe.workflow} about the same is open"
             await recalls.refused(connection, recall["id"], row["id"], detail, at)
         except errors.Problem as problem:
-            await recalls.refused(connection, recall["id"], row["id"], problem.detail, at)
+            detail = _detail(problem, row)
+            await recalls.refused(connection, recall["id"], row["id"], detail, at)
         else:
             await recalls.recalled(connection, recall, rows, actor, at, reopened_as=item.id)
     return True

@@ -34,10 +34,12 @@ from storage import (
     recalls,
     requests,
     revisions,
+    sight,
     tasks,
     watchers,
 )
 from storage.pool import Source
+from storage.sight import seen as _seen
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
 
@@ -76,7 +78,7 @@ async def submit_request(request: Request) -> Response:
     if made.again:
         headers["Idempotency-Replayed"] = "true"
         row, _ = await allowed(house.pool, caller, "see", made.id)
-        return answer(await shown(house, house.pool, row), 201, headers)
+        return answer(await shown(house, house.pool, caller, row), 201, headers)
     said: dict[str, Json] = {"revisions": revised.shown([revised.first(made.row)])}
     return answer(views.request(made.row, [], _temporal_url(house, made.id)) | said, 201, headers)
 
@@ -139,7 +141,8 @@ async def listed(
     found = await requests.newest(
         source, caller.id, wanted, limit + 1, before(cursor), everything=caller.sees_all
     )
-    items = [views.request_summary(row) for row in found]
+    rows = await sight.seen_by(source, caller.reader, found, sight.REQUEST, of="id")
+    items = [views.request_summary(row) for row in rows]
     return page(items, limit, lambda item: [item["created_at"], item["id"]])
 
 
@@ -160,7 +163,7 @@ async def show_request(request: Request, request_id: UUID) -> Response:
     house = services(request)
     async with house.pool.acquire() as connection:
         row, _ = await allowed(connection, caller, "see", request_id)
-        return answer(await shown(house, connection, row))
+        return answer(await shown(house, connection, caller, row))
 
 
 @router.get("/{request_id}/events", response_model=schemas.EventPage, summary="Its audit trail")
@@ -267,7 +270,7 @@ async def _outcome(house: Services, caller: Caller, request_id: UUID, command_id
     if not applied:
         raise errors.conflict("too_late", detail)
     row, _ = await allowed(house.pool, caller, "see", request_id)
-    return answer(await shown(house, house.pool, row))
+    return answer(await shown(house, house.pool, caller, row))
 
 
 async def allowed(
@@ -290,34 +293,39 @@ async def allowed(
     return row, authorize(caller, action, request_object(row, involved=involved))
 
 
-async def shown(house: Services, source: Source, row: asyncpg.Record) -> dict[str, object]:
+async def shown(
+    house: Services, source: Source, caller: Caller, row: asyncpg.Record
+) -> dict[str, object]:
+    """A request (as `allowed` gave it) with all that belongs to it, as far as the caller may see it."""
+    keys = await sight.keys_for(source, caller.reader, row)
     found = await tasks.of_request(source, row["id"])
     said = await comments.latest(source, row["id"], COMMENTS_SHOWN)
     asked = await questions.of_request(source, row["id"])
     watching = await watchers.of_request(source, row["id"])
-    said_before = await revisions.of_request(source, row["id"])
+    said_before = await revisions.seen(source, row["id"], keys)
     files = await attachments.of_request(source, row["id"])
     added = await commands.added_approvers(source, row["id"])
     work = await jobs.of_request(source, row["id"], LOG_SHOWN)
     more: dict[str, Json] = {
-        "added_approvers": [views.added_approver(item) for item in added],
+        "added_approvers": [views.added_approver(_seen(it, keys, sight.COMMANDED)) for it in added],
         "revisions": revised.shown(said_before),
         "waits_until": row["waits_until"],
-        "jobs": [views.job(item) for item in work],
-        "comments": [views.comment(item) for item in said],
-        "questions": [views.question(item) for item in asked],
-        "attachments": [views.attachment(item) for item in files],
+        "jobs": [views.job(jobs.seen(it, keys)) for it in work],
+        "comments": [views.comment(_seen(it, keys, sight.COMMENT)) for it in said],
+        "questions": [views.question(_seen(it, keys, sight.QUESTION)) for it in asked],
+        "attachments": [views.attachment(attachments.seen(it, keys)) for it in files],
         "watchers": [views.watcher(item) for item in watching],
     }
     if row["kind"] == "state_machine":
-        fired = await actions.history(source, row["id"], HISTORY_SHOWN)
+        fired = await actions.history(source, caller.reader, row["id"], HISTORY_SHOWN)
         more |= {"history": [views.moved(item) for item in fired]}
         more |= {"waiting_for": await _who_moves(house, source, row)}
     if row["recall_id"] is not None:
         recall = await recalls.of_request(source, row["id"])
         more |= {"recalled": recall and views.recalled(recall)}
     where = None if row["import_id"] else _temporal_url(house, row["id"])
-    return views.request(row, found, where) | more
+    its_tasks = [_seen(it, keys, sight.TASK) for it in found]
+    return views.request(_seen(row, keys, sight.REQUEST), its_tasks, where) | more
 
 
 async def _who_moves(house: Services, source: Source, row: asyncpg.Record) -> list[str]:
@@ -325,7 +333,7 @@ async def _who_moves(house: Services, source: Source, row: asyncpg.Record) -> li
     recipe = await house.catalogue.recipe(source, row["workflow"], row["version"], row["sha256"])
     if recipe.machine is None or row["state"] in FINAL_STATES:
         return []
-    state = entitled.state_of(recipe, recipe.machine, row)
+    state = await entitled.state_of(source, recipe, recipe.machine, row)
     who = await entitled.named(source, recipe, state)
     doors = machine.doors(recipe.machine, state.status)
     return list(dict.fromkeys(name for door in doors for name in who[door.id].principals))

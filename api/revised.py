@@ -6,8 +6,9 @@ from typing import Any
 from recipes import inputs
 from recipes.model import Json
 from storage import requests, revisions
-from storage.pool import Source
+from storage.pool import Source, vault_of
 from storage.revisions import Revision
+from storage.vault import Reader
 
 
 def changed(old: dict[str, Json], new: dict[str, Json]) -> list[dict[str, Json]]:
@@ -28,7 +29,7 @@ def first(row: dict[str, Json]) -> Revision:
 
 
 def shown(found: Sequence[Revision]) -> list[dict[str, Json]]:
-    """A request's revisions, the first one first, each with what it changed."""
+    """A request's revisions, the first one first, each with what it changed, as far as it can be seen."""
     return [
         {
             "number": it.number,
@@ -38,20 +39,32 @@ def shown(found: Sequence[Revision]) -> list[dict[str, Json]]:
             "submitted_at": it.submitted_at,
             "submitted_by": it.submitted_by,
             "changed": changed(found[number - 1].inputs, it.inputs) if number else [],
+            "withheld": _withheld(it, number),
         }
         for number, it in enumerate(found)
     ]
 
 
-async def since(source: Source, task: Any, digest: str) -> dict[str, Json]:
-    """What is different since the request had `digest`, if it ever had: `changed`; and `recipe`, the
-    versions `from` and `to`, where the digest is of another one. What is open is of its last revision."""
+def _withheld(it: Revision, number: int) -> list[str]:
+    """Of what is shown: not its inputs, but what of them is different."""
+    told = [name for name in it.withheld if not name.startswith("/inputs")]
+    return told if len(told) == len(it.withheld) or not number else [*told, "/changed"]
+
+
+async def since(source: Source, reader: Reader, task: Any, digest: str) -> dict[str, Json]:
+    """What is different since the request had `digest`, if it ever had: `changed`, as far as the reader
+    may see it; and `recipe`, the versions `from` and `to`, where the digest is of another one. What is
+    open is of its last revision."""
     found = await revisions.of_request(source, task["request_id"])
     for version in await revisions.versions(source, task["request_id"]):
-        for seen in reversed(found):
-            of_then = await requests.digest(source, task["request_id"], version.sha256, seen.inputs)
+        for then in reversed(found):
+            of_then = await requests.digest(source, task["request_id"], version.sha256, then.inputs)
             if of_then == digest:
-                return _told(seen, found[-1], version.version, task["version"])
+                keys = await vault_of(source).reading(source, reader, [task["request_id"]])
+                seen = await revisions.seen(
+                    source, task["request_id"], keys.get(task["request_id"])
+                )
+                return _told(seen[then.number - 1], seen[-1], version.version, task["version"])
     return {}
 
 

@@ -39,7 +39,8 @@ class OtherVersion(Strict):
 
 
 class Revision(Strict):
-    """A submission of a request, and what it `changed` of the one before it."""
+    """A submission of a request, and what it `changed` of the one before it; `/changed` is `withheld` where
+    something confidential may have, too."""
 
     number: int
     title: str
@@ -48,3 +49,4 @@ class Revision(Strict):
     submitted_at: datetime
     submitted_by: str
     changed: list[Changed]
+    withheld: list[str]

@@ -114,6 +114,7 @@ _DECISION: dict[str, Json] = {
     "comment": "Enjoy.",
     "reason": None,
     "decided_at": "2026-03-02T09:30:00.123456Z",
+    "withheld": [],
 }
 _TASK: dict[str, Json] = {
     "id": A_TASK,
@@ -150,6 +151,7 @@ _TASK: dict[str, Json] = {
     "claimed_by": None,
     "claimed_at": None,
     "decision": _DECISION,
+    "withheld": [],
 }
 _INPUTS: dict[str, Json] = {"days": 5}
 _REQUEST: dict[str, Json] = {
@@ -172,6 +174,7 @@ _REQUEST: dict[str, Json] = {
     "imported": None,
     "recall_id": None,
     "reopens": None,
+    "withheld": [],
 }
 
 
@@ -190,7 +193,7 @@ class DueBy(Strict):
 class Decision(Strict):
     """`decision` is the id of the outcome that was chosen, `counts_as` what it did; one that rewinds led
     `to` a step, or to the requester. `on_behalf_of` and `via` tell by which delegation, `role` by which
-    role `user` decided."""
+    role `user` decided. What is `withheld` is confidential: pointers to what is left out."""
 
     id: UUID
     task_id: UUID
@@ -205,6 +208,7 @@ class Decision(Strict):
     comment: str | None
     reason: str | None
     decided_at: datetime
+    withheld: list[str]
 
 
 class Task(Strict):
@@ -213,7 +217,8 @@ class Task(Strict):
 
     It is decided as one of `outcomes`; those named by `require_comment` and `require_reason` need these, a
     reason being one of `reasons` if there are any. `rewind_to`: where `request_changes` may lead. `show`
-    names the inputs that the decision is about; none named: all."""
+    names the inputs that the decision is about; none named: all. `withheld` are pointers to what is left
+    out, because it is confidential and not for the caller."""
 
     model_config = example(**_TASK)
     id: UUID
@@ -246,6 +251,7 @@ class Task(Strict):
     claimed_by: str | None
     claimed_at: datetime | None
     decision: Decision | None
+    withheld: list[str]
 
 
 class TaskShown(Task):
@@ -346,6 +352,7 @@ class Fired(Strict):
     via: list[str]
     comment: str | None
     at: datetime
+    withheld: list[str]
 
 
 class Entity(Strict):
@@ -368,7 +375,8 @@ class RequestSummary(Strict):
     """`status` is the state that a state machine is in; `imported` is of requests that another system had;
     `recall_id` of those recalled, of a rule that was wrong; `reopens` the recalled one that this one is for.
     One that is `rewound` waits for its requester, and expires at `resubmit_by` if that is set; `reason` is
-    what is to be changed."""
+    what is to be changed. `withheld` are pointers to what is left out, because it is confidential and not for
+    the caller: a `title` is the recipe's name then."""
 
     model_config = example(**_REQUEST)
     id: UUID
@@ -390,6 +398,7 @@ class RequestSummary(Strict):
     imported: Origin | None
     recall_id: UUID | None
     reopens: UUID | None
+    withheld: list[str]
 
 
 class Recalled(Strict):
@@ -501,6 +510,7 @@ class WaitingIncident(Strict):
         detail="role hr-leave-admin has no member other than the requester",
         since="2026-03-02T09:12:44.001122Z",
         actions=["retry", "reassign"],
+        withheld=[],
     )
     request_id: UUID
     workflow: str
@@ -513,6 +523,7 @@ class WaitingIncident(Strict):
     detail: str
     since: datetime
     actions: list[Literal["retry", "reassign"]]
+    withheld: list[str]
 
 
 class IncidentPage(Strict):

@@ -11,7 +11,7 @@ import structlog
 from api import bodies, errors
 from api.auth import Caller
 from api.services import Services
-from contract import canonical
+from contract import canonical, content
 from contract.messages import StartInput
 from contract.names import ENGINE_VERSION
 from recipes import expressions, progress, timers
@@ -214,7 +214,7 @@ def title(recipe: Recipe, state: State, person: Any) -> str:
 
     A title is for reading: one that cannot be rendered must not keep a request from being made.
     """
-    plain = recipe.workflow.replace("_", " ").capitalize()
+    plain = content.plain_title(recipe.workflow)
     if recipe.title is None:
         return plain
     try:
@@ -284,4 +284,5 @@ def _row(item: requests.Submission) -> dict[str, Json]:
         "import_id": None,
         "recall_id": None,
         "reopens": None,
+        "withheld": [],
     }

@@ -1,7 +1,7 @@
 """Tasks: the inbox, one task, and the decision."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +15,7 @@ from api.authorize import capacity, task_object
 from api.http import Route, answer, cursor, page, read, read_cursor, takes
 from api.services import caller_of, services
 from recipes.model import Json
-from storage import tasks
+from storage import sight, tasks
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"], route_class=Route)
@@ -49,7 +49,8 @@ async def list_tasks(
     if closed:
         return await _closed_page(pool, caller, limit, after)
     position = _BEGINNING if after is None else tuple(read_cursor(after, "time", "uuid"))
-    found = await tasks.inbox(pool, caller.id, limit + 1, (position[0], position[1]))
+    opened = await tasks.inbox(pool, caller.id, limit + 1, (position[0], position[1]))
+    found = await sight.seen_by(pool, caller.reader, opened, sight.TITLED)
     if state == "all" and len(found) <= limit:
         return await _bridge_page(pool, caller, limit, found)
     return page(
@@ -62,20 +63,24 @@ async def _closed_page(pool: Source, caller: Caller, limit: int, after: str | No
     if position[0] is None:
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
     found = await tasks.closed(pool, caller.id, limit + 1, (position[0], position[1]))
-    return _closed_answer([], found, limit)
+    return _closed_answer([], await _seen(pool, caller, found), limit)
 
 
 async def _bridge_page(
-    pool: Source, caller: Caller, limit: int, opened: list[asyncpg.Record]
+    pool: Source, caller: Caller, limit: int, opened: list[dict[str, Any]]
 ) -> Response:
     """The page of `all` on which the open tasks end and the closed ones begin."""
     shown = [views.inbox_task(row) for row in opened]
     found = await tasks.closed(pool, caller.id, limit - len(shown) + 1, _LATEST)
-    return _closed_answer(shown, found, limit)
+    return _closed_answer(shown, await _seen(pool, caller, found), limit)
+
+
+async def _seen(pool: Source, caller: Caller, found: list[asyncpg.Record]) -> list[dict[str, Any]]:
+    return await sight.seen_by(pool, caller.reader, found, sight.TASK)
 
 
 def _closed_answer(
-    before: list[dict[str, Json]], found: list[asyncpg.Record], limit: int
+    before: list[dict[str, Json]], found: list[dict[str, Any]], limit: int
 ) -> Response:
     items = [*before, *(views.decided_task(row) for row in found)]
     more, items = len(items) > limit, items[:limit]
@@ -100,14 +105,26 @@ async def show_task(request: Request, task_id: UUID) -> Response:
     actor = (await deciding.capacities(pool, caller, "see", [row]))[task_id]
     if isinstance(actor, errors.Problem):
         raise actor
-    shown = views.decided_task(row)
+    seen = await sight.seen_one(pool, caller.reader, row, sight.TASK)
+    shown = views.decided_task(seen)
     mine = capacity(caller, task_object(row))
     if row["state"] == "open" and mine is not None:
         shown |= {"on_behalf_of": mine.on_behalf_of, "via": mine.via}
-    return answer({**shown, "inputs": _looked_at(row)})
+    inputs = _looked_at(seen)
+    return answer({**shown, "inputs": inputs, "withheld": _withheld(seen)})
 
 
-def _looked_at(row: asyncpg.Record) -> dict[str, Json]:
+def _withheld(row: dict[str, Any]) -> list[str]:
+    """Of what the task shows."""
+    hidden = {f"/inputs/{name}" for name in row["show"]}
+    return [
+        name
+        for name in row["withheld"]
+        if not row["show"] or not name.startswith("/inputs/") or name in hidden
+    ]
+
+
+def _looked_at(row: dict[str, Any]) -> dict[str, Json]:
     inputs: dict[str, Json] = row["inputs"]
     if not row["show"]:
         return inputs

@@ -31,6 +31,7 @@ def task(row: Row, decision: dict[str, Json] | None = None) -> dict[str, Json]:
         shown["claimed_at"] = None
     shown["where"] = row["added_where"]
     shown["decision"] = decision
+    shown["withheld"] = row["withheld"]
     return shown
 
 
@@ -62,13 +63,21 @@ def decision(row: Row) -> dict[str, Json] | None:
         "comment": row["comment"],
         "reason": row["reason"],
         "decided_at": row["decided_at"],
+        "withheld": _within("/decision", row["withheld"]),
     }
+
+
+def _within(place: str, withheld: Iterable[str]) -> list[str]:
+    """What is withheld of what stands at a place, by pointers into that."""
+    return [name.removeprefix(place) for name in withheld if name.startswith(f"{place}/")]
 
 
 def request_summary(row: Row) -> dict[str, Json]:
     about = row["entity_type"]
     entity = None if about is None else {"type": about, "id": row["entity_id"]}
-    return {name: row[name] for name in _REQUEST} | {"entity": entity, "imported": _imported(row)}
+    shown = {name: row[name] for name in _REQUEST}
+    withheld = [name for name in row["withheld"] if not name.startswith("/inputs")]
+    return shown | {"entity": entity, "imported": _imported(row), "withheld": withheld}
 
 
 def _imported(row: Row) -> dict[str, Json] | None:
@@ -95,6 +104,7 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
     decisions = [item["decision"] for item in shown if item["decision"] is not None]
     return {
         **request_summary(row),
+        "withheld": row["withheld"],
         "inputs": row["inputs"],
         "digest": row["digest"],
         "moves": row["moves"],
@@ -117,10 +127,10 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
 
 _JOB = (
     "id", "step", "run", "inputs", "idempotency_key", "state", "output", "error", "attempts",
-    "started_at", "ended_at", "log",
+    "started_at", "ended_at", "log", "withheld",
 )  # fmt: skip
 _NOTIFICATION = (
-    "id", "request_id", "workflow", "title", "step", "message", "sent_at", "read_at",
+    "id", "request_id", "workflow", "title", "step", "message", "sent_at", "read_at", "withheld",
 )  # fmt: skip
 
 
@@ -140,12 +150,13 @@ def comment(row: Row) -> dict[str, Json]:
         "user": row["author"],
         "text": row["text"],
         "made_at": row["made_at"],
+        "withheld": row["withheld"],
     }
 
 
 _QUESTION = (
     "id", "request_id", "task_id", "step", "branch", "workflow", "title", "asked_by", "asked", "text",
-    "asked_at", "answer", "answered_at",
+    "asked_at", "answer", "answered_at", "withheld",
 )  # fmt: skip
 
 
@@ -160,9 +171,10 @@ def attachment(row: Row) -> dict[str, Json]:
         "name": row["name"],
         "media_type": row["media_type"],
         "size": row["size"],
-        "sha256": row["sha256"].hex(),
+        "sha256": None if row["sha256"] is None else row["sha256"].hex(),
         "added_by": row["added_by"],
         "added_at": row["added_at"],
+        "withheld": row["withheld"],
     }
 
 
@@ -175,6 +187,7 @@ def added_approver(row: Row) -> dict[str, Json]:
         "added_by": row["actor"],
         "comment": row["comment"],
         "added_at": row["settled_at"],
+        "withheld": row["withheld"],
     }
 
 
@@ -203,8 +216,9 @@ def moved(row: Row) -> dict[str, Json]:
         "role": actor["role"],
         "on_behalf_of": actor["on_behalf_of"],
         "via": actor["via"],
-        "comment": payload["comment"],
+        "comment": payload.get("comment"),
         "at": row["occurred_at"],
+        "withheld": [f"/{name}" for name in row["withheld"]],
     }
 
 
@@ -236,6 +250,7 @@ def incident(row: Row, actions: list[str]) -> dict[str, Json]:
         "detail": row["detail"],
         "since": row["since"],
         "actions": [name for name in actions if name != "reassign" or row["seat"] is not None],
+        "withheld": row["withheld"],
     }
 
 

@@ -63,7 +63,7 @@ def download(
             details=[f"{it['id']}  {it['name']}" for it in files],
         )
     [wanted] = found
-    target = output or Path(Path(wanted["name"]).name)
+    target = output or Path(Path(wanted["name"] or wanted["id"]).name)
     content = api.data(f"{path}/attachments/{wanted['id']}")
     try:
         with target.open("xb") as written:

@@ -52,6 +52,7 @@ def backtest(
     facts(
         {"candidate": f"{found['workflow']} v{found['version']}"}
         | {text: str(summary[name]) for name, text in _LINES.items()}
+        | ({"withheld": f"{found['withheld']}, confidential"} if found.get("withheld") else {})
     )
     changed = [item for item in found["items"] if not item["same"]]
     if changed:

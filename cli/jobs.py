@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from cli.output import at, table, write
+from cli.output import at, table, told, write
 
 _LOG_SHOWN = 5
 
@@ -19,7 +19,7 @@ def show_jobs(request: dict[str, Any]) -> None:
     table(
         ("task", "runs", "state", "attempts", "inputs", "output or error"),
         (
-            (it["step"], it["run"], it["state"], it["attempts"], _short(it["inputs"]), _came(it))
+            (it["step"], it["run"], it["state"], it["attempts"], _given(it), _came(it))
             for it in jobs
         ),
         wraps=("inputs", "output or error"),
@@ -41,7 +41,14 @@ def _told(job: dict[str, Any]) -> list[dict[str, Any]]:
     return (lines or said)[-_LOG_SHOWN:]
 
 
+def _given(job: dict[str, Any]) -> str:
+    given = told(job, "inputs")
+    return given if isinstance(given, str) else _short(given)
+
+
 def _came(job: dict[str, Any]) -> str | None:
+    if {"/error", "/output"} & {*job.get("withheld", ())}:
+        return "(withheld)"
     if job["error"] is not None:
         return str(job["error"])
     return _short(job["output"]) if job["state"] == "succeeded" else None

@@ -171,6 +171,11 @@ def facts(pairs: Mapping[str, object]) -> None:
     _print(grid, _WIDE)
 
 
+def told(item: Mapping[str, Any], name: str) -> Any:
+    """A member of an answer; `(withheld)` where it is confidential, and not for whoever asks."""
+    return "(withheld)" if f"/{name}" in item.get("withheld", ()) else item[name]
+
+
 def when(moment: str | None) -> str:
     """An RFC 3339 time of the API to the minute, such as `2026-11-21 04:13 UTC`."""
     return _parse(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if moment else ""

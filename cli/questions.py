@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.client import Api, As, Role, Url, connect, is_id
-from cli.output import AsJson, Exit, Failure, Ids, at, say, table, write_ids, write_json
+from cli.output import AsJson, Exit, Failure, Ids, at, say, table, told, write_ids, write_json
 
 _SHORTEST = 4
 
@@ -68,7 +68,14 @@ def show_questions(found: list[dict[str, Any]]) -> None:
     table(
         ("question", "title", "asked by", "when (UTC)", "text", "answer"),
         (
-            (it["id"], it["title"], it["asked_by"], at(it["asked_at"]), it["text"], it["answer"])
+            (
+                it["id"],
+                it["title"],
+                it["asked_by"],
+                at(it["asked_at"]),
+                told(it, "text"),
+                told(it, "answer"),
+            )
             for it in found
         ),
         wraps=("text", "answer"),

@@ -26,6 +26,7 @@ from cli.output import (
     facts,
     say,
     table,
+    told,
     when,
     write,
     write_ids,
@@ -309,13 +310,14 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "reopens": request.get("reopens"),
             "recalled": _recalled(request),
             "inputs": details(request["inputs"]),
+            "withheld": [name.removeprefix("/") for name in request.get("withheld", [])],
             "state": _state(request),
             "step": request["step"],
             "status": request["status"],
             "waiting for": request["waiting_for"],
             "waits until": when(request.get("waits_until")),
             "watched by": [it["person"] for it in request.get("watchers", [])],
-            "reason": request["reason"],
+            "reason": told(request, "reason"),
             "submitted": when(request["created_at"]),
             "deadline": when(request["deadline_at"]),
             "to be resubmitted by": when(request.get("resubmit_by")),
@@ -340,7 +342,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
         table(
             ("when (UTC)", "action", "from", "to", "who", "comment"),
             (
-                (at(it["at"]), it["action"], it["from"], it["to"], actor(it), it["comment"])
+                (at(it["at"]), it["action"], it["from"], it["to"], actor(it), told(it, "comment"))
                 for it in request["history"]
             ),
             wraps=("comment",),
@@ -373,7 +375,7 @@ def _show_added(request: dict[str, Any]) -> None:
                     it["step"],
                     it["where"],
                     it["added_by"],
-                    it["comment"],
+                    told(it, "comment"),
                 )
                 for it in request["added_approvers"]
             ),
@@ -391,8 +393,8 @@ def _show_revisions(request: dict[str, Any]) -> None:
                 (
                     at(it["submitted_at"]),
                     it["submitted_by"],
-                    [changed(item) for item in it["changed"]],
-                    it["comment"],
+                    _changes(it),
+                    told(it, "comment"),
                 )
                 for it in later
             ),
@@ -400,12 +402,17 @@ def _show_revisions(request: dict[str, Any]) -> None:
         )
 
 
+def _changes(revision: dict[str, Any]) -> list[str]:
+    known = [changed(item) for item in revision["changed"]]
+    return [*known, "(withheld)"] if "/changed" in revision.get("withheld", ()) else known
+
+
 def _show_comments(request: dict[str, Any]) -> None:
     if request.get("comments"):
         write("")
         table(
             ("when (UTC)", "who", "comment"),
-            ((at(it["made_at"]), it["user"], it["text"]) for it in request["comments"]),
+            ((at(it["made_at"]), it["user"], told(it, "text")) for it in request["comments"]),
             wraps=("comment",),
         )
 
@@ -416,7 +423,13 @@ def _show_questions(request: dict[str, Any]) -> None:
         table(
             ("when (UTC)", "asked by", "of", "question", "answer"),
             (
-                (at(it["asked_at"]), it["asked_by"], it["asked"], it["text"], it["answer"])
+                (
+                    at(it["asked_at"]),
+                    it["asked_by"],
+                    it["asked"],
+                    told(it, "text"),
+                    told(it, "answer"),
+                )
                 for it in request["questions"]
             ),
             wraps=("question", "answer"),
@@ -429,7 +442,14 @@ def _show_files(request: dict[str, Any]) -> None:
         table(
             ("attachment", "name", "bytes", "added (UTC)", "by", "sha256"),
             (
-                (it["id"], it["name"], it["size"], at(it["added_at"]), it["added_by"], it["sha256"])
+                (
+                    it["id"],
+                    told(it, "name"),
+                    it["size"],
+                    at(it["added_at"]),
+                    it["added_by"],
+                    told(it, "sha256"),
+                )
                 for it in request["attachments"]
             ),
             least=("sha256", "bytes"),
@@ -461,7 +481,8 @@ def _task_rows(request: dict[str, Any], closings: dict[str, str]) -> list[tuple[
             who = f"{who} (added {task['where']} by {task['added_by']})"
         if task.get("claimed_by"):
             who = f"{', '.join(task['candidates'])} (claimed by {task['claimed_by']})"
-        rows.append((task["id"], step, who, task["state"], remaining, by, decision.get("comment")))
+        comment = told(decision, "comment") if decision else None
+        rows.append((task["id"], step, who, task["state"], remaining, by, comment))
     return rows
 
 

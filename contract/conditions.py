@@ -53,6 +53,13 @@ class ConditionInvalid(Exception):
         self.column = column
 
 
+def names(asked: Condition) -> frozenset[str]:
+    """The inputs that a condition is on."""
+    if isinstance(asked, Comparison):
+        return frozenset(asked.path[:1])
+    return frozenset().union(*map(names, asked.parts))
+
+
 def condition(source: str) -> Condition:
     """The condition that a text says. ConditionInvalid if it says none."""
     if len(source) > SOURCE_LIMIT:

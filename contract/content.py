@@ -159,3 +159,77 @@ def unboxed(value: Json, keys: Keys | None) -> Any:
 
 def is_boxed(value: Json) -> bool:
     return isinstance(value, dict) and value.get("kind") == _BOX
+
+
+# --- columns ---
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a request is about, as its row has it: `box` has what is confidential of title and inputs."""
+
+    title: str
+    inputs: dict[str, Json]
+    box: bytes | None = None
+
+
+def plain_title(workflow: str) -> str:
+    """What a request is called where its own title is not known, or not for everybody."""
+    return workflow.replace("_", " ").capitalize()
+
+
+def kept_subject(
+    title: str, inputs: Mapping[str, Json], workflow: str, keys: Keys | None
+) -> Subject:
+    """A request's title and inputs, as its row is to have them."""
+    if keys is None or not keys.private:
+        return Subject(title, dict(inputs))
+    parts = dict(split({"title": title, "inputs": dict(inputs)}, keys))
+    clear, secret = parts.get("shared", {}), parts["confidential"]
+    # As JSON as it came: numbers keep their kind, which canonical JSON would make texts of.
+    box = boxes.seal(keys, "confidential", to_json(secret)) if secret else None
+    told: Any = clear.get("title", plain_title(workflow))
+    left: Any = clear.get("inputs", {})
+    return Subject(told, left, box)
+
+
+def opened_subject(kept: Subject, keys: Keys | None) -> Subject:
+    """As it was, for a holder of all of its request's keys. CannotOpen."""
+    if kept.box is None or keys is None:
+        return kept
+    secret = from_json(boxes.open_box(keys, "confidential", kept.box))
+    return Subject(secret.get("title", kept.title), {**kept.inputs, **secret["inputs"]})
+
+
+def kept_text(text: str | None, keys: Keys | None) -> str | None:
+    """What somebody wrote, as its column is to have it: a box (base64) where all of its request is
+    confidential."""
+    return _kept(text, keys) if keys is not None and keys.whole else text
+
+
+def shown_text(text: str | None, keys: Keys | None) -> str | None:
+    """What `kept_text` kept; None where these keys do not open it. CannotOpen if it is damaged."""
+    return _shown(text, keys) if keys is not None and keys.whole else text
+
+
+def kept_said(text: str | None, keys: Keys | None) -> str | None:
+    """What a job said, as its column is to have it: it may quote any input, so it is a box where anything
+    of its request is confidential."""
+    return _kept(text, keys) if keys is not None and keys.private else text
+
+
+def shown_said(text: str | None, keys: Keys | None) -> str | None:
+    """What `kept_said` kept; None where these keys do not open it. CannotOpen if it is damaged."""
+    return _shown(text, keys) if keys is not None and keys.private else text
+
+
+def _kept(text: str | None, keys: Keys) -> str | None:
+    if text is None:
+        return None
+    return b64encode(boxes.seal(keys, "confidential", text.encode())).decode()
+
+
+def _shown(text: str | None, keys: Keys) -> str | None:
+    if text is None or not keys.holds("confidential"):
+        return None
+    return boxes.open_box(keys, "confidential", b64decode(text)).decode()

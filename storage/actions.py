@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from contract.content import opened
+from contract.content import SEALED, opened
 from contract.events import ACTION_FIRED
 from recipes.happenings import Actor
 from storage import pools
 from storage.pool import Source, vault_of
+from storage.vault import Reader
 
 # As what $1 can be named in workflow $2: in person, by a role, and for those who delegated.
 CAPACITIES = f"""
@@ -63,8 +64,16 @@ SELECT actor, payload, occurred_at FROM audit
 """
 
 
-async def history(source: Source, request_id: UUID, limit: int) -> list[dict[str, Any]]:
-    """The last actions fired, oldest first: `actor`, `payload` and `occurred_at` of their events."""
-    keys = await vault_of(source).writing(source, request_id)
+async def history(
+    source: Source, reader: Reader, request_id: UUID, limit: int
+) -> list[dict[str, Any]]:
+    """The last actions fired, oldest first: `actor`, `payload` and `occurred_at` of their events, and what of
+    the payload is `withheld` from the reader."""
     rows = await source.fetch(HISTORY, request_id, ACTION_FIRED, limit)
-    return [dict(row) | {"payload": opened(row["payload"], keys).payload} for row in reversed(rows)]
+    sealed = [request_id] if any(SEALED in row["payload"] for row in rows) else []
+    keys = await vault_of(source).reading(source, reader, sealed)
+    found: list[dict[str, Any]] = []
+    for row in reversed(rows):
+        told = opened(row["payload"], keys.get(request_id))
+        found.append(dict(row) | {"payload": told.payload, "withheld": told.withheld})
+    return found

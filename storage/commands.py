@@ -57,7 +57,7 @@ async def insert(
         request["id"],
         command.command,
         command.actor.user,
-        command.comment,
+        content.kept_text(command.comment, keys),
         command.at,
         content.boxed(message, keys),
         event.event_id,

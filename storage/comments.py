@@ -5,10 +5,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from contract import content
 from contract.events import COMMENT_ADDED
 from recipes.happenings import Actor
 from storage import audit
-from storage.pool import Connection, Source
+from storage.pool import Connection, Source, vault_of
 
 ADD = """
 INSERT INTO comments (id, request_id, author, text, made_at)
@@ -20,7 +21,9 @@ async def add(
     connection: Connection, request: asyncpg.Record, actor: Actor, text: str
 ) -> asyncpg.Record:
     """Record a comment on a request (as `requests.load` gave it), in a transaction: the comment."""
-    made = await connection.fetchrow(ADD, uuid4(), request["id"], actor.user, text)
+    keys = await vault_of(connection).writing(connection, request["id"])
+    kept = content.kept_text(text, keys)
+    made = await connection.fetchrow(ADD, uuid4(), request["id"], actor.user, kept)
     assert made is not None
     payload = {"comment_id": str(made["id"]), "text": text}
     snapshot = {"state": request["state"], "seq": request["seq"], "step": request["step"]}

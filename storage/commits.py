@@ -4,6 +4,7 @@ The statement compares and sets `requests.seq`, so that each transition is writt
 state of every task it closes, so that a decision which was first is never overruled.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -87,6 +88,7 @@ WITH before AS (
            resubmit_by = $32, waits_until = $36,
            inputs = coalesce($33::jsonb->'inputs', r.inputs),
            title = coalesce($33::jsonb->>'title', r.title),
+           sealed = CASE WHEN $33::jsonb IS NULL THEN r.sealed ELSE decode($33::jsonb->>'sealed', 'base64') END,
            finalized_at = CASE WHEN $7 THEN coalesce(finalized_at, $3) END
       FROM before
      WHERE r.id = before.id AND seq = $2
@@ -105,10 +107,10 @@ WITH before AS (
 ), kept AS (
     INSERT INTO commits (request_id, seq, committed) SELECT id, $2 + 1, $9 FROM moved
 ), revised AS (
-    INSERT INTO revisions (request_id, number, inputs, digest, title, comment, submitted_at, submitted_by)
-    SELECT m.id, v.number, v.inputs, v.digest, m.title, v.comment, $3, v.by
+    INSERT INTO revisions (request_id, number, inputs, digest, title, comment, submitted_at, submitted_by, sealed)
+    SELECT m.id, v.number, v.inputs, v.digest, m.title, v.comment, $3, v.by, decode(v.sealed, 'base64')
       FROM moved m, jsonb_to_record($33::jsonb) AS v(
-           number int, inputs jsonb, digest text, comment text, by text)
+           number int, inputs jsonb, digest text, comment text, by text, sealed text)
      WHERE $33::jsonb IS NOT NULL
 ), kept_on AS (
     UPDATE tasks t SET round = $34 FROM moved WHERE t.id = ANY($35::uuid[])
@@ -203,9 +205,9 @@ async def commit(
     """
     state = transition.state
     closings = [effect for effect in transition.effects if isinstance(effect, CloseTask)]
-    automatic = _automatic(transition)
-    statement = COMMIT if automatic is None else COMMIT_AUTOMATIC
     keys = await _keys(source, state.request_id)
+    automatic = _automatic(transition, keys)
+    statement = COMMIT if automatic is None else COMMIT_AUTOMATIC
     arguments = _arguments(recipe, committed, transition, closings, keys)
     arguments += automatic or []
     try:
@@ -238,7 +240,7 @@ def _arguments(
         for i in state.incidents
     ]
     settled = [effect for effect in effects if isinstance(effect, SettleCommand)]
-    revised = [_revision(effect) for effect in effects if isinstance(effect, Resubmit)]
+    revised = [_revision(it, recipe, keys) for it in effects if isinstance(it, Resubmit)]
     return [
         UUID(state.request_id),
         state.seq - 1,
@@ -247,7 +249,7 @@ def _arguments(
         step.id if step else None,
         incidents,
         state.final,
-        state.reason,
+        content.kept_text(state.reason, keys),
         content.boxed(_COMMITTED.dump_python(committed, mode="json"), keys),
         [UUID(closing.task_id) for closing in closings],
         [closing.to for closing in closings],
@@ -276,7 +278,7 @@ def _arguments(
     ]
 
 
-def _automatic(transition: Transition) -> list[Any] | None:
+def _automatic(transition: Transition, keys: Keys | None) -> list[Any] | None:
     """What automatic steps have written: the arguments from $39 on. None if there is nothing."""
     effects, state = transition.effects, transition.state
     if not any(isinstance(it, StartJob | EndJob | CancelJob | Notify) for it in effects):
@@ -287,15 +289,19 @@ def _automatic(transition: Transition) -> list[Any] | None:
             {
                 "id": it.job.id,
                 "state": "succeeded" if it.failure is None else "failed",
-                "output": it.output,
-                "error": it.failure,
+                "output": _of_job(it.output, keys),
+                "error": content.kept_said(it.failure, keys),
                 "attempts": it.attempts,
             }
             for it in effects
             if isinstance(it, EndJob)
         ],
         [UUID(it.job.id) for it in effects if isinstance(it, CancelJob)],
-        [asdict(it.job) for it in effects if isinstance(it, StartJob)],
+        [
+            asdict(it.job) | {"inputs": _of_job(it.job.inputs, keys)}
+            for it in effects
+            if isinstance(it, StartJob)
+        ],
         [
             {
                 "id": str(
@@ -311,13 +317,21 @@ def _automatic(transition: Transition) -> list[Any] | None:
     ]
 
 
-def _revision(came_in: Resubmit) -> dict[str, Json]:
+def _of_job(value: Json, keys: Keys | None) -> Json:
+    """What a job is given or gives, as its row has it: in a box where anything is confidential."""
+    return content.boxed(value, keys) if keys is not None and keys.private else value
+
+
+def _revision(came_in: Resubmit, recipe: Recipe, keys: Keys | None) -> dict[str, Json]:
+    title = came_in.title or content.plain_title(recipe.workflow)
+    kept = content.kept_subject(title, came_in.inputs, recipe.workflow, keys)
     return {
         "number": came_in.number,
-        "inputs": came_in.inputs,
+        "inputs": kept.inputs,
         "digest": came_in.digest,
-        "title": came_in.title,
-        "comment": came_in.comment,
+        "title": came_in.title and kept.title,
+        "sealed": None if kept.box is None else b64encode(kept.box).decode(),
+        "comment": content.kept_text(came_in.comment, keys),
         "by": came_in.actor.user,
     }
 
@@ -428,7 +442,7 @@ async def forget(source: Source, days: int) -> None:
 
 
 DECISIONS_ON = """
-SELECT task_id, decision, actor, role, on_behalf_of, via, comment, rewind_to, decided_at
+SELECT request_id, task_id, decision, actor, role, on_behalf_of, via, comment, rewind_to, decided_at
 FROM decisions WHERE task_id = ANY($1::uuid[]) ORDER BY decided_at, task_id
 """
 
@@ -436,13 +450,17 @@ FROM decisions WHERE task_id = ANY($1::uuid[]) ORDER BY decided_at, task_id
 async def decisions_on(source: Source, tasks: Sequence[UUID]) -> tuple[Decided, ...]:
     """The decisions that stand on these tasks, oldest first."""
     rows = await source.fetch(DECISIONS_ON, tasks)
+    keys = {
+        about: await vault_of(source).writing(source, about)
+        for about in {row["request_id"] for row in rows}
+    }
     return tuple(
         Decided(
             task_id=str(row["task_id"]),
             decision=row["decision"],
             actor=Actor(row["actor"], row["role"], row["on_behalf_of"], tuple(row["via"])),
             at=row["decided_at"],
-            comment=row["comment"],
+            comment=content.shown_text(row["comment"], keys[row["request_id"]]),
             to=row["rewind_to"],
         )
         for row in rows

@@ -107,8 +107,8 @@ async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
         [item.actor.role for item in items],
         [item.actor.on_behalf_of for item in items],
         [",".join(item.actor.via) for item in items],
-        [item.comment for item in items],
-        [item.reason for item in items],
+        [content.kept_text(it.comment, own) for it, own in zip(items, keys, strict=True)],
+        [content.kept_text(it.reason, own) for it, own in zip(items, keys, strict=True)],
         times,
         [
             to_json(content.boxed(item.message, own)).decode()

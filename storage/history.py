@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from contract import content
+from contract.boxes import Keys
 from contract.events import REQUEST_REWOUND, STEP_COMPLETED, STEP_SKIPPED
 from recipes import progress
 from recipes.model import REQUESTER, Json, Recipe
@@ -46,7 +48,7 @@ async def state_at(source: Source, request_id: UUID, at: datetime) -> Past:
     rows = await source.fetch(COMMITS, request_id)
     keys = await vault_of(source).writing(source, request_id)
     if not rows:
-        return Past(recipe, await _from_record(source, recipe, state, at))
+        return Past(recipe, await _from_record(source, recipe, state, at, keys))
     for row in rows:
         committed = commits.opened(row["committed"], keys)
         if committed.now > at:
@@ -58,7 +60,9 @@ async def state_at(source: Source, request_id: UUID, at: datetime) -> Past:
     return Past(recipe, state)
 
 
-async def _from_record(source: Source, recipe: Recipe, state: State, at: datetime) -> State:
+async def _from_record(
+    source: Source, recipe: Recipe, state: State, at: datetime, keys: Keys | None
+) -> State:
     results: dict[str, dict[str, Json]] = {}
     deciders: dict[str, tuple[str, ...]] = {}
     for row in await source.fetch(RESULTS, UUID(state.request_id), at, _TOLD_BY):
@@ -70,7 +74,8 @@ async def _from_record(source: Source, recipe: Recipe, state: State, at: datetim
             result["outcome"] = row["payload"].get("outcome", "skipped")
             continue
         result["decided_by"] = [*result.get("decided_by", []), row["actor"]]
-        result |= {"decision": row["decision"], "comment": row["comment"]}
+        comment = content.shown_text(row["comment"], keys)
+        result |= {"decision": row["decision"], "comment": comment}
         people = (*deciders.get(row["step"], ()), row["actor"], row["on_behalf_of"])
         deciders[row["step"]] = tuple(dict.fromkeys(name for name in people if name is not None))
     for said in await revisions.of_request(source, UUID(state.request_id)):

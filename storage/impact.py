@@ -75,7 +75,7 @@ def arguments(rule: Rule, cold: Moved) -> list[Any]:
 
 ITEMS = f"""
 WITH {DECIDED}
-SELECT d.decided_at, r.id, r.title, r.requester, r.inputs, r.state, r.created_at, r.recall_id
+SELECT d.decided_at, r.id, r.title, r.requester, r.inputs, r.private, r.sealed, r.state, r.created_at, r.recall_id
   FROM decided d JOIN requests r USING (id)
  WHERE (d.decided_at, r.id) < ($9, $10) ORDER BY d.decided_at DESC, r.id DESC LIMIT $11
 """

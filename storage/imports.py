@@ -4,6 +4,7 @@ A request's id follows from its source and its id there, so that it is made once
 in. Its chain has what the file says: occurred when it did then, recorded now, marked as imported.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import asyncpg
 
+from contract import content
 from contract.boxes import Keys
 from contract.events import (
     DECISION_RECORDED,
@@ -130,18 +132,18 @@ REQUESTS = """
 WITH made AS (
     INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, state, reason, seq,
                           created_at, finalized_at, entity_type, entity_id, imported, import_id, source,
-                          external_id, row_sha256)
+                          external_id, row_sha256, private, sealed)
     SELECT r.id, r.workflow, r.version, r.requester, r.title, r.inputs, r.digest, r.state, r.reason, 1,
            r.created_at, r.finalized_at, r.entity_type, r.entity_id, true, $1, $2, r.external_id,
-           decode(r.row_sha256, 'hex')
+           decode(r.row_sha256, 'hex'), r.private, decode(r.sealed, 'base64')
       FROM jsonb_to_recordset($3::jsonb) AS r(
            id uuid, workflow text, version int, requester text, title text, inputs jsonb, digest text,
            state text, reason text, created_at timestamptz, finalized_at timestamptz, entity_type text,
-           entity_id text, external_id text, row_sha256 text)
-    RETURNING id, inputs, digest, title, created_at, requester
+           entity_id text, external_id text, row_sha256 text, private boolean, sealed text)
+    RETURNING id, inputs, digest, title, created_at, requester, sealed
 )
-INSERT INTO revisions (request_id, number, inputs, digest, title, submitted_at, submitted_by)
-SELECT id, 1, inputs, digest, title, created_at, requester FROM made
+INSERT INTO revisions (request_id, number, inputs, digest, title, submitted_at, submitted_by, sealed)
+SELECT id, 1, inputs, digest, title, created_at, requester, sealed FROM made
 """
 # Nobody knows when they were asked: at the latest when they decided.
 DECISIONS = """
@@ -214,16 +216,19 @@ async def _load(connection: Connection, batch: Batch, requests: Sequence[PastReq
 
 
 def _row(item: PastRequest) -> dict[str, Json]:
+    kept = content.kept_subject(item.title, item.inputs, item.workflow, item.keys)
     return {
+        "private": item.keys.private,
+        "sealed": None if kept.box is None else b64encode(kept.box).decode(),
         "id": item.id,
         "workflow": item.workflow,
         "version": item.version,
         "requester": item.requester,
-        "title": item.title,
-        "inputs": item.inputs,
+        "title": kept.title,
+        "inputs": kept.inputs,
         "digest": item.digest,
         "state": item.outcome,
-        "reason": item.reason,
+        "reason": content.kept_text(item.reason, item.keys),
         "created_at": item.submitted_at,
         "finalized_at": item.ended_at,
         "entity_type": item.entity and item.entity.type,
@@ -244,7 +249,7 @@ def _decisions(item: PastRequest) -> list[dict[str, Any]]:
             "decision": it.decision,
             "actor": it.user,
             "on_behalf_of": it.on_behalf_of,
-            "comment": it.comment,
+            "comment": content.kept_text(it.comment, item.keys),
             "at": it.at,
             "digest": item.digest,
         }

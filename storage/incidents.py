@@ -38,7 +38,7 @@ WITH held AS MATERIALIZED (
     SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
      WHERE m.person = $1 AND m.valid @> now() AND e.employed @> now()
 )
-SELECT r.id AS request_id, r.workflow, r.version, r.title, r.requester, r.created_at,
+SELECT r.id AS request_id, r.workflow, r.version, r.title, r.private, r.sealed, r.requester, r.created_at,
        p.recipe->>'owner' AS owner, ARRAY(SELECT role FROM held) AS held,
        i.item->>'step' AS step, i.item->>'seat' AS seat, i.item->>'kind' AS kind,
        i.item->>'detail' AS detail, (i.item->>'at')::timestamptz AS since

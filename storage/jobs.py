@@ -6,12 +6,16 @@ Jobs begin and end with the transitions of their requests (`commits`); here is w
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
 
-from storage.pool import Source
+from contract import content
+from contract.boxes import Keys
+from storage import sight
+from storage.pool import Source, vault_of
+from storage.sight import Row
 
 What = Literal["started", "said", "succeeded", "failed", "cancelled"]
 
@@ -39,15 +43,16 @@ UPDATE jobs SET attempts = attempts + (SELECT count(*) FROM written WHERE what =
 """
 
 
-async def log(source: Source, job_id: UUID, lines: Sequence[Line]) -> None:
-    """Append lines to a job's log."""
+async def log(source: Source, request_id: UUID, job_id: UUID, lines: Sequence[Line]) -> None:
+    """Append lines to the log of a job of a request."""
+    keys = await vault_of(source).writing(source, request_id)
     await source.execute(
         LOG,
         job_id,
         [line.attempt for line in lines],
         [line.at for line in lines],
         [line.what for line in lines],
-        [line.detail for line in lines],
+        [content.kept_said(line.detail, keys) for line in lines],
     )
 
 
@@ -66,14 +71,31 @@ async def of_request(source: Source, request_id: UUID, lines: int) -> list[async
     return await source.fetch(OF_REQUEST, request_id, lines)
 
 
+def seen(row: Row, keys: Keys | None) -> dict[str, Any]:
+    """A row of `of_request` as a holder of these keys sees it, with `withheld`."""
+    found = sight.seen(row, keys, sight.JOB)
+    details = [content.shown_said(line["detail"], keys) for line in found["log"]]
+    hidden = [
+        f"/log/{number}/detail"
+        for number, (line, detail) in enumerate(zip(found["log"], details, strict=True))
+        if detail is None and line["detail"] is not None
+    ]
+    lines = [line | {"detail": told} for line, told in zip(found["log"], details, strict=True)]
+    return found | {"log": lines, "withheld": [*found["withheld"], *hidden]}
+
+
 OUTPUTS = """
 SELECT step, output FROM jobs WHERE request_id = $1 AND state = 'succeeded' ORDER BY started_at, id
 """
 
 
 async def outputs(source: Source, request_id: UUID) -> dict[str, object]:
-    """What the steps of a request gave, by step; of one that ran twice the last."""
-    return {row["step"]: row["output"] for row in await source.fetch(OUTPUTS, request_id)}
+    """What the steps of a request gave, by step, for whoever may know all of it; of one that ran twice the
+    last."""
+    rows = await source.fetch(OUTPUTS, request_id)
+    sealed = any(content.is_boxed(row["output"]) for row in rows)
+    keys = await vault_of(source).writing(source, request_id) if sealed else None
+    return {row["step"]: content.unboxed(row["output"], keys) for row in rows}
 
 
 # --- functions -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import asyncpg
 from storage.pool import Source
 
 OF_PERSON = """
-SELECT n.id, n.request_id, r.workflow, r.title, n.step, n.message, n.sent_at, n.read_at
+SELECT n.id, n.request_id, r.workflow, r.title, r.private, r.sealed, n.step, n.message, n.sent_at, n.read_at
   FROM notifications n JOIN requests r ON r.id = n.request_id
  WHERE n.person = $1 AND {unread}(n.sent_at, n.id) < ($2, $3)
  ORDER BY n.sent_at DESC, n.id DESC LIMIT $4

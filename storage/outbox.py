@@ -17,7 +17,7 @@ from recipes import model, progress
 from recipes.asks import Times
 from recipes.effects import SettleCommand
 from recipes.model import Json
-from storage import audit, requests
+from storage import audit, requests, sight
 from storage.pool import Source, vault_of
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
@@ -99,6 +99,7 @@ async def postpone(source: Source, row_id: int, seconds: float, error: str) -> N
 
 START = """
 SELECT r.id, r.requester, coalesce(v.inputs, r.inputs) AS inputs, r.created_at, r.digest,
+       CASE WHEN v.number IS NULL THEN r.sealed ELSE v.sealed END AS sealed,
        v.digest AS first_digest, r.entity_type, r.entity_id, r.first_version, r.deadline_at,
        r.deadline_by, r.first_deadline, p.sha256, p.recipe
   FROM requests r
@@ -114,14 +115,15 @@ async def start_input(source: Source, request_id: UUID) -> StartInput:
     row = await source.fetchrow(START, request_id)
     if row is None:
         raise LookupError(f"request {request_id} is not there")
+    inputs: dict[str, Json] = (await sight.whole(source, row))["inputs"]
     recipe = model.load(row["recipe"])
     moved = row["first_version"] is not None
-    computed = await requests.digest(source, request_id, row["sha256"], row["inputs"])
+    computed = await requests.digest(source, request_id, row["sha256"], inputs)
     state = progress.initial(
         recipe,
         request_id=str(row["id"]),
         requester=row["requester"],
-        inputs=row["inputs"],
+        inputs=inputs,
         submitted_at=row["created_at"],
         digest=row["first_digest"] or (computed if moved else row["digest"]),
         entity=requests.entity_of(row),

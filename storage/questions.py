@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import asyncpg
 
+from contract import content
 from contract.events import QUESTION_ANSWERED, QUESTION_ASKED
 from recipes.happenings import Actor
 from recipes.model import Json
-from storage import audit
+from storage import audit, sight
 from storage.audit import AuditEvent
-from storage.pool import Connection, Source
+from storage.pool import Connection, Source, vault_of
 
 _COLUMNS = """
-q.id, q.request_id, q.task_id, t.step, t.branch, r.workflow, r.title, q.asked_by, q.asked, q.text,
+q.id, q.request_id, q.task_id, t.step, t.branch, r.workflow, r.title, r.private, r.sealed, q.asked_by, q.asked, q.text,
 q.asked_at, q.answer, q.answered_at"""
 _FROM = "FROM questions q JOIN tasks t ON t.id = q.task_id JOIN requests r ON r.id = q.request_id"
 
@@ -48,8 +49,9 @@ VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp()) RETURNING id, asked_at
 
 async def ask(connection: Connection, about: About, actor: Actor, asked: str, text: str) -> UUID:
     """Record a question, in a transaction: its id."""
+    kept = await _kept(connection, about, text)
     made = await connection.fetchrow(
-        ASK, uuid4(), about.request_id, about.task_id, actor.user, asked, text
+        ASK, uuid4(), about.request_id, about.task_id, actor.user, asked, kept
     )
     assert made is not None
     payload = {**_ids(about, made["id"]), "to": asked, "text": text}
@@ -69,7 +71,7 @@ async def answer(
     connection: Connection, about: About, question_id: UUID, actor: Actor, text: str
 ) -> bool:
     """Record the answer to a question, in a transaction; False if it has one."""
-    at = await connection.fetchval(ANSWER, question_id, text)
+    at = await connection.fetchval(ANSWER, question_id, await _kept(connection, about, text))
     if at is None:
         return False
     payload = {**_ids(about, question_id), "text": text}
@@ -77,6 +79,11 @@ async def answer(
         connection, about, audit.event(QUESTION_ANSWERED, at, payload, about.snapshot, actor)
     )
     return True
+
+
+async def _kept(connection: Connection, about: About, text: str) -> str | None:
+    keys = await vault_of(connection).writing(connection, about.request_id)
+    return content.kept_text(text, keys)
 
 
 async def _append(connection: Connection, about: About, event: AuditEvent) -> None:
@@ -96,6 +103,14 @@ SELECT {_COLUMNS}, r.version, r.state AS request_state, r.seq, r.step AS request
 async def load(source: Source, question_id: UUID) -> asyncpg.Record | None:
     """A question with its task and request."""
     return await source.fetchrow(LOAD, question_id)
+
+
+async def whole(source: Source, question_id: UUID) -> dict[str, Any]:
+    """The same, with what was asked and answered in the clear: nobody is shown it."""
+    row = await load(source, question_id)
+    assert row is not None
+    keys = await vault_of(source).writing(source, row["request_id"])
+    return sight.seen(row, keys, sight.QUESTION)
 
 
 OF_REQUEST = f"SELECT {_COLUMNS} {_FROM} WHERE q.request_id = $1 ORDER BY q.asked_at, q.id"

@@ -98,7 +98,7 @@ async def _select(connection: Connection, recall_id: UUID, rule: Rule, cold: Mov
 
 SELECTED = f"""
 WITH {impact.DECIDED}
-SELECT r.id, r.requester, r.inputs, r.title, r.entity_type, r.entity_id
+SELECT r.id, r.requester, r.inputs, r.title, r.private, r.sealed, r.entity_type, r.entity_id
   FROM decided d JOIN requests r USING (id)
  WHERE NOT EXISTS (SELECT FROM recalled_requests q WHERE q.request_id = r.id AND q.state <> 'refused')
  ORDER BY r.id LIMIT $9
@@ -132,7 +132,7 @@ NEWEST = (
     f"{_COUNTED} WHERE (l.begun_at, l.id) < ($1, $2) ORDER BY l.begun_at DESC, l.id DESC LIMIT $3"
 )
 REQUESTS = """
-SELECT q.request_id, r.title, r.requester, q.state, q.reopened_as, q.detail, q.settled_at
+SELECT q.request_id, r.title, r.private, r.sealed, r.requester, q.state, q.reopened_as, q.detail, q.settled_at
   FROM recalled_requests q JOIN requests r ON r.id = q.request_id
  WHERE q.recall_id = $1 AND ($2::text IS NULL OR q.state = $2) AND q.request_id > $3
  ORDER BY q.request_id LIMIT $4
@@ -168,7 +168,7 @@ async def of_request(source: Source, request_id: UUID) -> asyncpg.Record | None:
 
 # Whoever else goes on with the same recall takes others.
 NEXT = """
-SELECT r.id, r.requester, r.inputs, r.title, r.state, r.seq, r.workflow, r.version, r.entity_type, r.entity_id
+SELECT r.id, r.requester, r.inputs, r.title, r.private, r.sealed, r.state, r.seq, r.workflow, r.version, r.entity_type, r.entity_id
   FROM recalled_requests q JOIN requests r ON r.id = q.request_id
  WHERE q.recall_id = $1 AND q.state = 'waiting'
  ORDER BY q.request_id LIMIT $2 FOR UPDATE OF q SKIP LOCKED

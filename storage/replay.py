@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-import asyncpg
 from pydantic_core import from_json
 
 from contract import content, events
@@ -25,7 +24,7 @@ from recipes.effects import Transition
 from recipes.happenings import Commanded, Decided, Happening
 from recipes.model import Json, Recipe
 from recipes.state import State
-from storage import audit, commits, outbox
+from storage import audit, commits, outbox, sight
 from storage.asking import Told
 from storage.audit import AuditEvent
 from storage.errors import NeverCarriedOut
@@ -52,6 +51,7 @@ IMPORTED = "SELECT imported FROM requests WHERE id = $1"
 COMMITS = "SELECT seq, committed FROM commits WHERE request_id = $1 ORDER BY seq"
 PROJECTION = """
 SELECT r.state, r.seq, r.step, r.reason, r.status, r.moves, r.version, r.digest, r.resubmit_by, r.inputs,
+       r.id, r.sealed,
        r.finalized_at IS NOT NULL AS final,
        ARRAY(SELECT i->>'kind' FROM jsonb_array_elements(r.incidents) i
               WHERE i->>'kind' <> 'CommitFailed') AS incidents,
@@ -106,7 +106,8 @@ async def replay(
     if at is None:
         projection = await connection.fetchrow(PROJECTION, request_id)
         assert projection is not None
-        run.compare_projection(projection)
+        shown = await sight.whole(connection, projection)
+        run.compare_projection(shown | {"reason": content.shown_text(shown["reason"], keys)})
     return Replayed(run.recipe, run.state, run.state.seq, len(rows), tuple(run.findings))
 
 
@@ -193,7 +194,7 @@ class _Run:
             elif kind == events.DECISION_RECORDED and about not in taken | waiting:
                 self.find("the engine never had this decision", row)
 
-    def compare_projection(self, row: asyncpg.Record) -> None:
+    def compare_projection(self, row: Read) -> None:
         """The rows people see: those of the request and its tasks."""
         state = self.state
         step = None if state.final else progress.step_of(self.recipe, state)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from contract import canonical
+from contract import canonical, content
 from contract.boxes import Keys, salt_of
 from contract.conditions import Condition
 from contract.events import REQUEST_CREATED, due_by
@@ -20,12 +20,13 @@ from storage import audit, pools, vault
 from storage.errors import AlreadyOpen
 from storage.jsonpath import jsonpath
 from storage.pool import Source, vault_of
+from storage.sight import Row
 from storage.vault import Wrapped
 
 _COLUMNS = """
 r.id, r.workflow, r.version, r.title, r.requester, r.state, r.status, r.step, r.incidents, r.reason,
 r.deadline_at, r.deadline_by, r.resubmit_by, r.created_at, r.finalized_at, r.entity_type, r.entity_id,
-r.import_id, r.source, r.external_id, r.recall_id, r.reopens"""
+r.import_id, r.source, r.external_id, r.recall_id, r.reopens, r.private, r.sealed"""
 
 # All that a submission depends on: who submits, the recipe (the highest version that is not
 # disabled, or the one named, whatever its switch says), the time, the key's earlier use, whether the
@@ -112,13 +113,13 @@ WITH claimed AS (
     ON CONFLICT DO NOTHING RETURNING request_id
 ), made AS (
     INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, created_at,
-                          deadline_at, entity_type, entity_id, one_open, deadline_by, reopens)
-    SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9, $16, $17, $18, $19, $20
+                          deadline_at, entity_type, entity_id, one_open, deadline_by, reopens, private, sealed)
+    SELECT $1, $3, $4, $5, $6, $7, $8, $2, $9, $16, $17, $18, $19, $20, $27, $28
      WHERE $10::text IS NULL OR EXISTS (SELECT 1 FROM claimed)
     RETURNING id
 ), revised AS (
-    INSERT INTO revisions (request_id, number, inputs, digest, title, submitted_at, submitted_by)
-    SELECT id, 1, $7, $8, $6, $2, $5 FROM made
+    INSERT INTO revisions (request_id, number, inputs, digest, title, submitted_at, submitted_by, sealed)
+    SELECT id, 1, $7, $8, $6, $2, $5, $28 FROM made
 ), keyed AS ({vault.keeping("made.id", 22, "made, ")}
 ), told AS (
     INSERT INTO outbox (request_id, kind, due_at)
@@ -155,6 +156,7 @@ async def submit(source: Source, item: Submission) -> int | None:
     actor = item.sender or Actor(item.requester)
     event = audit.event(REQUEST_CREATED, item.at, payload, snapshot, actor)
     actor_text, payload_text, snapshot_text, found = audit.single(event, item.keys)
+    kept = content.kept_subject(item.title, item.inputs, item.workflow, item.keys)
     try:
         row = await source.fetchrow(
             SUBMIT,
@@ -163,8 +165,8 @@ async def submit(source: Source, item: Submission) -> int | None:
             item.workflow,
             item.version,
             item.requester,
-            item.title,
-            item.inputs,
+            kept.title,
+            kept.inputs,
             item.digest,
             item.deadline_at,
             item.key,
@@ -180,6 +182,8 @@ async def submit(source: Source, item: Submission) -> int | None:
             item.reopens and item.reopens[0],
             found,
             *item.wrapped.arguments(),
+            item.keys.private,
+            kept.box,
         )
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "requests_one_open_per_entity":
@@ -196,7 +200,7 @@ async def digest(
     return canonical.digest(recipe_sha256, inputs, salt_of(keys))
 
 
-def entity_of(row: asyncpg.Record) -> Entity | None:
+def entity_of(row: Row) -> Entity | None:
     """What a request is about, from a row that has `entity_type` and `entity_id`."""
     return None if row["entity_type"] is None else Entity(row["entity_type"], row["entity_id"])
 
@@ -397,7 +401,7 @@ def _literal(text: str) -> str:
 
 PAST = """
 SELECT r.id, r.version, r.requester, r.title, r.inputs, r.state, r.created_at, r.entity_type, r.entity_id,
-       p.sha256
+       r.private, r.sealed, p.sha256
   FROM requests r JOIN recipes p USING (workflow, version)
  WHERE r.workflow = $1 AND ($2::timestamptz IS NULL OR r.created_at >= $2) AND ($4 OR NOT r.imported)
  ORDER BY r.created_at DESC, r.id DESC LIMIT $3

@@ -12,7 +12,7 @@ from storage import pools
 from storage.pool import Source
 
 _COLUMNS = f"""
-t.id, t.request_id, r.workflow, r.version, r.title, r.requester, t.step, t.branch, t.assignee,
+t.id, t.request_id, r.workflow, r.version, r.title, r.private, r.sealed, r.requester, t.step, t.branch, t.assignee,
 t.candidates, t.role, t.on_behalf_of, t.via, t.state, t.opened_at, t.due_at, t.due_by, t.closed_at, t.digest,
 t.require_comment, t.require_reason, t.reasons, t.outcomes, t.rewind_to, t.show, t.added_by, t.added_where,
 t.claimed_at, {pools.CLAIMED_BY.format(task="t", request="r")} AS claimed_by"""

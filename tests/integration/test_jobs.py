@@ -63,6 +63,7 @@ async def test_a_sequence_is_seen_as_it_goes(house: House) -> None:
     assert validate["idempotency_key"] == f"{request}:validate"
     await jobs.log(
         house.pool,
+        UUID(flow.state.request_id),
         UUID(validate["id"]),
         [Line(1, NOW, "started"), Line(1, NOW, "said", "half of it"), Line(2, NOW, "started")],
     )

@@ -148,6 +148,44 @@ def test_whole_values(value: Any) -> None:
     assert content.boxed(value, None) == value
 
 
+@given(
+    st.text(), st.dictionaries(st.sampled_from(["salary", "days", "why"]), _JSON | st.floats(0, 9))
+)
+def test_titles_and_inputs_come_back_as_they_were(title: str, inputs: dict[str, Any]) -> None:
+    for keys in (None, PLAIN, WHOLE, PARTLY):
+        kept = content.kept_subject(title, inputs, "pay_raise", keys)
+        assert content.opened_subject(kept, keys) == content.Subject(title, inputs)
+        secret = {"salary"} if keys is PARTLY else set(inputs) if keys is WHOLE else set()
+        assert set(kept.inputs) == set(inputs) - secret
+        assert kept.title == ("Pay raise" if keys is WHOLE else title)
+        assert (kept.box is not None) == (keys is WHOLE or bool(secret & set(inputs)))
+
+
+@given(st.text())
+def test_texts_are_boxes_where_all_is_confidential(text: str) -> None:
+    outside = Keys(ONE, bytes(32), None, private=True)
+    for keys in (None, PLAIN, PARTLY):
+        assert content.kept_text(text, keys) == content.shown_text(text, keys) == text
+    kept = content.kept_text(text, WHOLE)
+    assert kept != text
+    assert content.shown_text(kept, WHOLE) == text
+    assert content.shown_text(kept, outside) is None
+    assert content.kept_text(None, WHOLE) is content.shown_text(None, WHOLE) is None
+    with pytest.raises(CannotOpen):
+        content.shown_text(kept, Keys(uuid4(), bytes(32), b"\x07" * 32, private=True))
+
+
+@given(st.text())
+def test_what_jobs_say_is_in_boxes_where_anything_is_confidential(text: str) -> None:
+    for keys in (None, PLAIN):
+        assert content.kept_said(text, keys) == content.shown_said(text, keys) == text
+    for keys in (WHOLE, PARTLY):
+        kept = content.kept_said(text, keys)
+        assert kept != text
+        assert content.shown_said(kept, keys) == text
+        assert content.shown_said(kept, OUTSIDE) is None
+
+
 def test_digests_are_salted_by_the_key() -> None:
     assert boxes.salt_of(None) == b""
     assert boxes.salt_of(PLAIN) != boxes.salt_of(Keys(uuid4(), b"\x05" * 32))

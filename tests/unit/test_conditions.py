@@ -13,6 +13,7 @@ from contract.conditions import (
     Every,
     Some,
     condition,
+    names,
 )
 from storage.jsonpath import jsonpath
 
@@ -83,3 +84,7 @@ def test_any_text_is_read_or_refused(source: str) -> None:
         column = 1
         assert jsonpath(said).startswith("strict (")
     assert 1 <= column <= len(source) + 1
+
+
+def test_which_inputs_it_is_on() -> None:
+    assert names(condition('a > 1 && (b.c == "x" || 2 < d) && a < 9')) == {"a", "b", "d"}
