@@ -30,7 +30,7 @@ def digest(recipe_sha256: str, inputs: dict[str, Json], salt: bytes) -> str:
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds, as in audit bodies: 2026-01-31T09:00:00.000000Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _plain(value: Json) -> Json:

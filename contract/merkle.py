@@ -51,6 +51,21 @@ class Growing:
         self._peaks.append(leaf_hash)
         self.size += 1
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add many leaves, level by level."""
+        peaks, rest, nodes = self._peaks, self.size, list(leaves)
+        made: list[bytes] = []
+        while nodes:
+            if rest & 1:
+                nodes.insert(0, peaks.pop())
+            if len(nodes) & 1:
+                made.append(nodes.pop())
+            pairs = zip(nodes[::2], nodes[1::2], strict=True)
+            nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+            rest >>= 1
+        peaks += reversed(made)
+        self.size += len(leaves)
+
     def root(self) -> bytes:
         return _folded(self._peaks)
 

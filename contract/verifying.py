@@ -7,10 +7,11 @@ tree with every checkpoint. What is not as it should be is a `Finding`.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import zip_longest
 from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -60,17 +61,19 @@ class Finding:
 
 
 class Row(NamedTuple):
-    """A row as it was read: `said` are its columns as JSON, which should be what `body` says; `fresh` if
-    it may be waiting to be sealed."""
+    """A row as it was read: `said` are its columns as JSON, with no number in powers of ten, which should
+    be what `body` says; None where that was looked at, and the body is spelt as it should be. `fresh` if it
+    may be waiting to be sealed; `leaf` is the number that is kept beside it, if one is."""
 
     request_id: UUID
     seq: int
     prev_hash: bytes
     hash: bytes
     body: bytes
-    said: str
+    said: bytes | None
     fresh: bool
     recorded_at: datetime
+    leaf: int | None
 
 
 class Leaf(NamedTuple):
@@ -98,7 +101,7 @@ class Chains:
     def __init__(self, *, whole: bool = True) -> None:
         self.findings: list[Finding] = []
         self.rows = 0
-        self._whole = whole
+        self.whole = whole
         self._request: UUID | None = None
         self._seq = 0
         self._hash = BEGINNING
@@ -111,16 +114,35 @@ class Chains:
     ) -> None:
         """The next rows, with all leaves of places up to the last of them. Rows that are `gone` were
         deleted because their time was over: chains go on from the first row that is there."""
-        sealed = {(leaf[0], leaf[1]): leaf for leaf in leaves if (leaf[0], leaf[1]) not in gone}
+        sealed = {(leaf[0], leaf[1]): leaf for leaf in leaves}
+        for place in gone & sealed.keys():
+            del sealed[place]
         self._gone = gone
         self.rows += len(rows)
-        for row in rows:
-            leaf = sealed.pop((row[0], row[1]), None)
-            self._leaf = None if leaf is None else leaf.leaf
-            self._follow(row)
-            self._hashed(row)
-            self._told(row)
-            self._sealed(row, leaf)
+        doubtful = _doubtful(rows)
+        for number, row in enumerate(rows):
+            request_id, seq, prev_hash, own, body, _, fresh, recorded_at, beside = row
+            leaf = sealed.pop((request_id, seq), None)
+            self._leaf = None if leaf is None else leaf[2]
+            if request_id == self._request and seq == self._seq + 1 and prev_hash == self._hash:
+                self._seq, self._hash = seq, own
+                self._ends[request_id] = seq, own
+            else:
+                self._follow(row)
+            if sha256(b"\x00" + prev_hash + body).digest() != own:
+                self._find("edited", "its hash is not that of its body", row)
+            if number in doubtful:
+                self._told(row)
+            if leaf is None:
+                if not fresh:
+                    self._find("forged", "it is not in the tree, where it would be by now", row)
+            elif merkle.leaf(request_id, seq, own) != leaf[3]:
+                self._find("rehashed", "it is another row than the one that was sealed", row)
+            elif recorded_at != leaf[4]:
+                what = "recorded_at is not what it was when it was sealed"
+                self._find("column", what, row)
+            elif beside is not None and beside != leaf[2]:
+                self._find("column", f"not the number of its leaf: {beside}", row)
         for leaf in sealed.values():
             self._leaf = leaf.leaf
             self._find("missing", "the row was sealed and is not there", leaf)
@@ -147,7 +169,7 @@ class Chains:
         request_id, seq, prev_hash, own_hash, *_ = row
         if request_id != self._request:
             self._request, self._seq, self._hash = request_id, 0, BEGINNING
-            if not self._whole:
+            if not self.whole:
                 self._seq, self._hash = seq - 1, prev_hash
         while (request_id, self._seq + 1) in self._gone:
             self._seq, self._hash = self._seq + 1, prev_hash
@@ -161,49 +183,78 @@ class Chains:
         self._seq, self._hash = seq, own_hash
         self._ends[request_id] = seq, own_hash
 
-    def _hashed(self, row: Row) -> None:
-        if sha256(b"\x00" + row.prev_hash + row.body).digest() != row.hash:
-            self._find("edited", "its hash is not that of its body", row)
-
     def _told(self, row: Row) -> None:
+        """Of a row whose columns, spelt as they should be, are not its body."""
         try:
             said = orjson.loads(row.body)
         except ValueError:
             self._find("edited", "its body is not JSON", row)
             return
-        columns = orjson.loads(row.said)
-        if said != columns:
+        columns = orjson.loads(row.said or row.body)
+        if not _same(said, columns):
             names = columns if isinstance(said, dict) else ()
-            wrong = ", ".join(n for n in names if said.get(n) != columns[n]) or "its body"
+            wrong = ", ".join(n for n in names if not _same(said.get(n), columns[n])) or "its body"
             self._find("column", f"not as in the body that was hashed: {wrong}", row)
         if not spelt(row.body, said):
             self._find("misspelt", "its body is not the canonical spelling of what it says", row)
-
-    def _sealed(self, row: Row, leaf: Leaf | None) -> None:
-        if leaf is None:
-            if not row.fresh:
-                self._find("forged", "it is not in the tree, where it would be by now", row)
-        elif merkle.leaf(row.request_id, row.seq, row.hash) != leaf.hash:
-            what = "it is another row than the one that was sealed"
-            self._find("rehashed", what, row)
-        elif row.recorded_at != leaf.recorded_at:
-            self._find("column", "recorded_at is not what it was when it was sealed", row)
 
     def _find(self, kind: Kind, what: str, at: Row | Leaf | Head | Place) -> None:
         self.findings.append(Finding(kind, what, at[0], at[1], self._leaf))
 
 
-_ODD_NUMBER = re.compile(rb"[0-9][.eE]|[0-9]{16}")
-"""Outside strings: numbers that canonical JSON has not got, or maybe not."""
+# --- spelling ---
+
+_TOGETHER = 16
+"""So many rows are read at once: fewer calls, and what is read stays in the processor's cache."""
+_SORTED = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_FRACTION = re.compile(rb"\.[0-9]+(?:e[-+]?[0-9]+)?(?:[,}\]]|$)")
+"""Where a number ends that is not whole (or a text that looks like it)."""
+_POWER = re.compile(rb"(?:^|[:,\[])-?[0-9]e")
+"""Where one begins that is large or small (or such a text)."""
+
+
+def _doubtful(rows: Sequence[Row]) -> set[int]:
+    """Which rows, by number, have a body that is not what their columns say in canonical spelling; maybe.
+
+    One comparison answers both questions. The quick way is sure of what it takes: whole numbers alone, and
+    keys sorted by bytes, which is the canonical order but for rare characters.
+    """
+    found: set[int] = set()
+    numbers = [number for number, row in enumerate(rows) if row.said is not None]
+    for first in range(0, len(numbers), _TOGETHER):
+        part = numbers[first : first + _TOGETHER]
+        if not _quick([rows[number] for number in part]):
+            found.update(number for number in part if not _quick([rows[number]]))
+    return found
+
+
+def _quick(rows: Sequence[Row]) -> bool:
+    text = b"[" + b",".join([row.said for row in rows if row.said is not None]) + b"]"
+    if _FRACTION.search(text):
+        return False
+    try:
+        spelt = [orjson.dumps(each, option=_SORTED) for each in orjson.loads(text)]
+    except (ValueError, TypeError):  # no JSON; an integer that is too large
+        return False
+    return spelt == [row.body for row in rows]
+
+
+def _same(one: Json, other: Json) -> bool:
+    try:
+        return canonical(one) == canonical(other)
+    except ValueError:
+        return False
 
 
 def spelt(body: bytes, said: Json) -> bool:
     """Whether `body`, which says `said`, is canonical. The quick way is sure of what it takes; the slow
     one decides on the rest."""
-    if orjson.dumps(said, option=orjson.OPT_SORT_KEYS) == body:
-        strings_apart = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
-        if not _ODD_NUMBER.search(b"".join(strings_apart[::2])):
+    try:
+        quick = orjson.dumps(said, option=_SORTED) == body
+        if quick and not _FRACTION.search(body) and not _POWER.search(body):
             return True
+    except TypeError:  # an integer that is too large
+        pass
     return canonical(said).encode() == body
 
 
@@ -227,31 +278,45 @@ class Leaves:
         """The checkpoints of the database whose signatures hold."""
         self._open(found)
         self.kept = self._open_kept(kept)
+        self._own = frozenset(self.signed)
         self._marks = sorted([*self.signed, *self.kept], key=lambda each: each.size)
         self._next = 0
         self._good: Checkpoint | None = None
-        self._suspects: list[Leaf] = []
-        self._recent: Checkpoint | None = None
+        self.recent: list[Checkpoint] = []
+        """Checkpoints that hold, at which nothing was waiting: leaves after them were recorded after them."""
         self._broken = False
+        self.alone: int | None = None
+        """The number of the one leaf that can have been changed, if it is one."""
         self._pass_marks()
 
-    def take(self, leaves: Sequence[Leaf]) -> None:
-        tree = self.tree
-        for leaf in leaves:
-            if leaf.leaf != tree.size:
-                gone = f"leaves {tree.size} to {leaf.leaf - 1} are missing"
-                self.findings.append(Finding("tree", gone, leaf=tree.size, since=self._since()))
-                raise TreeCut
-            tree.add(leaf.hash)
-            self._in_time(leaf)
-            self._suspects.append(leaf)
+    def take(self, first: int, hashes: Sequence[bytes]) -> None:
+        """The hashes of the next leaves, which are numbered on from `first`. TreeCut."""
+        tree, begin = self.tree, 0
+        if first != tree.size:
+            gone = f"leaves {tree.size} to {first - 1} are missing"
+            self.findings.append(Finding("tree", gone, leaf=tree.size, since=self._since()))
+            raise TreeCut
+        while begin < len(hashes):
+            end = len(hashes)
+            if self._next < len(self._marks):
+                end = min(end, self._marks[self._next].size - first)
+            tree.extend(hashes[begin:end])
+            begin = end
             if self._next < len(self._marks) and self._marks[self._next].size == tree.size:
                 self._pass_marks()
+
+    def since(self) -> Iterator[tuple[int, int, Checkpoint]]:
+        """From which leaf, up to which, not including it, all were recorded after which checkpoint (or
+        shortly before: `LATE`)."""
+        for mark, after in zip_longest(self.recent, self.recent[1:]):
+            until = self.tree.size if after is None else after.size
+            if mark.size < until:
+                yield mark.size, until, mark
 
     def end(self) -> None:
         """There are no more leaves."""
         for mark in self._marks[self._next :]:
-            here = "the database's own" if mark in self.signed else "a witness's"
+            here = "the database's own" if mark in self._own else "a witness's"
             what = (
                 f"{here} checkpoint of {timestamp(mark.time)} is of {mark.size} rows; there are"
                 f" {self.tree.size}: the database was put back to an older state, or cut off"
@@ -299,9 +364,8 @@ class Leaves:
             self._next += 1
             if mark.root == root:
                 self._good = mark
-                if not mark.waiting and mark in self.signed:
-                    self._recent = mark
-                self._suspects.clear()
+                if not mark.waiting and mark in self._own:
+                    self.recent.append(mark)
             elif not self._broken:
                 self._broken = True
                 self._differs(mark)
@@ -312,16 +376,9 @@ class Leaves:
             f"the tree of {mark.size} rows is not the one signed at {timestamp(mark.time)}:"
             f" one of the leaves {first} to {mark.size - 1} was changed, or another one put there"
         )
-        kind: Kind = "tree" if mark in self.signed else "fork"
-        place: tuple[UUID | None, int | None] = (None, None)
-        if len(self._suspects) == 1:
-            place = self._suspects[0].request_id, self._suspects[0].seq
-        self.findings.append(Finding(kind, what, *place, first, mark.time))
-
-    def _in_time(self, leaf: Leaf) -> None:
-        late = None if self._recent is None else backdated(leaf, self._recent)
-        if late is not None:
-            self.findings.append(late)
+        kind: Kind = "tree" if mark in self._own else "fork"
+        self.findings.append(Finding(kind, what, leaf=first, since=mark.time))
+        self.alone = first if mark.size - first == 1 else None
 
     def _since(self) -> datetime | None:
         return None if self._good is None else self._good.time

@@ -1,26 +1,53 @@
-"""Rows of the cold tier, one after the other, for whoever verifies or exports: in the order of chains, or
-in that of the tree. It blocks: use a thread."""
+"""Rows of the cold tier, one after the other, for whoever verifies them, in the order of chains: each
+with what its columns say beside what its body does. It blocks: use a thread."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from heapq import merge
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 import orjson
 
-from contract.canonical import timestamp
-from contract.verifying import Place, Row
+from contract.canonical import canonical, timestamp
+from contract.verifying import Place, Row, spelt
 
 if TYPE_CHECKING:  # pyarrow takes long to import
     from pyarrow.parquet import ParquetFile
 
-_SAID = ("event_id", "event_type", "occurred_at", "recorded_at", "request_id", "seq")
-_NAMED = {"workflow": "workflow_id", "version": "workflow_version"}
-_ACTOR = ("user", "role", "on_behalf_of")
-_COLUMNS = (*_SAID, *_NAMED, *_ACTOR, "body", "prev_hash", "hash")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class _Read(NamedTuple):
+    """What is read of a row, by the names of the columns; times in microseconds since 1970."""
+
+    request_id: str
+    seq: int
+    event_id: str
+    event_type: str
+    occurred_at: int
+    recorded_at: int
+    workflow: str
+    version: int
+    user: str | None
+    role: str | None
+    on_behalf_of: str | None
+    outcome: str | None
+    requester: str | None
+    entity_type: str | None
+    entity_id: str | None
+    body: bytes
+    prev_hash: bytes
+    hash: bytes
+    leaf: int
+
+
+_Found: TypeAlias = tuple[UUID, int, _Read]
+_place = itemgetter(0, 1)
 
 
 class ColdRows:
@@ -35,45 +62,54 @@ class ColdRows:
         until: datetime | None = None,
     ) -> None:
         one = None if request_id is None else str(request_id)
+        first = None if since is None else _micros(since)
+        last = None if until is None else _micros(until)
         streams = (chain.from_iterable(_rows(path, one) for path in files) for files in months)
-        rows: Iterable[Row] = merge(*streams, key=_place)
-        self._rows = (
-            row
-            for row in rows
-            if (since is None or row.recorded_at >= since)
-            and (until is None or row.recorded_at < until)
+        found: Iterable[_Found] = merge(*streams, key=_place)
+        self._found = (
+            each
+            for each in found
+            if (first is None or each[2].recorded_at >= first)
+            and (last is None or each[2].recorded_at < last)
         )
-        self._next: Row | None = next(self._rows, None)
+        self._next: _Found | None = next(self._found, None)
+        self._subjects = _Subjects()
 
     def take(self, up_to: Place, most: int) -> list[Row]:
         """The next rows up to a place, so many at most."""
         found: list[Row] = []
         while self._next is not None and len(found) < most and _place(self._next) <= up_to:
-            found.append(self._next)
-            self._next = next(self._rows, None)
+            request_id, _, read = self._next
+            found.append(_row(request_id, read, self._subjects))
+            self._next = next(self._found, None)
         return found
 
 
-def _place(row: Row) -> Place:
-    return row.request_id, row.seq
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
 
 
-def _rows(path: Path, request_id: str | None) -> Iterator[Row]:
+def _rows(path: Path, request_id: str | None) -> Iterator[_Found]:
+    import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     from storage.parquet import GROUP_ROWS
+
+    def values(column: pa.Array) -> list[Any]:
+        timed = pa.types.is_timestamp(column.type)
+        found: list[Any] = (column.cast(pa.int64()) if timed else column).to_pylist()
+        return found
 
     with ParquetFile(path) as file:
         groups = list(range(file.num_row_groups))
         if request_id is not None:
             groups = [n for n in groups if _may_have(file, n, request_id)]
         for batch in file.iter_batches(
-            GROUP_ROWS, row_groups=groups, columns=list(_COLUMNS), use_threads=False
+            GROUP_ROWS, row_groups=groups, columns=list(_Read._fields), use_threads=False
         ):
-            for values in zip(*(batch.column(name).to_pylist() for name in _COLUMNS), strict=True):
-                row = dict(zip(_COLUMNS, values, strict=True))
-                if request_id is None or row["request_id"] == request_id:
-                    yield _row(row)
+            for read in map(_Read, *(values(batch.column(name)) for name in _Read._fields)):
+                if request_id is None or read.request_id == request_id:
+                    yield UUID(read.request_id), read.seq, read
 
 
 def _may_have(file: "ParquetFile", group: int, request_id: str) -> bool:
@@ -82,26 +118,121 @@ def _may_have(file: "ParquetFile", group: int, request_id: str) -> bool:
     return bool(about.min <= request_id <= about.max)
 
 
-def _row(read: dict[str, Any]) -> Row:
-    """`said` is what the body says, with what columns say in its place."""
-    recorded: datetime = read["recorded_at"]
-    said: dict[str, Any] = {}
+# --- what columns say -------------------------------------------------------------------------------
+
+
+def _row(request_id: UUID, read: _Read, subjects: "_Subjects") -> Row:
+    recorded = _EPOCH + read.recorded_at * _MICROSECOND
+    said = _said(read, recorded, subjects)
+    return Row(
+        request_id, read.seq, read.prev_hash, read.hash, read.body, said, False, recorded, read.leaf
+    )
+
+
+def _said(read: _Read, recorded: datetime, subjects: "_Subjects") -> bytes | None:
+    """What its columns say: None if that is its body, spelt as it should be."""
     try:
-        body = orjson.loads(read["body"])
+        body = orjson.loads(read.body)
     except ValueError:
         body = None
-    if isinstance(body, dict) and isinstance(body.get("actor"), dict):
-        said = body | {name: read[name] for name in _SAID}
-        said |= {there: read[name] for name, there in _NAMED.items()}
-        said |= {name: timestamp(read[name]) for name in ("occurred_at", "recorded_at")}
-        said["actor"] = body["actor"] | {name: read[name] for name in _ACTOR}
-    return Row(
-        UUID(read["request_id"]),
-        read["seq"],
-        read["prev_hash"],
-        read["hash"],
-        read["body"],
-        orjson.dumps(said).decode(),
-        False,
-        recorded,
+    if not isinstance(body, dict) or not all(isinstance(body.get(name), dict) for name in _PARTS):
+        return b"{}"
+    actor = body["actor"]
+    columns = {
+        **body,
+        "event_id": read.event_id,
+        "event_type": read.event_type,
+        "occurred_at": timestamp(_EPOCH + read.occurred_at * _MICROSECOND),
+        "recorded_at": timestamp(recorded),
+        "request_id": read.request_id,
+        "seq": read.seq,
+        "workflow_id": read.workflow,
+        "workflow_version": read.version,
+        "actor": {
+            **actor,
+            "user": read.user,
+            "role": read.role,
+            "on_behalf_of": read.on_behalf_of,
+        },
+    }
+    derived = {"outcome": read.outcome, **subjects.columns(read)}
+    expected = {"outcome": _outcome(body), **subjects.after(read, body)}
+    if derived != expected:
+        columns |= {name: derived[name] for name in derived if derived[name] != expected[name]}
+    elif columns == body and spelt(read.body, body):
+        return None
+    return canonical(columns).encode()
+
+
+_PARTS = ("actor", "payload")
+
+
+def _outcome(body: dict[str, Any]) -> str | None:
+    """As the database's `audit_outcome`."""
+    payload = body["payload"]
+    ended = payload.get("state") if body.get("event_type") == "request.finalized" else None
+    return _text(payload.get("decision"), payload.get("outcome"), ended)
+
+
+class _Subjects:
+    """Who asked, and about what, at each row of a chain, as its bodies tell. Where rows before it are
+    missing that is not known: they may have told."""
+
+    def __init__(self) -> None:
+        self._place: tuple[str, int] = ("", 0)
+        self._known: dict[str, str | None] | None = None
+
+    def columns(self, read: _Read) -> dict[str, str | None]:
+        return {name: getattr(read, name) for name in _SUBJECT}
+
+    def after(self, read: _Read, body: dict[str, Any]) -> dict[str, str | None]:
+        """What the columns of this row should be; as they are, where that is not known."""
+        request_id, seq = self._place
+        self._place = read.request_id, read.seq
+        if read.seq == 1:
+            self._known = dict.fromkeys(_SUBJECT)
+        elif self._place != (request_id, seq + 1):
+            self._known = None
+        if self._known is None:
+            return self.columns(read)
+        if _tells(body):
+            self._known = _subject(read, body, self._known)
+        return self._known
+
+
+_SUBJECT = ("requester", "entity_type", "entity_id")
+
+
+def _tells(body: dict[str, Any]) -> bool:
+    """Whether from this row on the request is about something, be it sealed."""
+    if not str(body.get("event_type")).startswith("request."):
+        return False
+    sealed = body["payload"].get("sealed")
+    parts = sealed if isinstance(sealed, list) else ()
+    return isinstance(body["payload"].get("inputs"), dict) or any(
+        isinstance(part, dict) and "inputs" in (part.get("names") or ()) for part in parts
     )
+
+
+def _subject(
+    read: _Read, body: dict[str, Any], before: dict[str, str | None]
+) -> dict[str, str | None]:
+    """What the row tells; of what it is silent about, what was told before."""
+    payload = body["payload"]
+    entity = payload.get("entity")
+    said: dict[str, Any] = entity if isinstance(entity, dict) else {}
+    created = body["actor"].get("user") if body.get("event_type") == "request.created" else None
+    found = {
+        "requester": _text(payload.get("requester"), before["requester"], created),
+        "entity_type": _text(said.get("type"), before["entity_type"]),
+        "entity_id": _text(said.get("id"), before["entity_id"]),
+    }
+    if entity is None and read.entity_type is None:
+        # Of requests from before migration 0017 each such row was taken by itself.
+        found |= {"entity_type": None, "entity_id": None} if read.seq > 1 else {}
+    return found
+
+
+def _text(*values: object) -> str | None:
+    """The first that there is."""
+    return next((str(value) for value in values if value is not None), None)

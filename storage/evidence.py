@@ -4,10 +4,12 @@ Run within one REPEATABLE READ transaction, so that all of it is of the same mom
 """
 
 import asyncio
-from collections import deque
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -75,17 +77,18 @@ class Verified:
     keys: tuple[PublicKey, ...]
 
 
+_TIME = """coalesce(to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '')"""
 # $1 $2 after this place, $3 $4 up to this one, $5 $6 times, $7 how many; $8 $9: of which transaction and
 # time on a row may be waiting to be sealed.
-ROWS = """
-SELECT request_id, seq, prev_hash, hash, body, jsonb_build_object(
-           'actor', actor, 'event_id', event_id, 'event_type', event_type, 'payload', payload,
-           'occurred_at', to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-           'recorded_at', to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-           'request_id', request_id, 'seq', seq, 'snapshot', snapshot, 'workflow_id', workflow_id,
-           'workflow_version', workflow_version)::text AS said,
+ROWS = f"""
+SELECT request_id, seq, prev_hash, hash, body,
+       convert_to('{{"actor":' || actor::text || ',"event_id":"' || event_id || '","event_type":'
+           || to_json(event_type) || ',"occurred_at":"' || {_TIME.format("occurred_at")} || '","payload":'
+           || payload::text || ',"recorded_at":"' || {_TIME.format("recorded_at")} || '","request_id":"'
+           || request_id || '","seq":' || seq || ',"snapshot":' || snapshot::text || ',"workflow_id":'
+           || to_json(workflow_id) || ',"workflow_version":' || workflow_version || '}}', 'UTF8') AS said,
        xid >= $8::text::xid8 AND recorded_at >= coalesce($9::timestamptz, '-infinity') AS fresh,
-       recorded_at
+       recorded_at, NULL::bigint AS leaf
   FROM audit
  WHERE (request_id, seq) > ($1::uuid, $2::int) AND (request_id, seq) <= ($3::uuid, $4::int)
    AND recorded_at >= coalesce($5::timestamptz, '-infinity')
@@ -102,8 +105,21 @@ SELECT request_id, seq, leaf, hash, recorded_at FROM audit_leaves
 LEAVES_OF_REQUEST = """
 SELECT request_id, seq, leaf, hash, recorded_at FROM audit_leaves WHERE request_id = $1 ORDER BY seq
 """
-LEAVES_FROM = """
-SELECT request_id, seq, leaf, hash, recorded_at FROM audit_leaves WHERE leaf >= $1 ORDER BY leaf LIMIT $2
+# Hashes of the leaves from $1 on, $2 at most, up to where one is missing: the first number, and all of them.
+HASHES_FROM = """
+WITH next AS (SELECT leaf, hash FROM audit_leaves WHERE leaf >= $1 ORDER BY leaf LIMIT $2),
+     first AS (SELECT min(leaf) AS leaf FROM next),
+     place AS (SELECT leaf, hash, row_number() OVER (ORDER BY leaf) - 1 AS number FROM next)
+SELECT first.leaf, string_agg(place.hash, ''::bytea ORDER BY place.leaf) AS hashes
+  FROM first LEFT JOIN place ON place.leaf = first.leaf + place.number GROUP BY first.leaf
+"""
+LEAF_AT = "SELECT request_id, seq FROM audit_leaves WHERE leaf = $1"
+# Leaves from $1 up to $2, not included, that say they were recorded before $3; and of which of these they are.
+RECORDED_BEFORE = """
+SELECT l.request_id, l.seq, l.leaf, l.hash, l.recorded_at, s.number
+  FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) WITH ORDINALITY AS s(first, until, before, number)
+  JOIN audit_leaves l ON l.leaf >= s.first AND l.leaf < s.until AND l.recorded_at < s.before
+ ORDER BY l.leaf
 """
 # Of the requests from one up to, not including, another; with $3 including it.
 HEADS = """
@@ -140,7 +156,8 @@ async def verify(
     await connection.execute(STAY)
     tree = await sealing.tree(connection)
     chains = Chains(whole=scope.whole)
-    await _rows(connection, scope, chains, tree, trail)
+    async for portion in _portions(connection, scope, tree, trail):
+        portion.given_to(chains)
     chains.findings += await _subjects(connection, scope)
     one = scope.request_id
     found = await (connection.fetch(NOTES) if one is None else connection.fetch(NOTES_OF, one))
@@ -159,9 +176,25 @@ async def verify(
     )
 
 
-async def _rows(
-    connection: Connection, scope: Scope, chains: Chains, tree: Tree, trail: Trail
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """The next rows in the order of chains, with what else is known of their places."""
+
+    rows: Sequence[Row]
+    leaves: Sequence[Leaf]
+    gone: frozenset[Place]
+    heads: Sequence[Head]
+    last: bool
+
+    def given_to(self, chains: Chains) -> None:
+        chains.take(self.rows, self.leaves, self.gone)
+        if chains.whole:
+            chains.end(self.heads, last=self.last)
+
+
+async def _portions(
+    connection: Connection, scope: Scope, tree: Tree, trail: Trail
+) -> AsyncIterator[_Portion]:
     """Rows of both tiers, merged."""
     fresh = await _fresh(connection, tree)
     times = (scope.since, scope.until)
@@ -169,30 +202,39 @@ async def _rows(
     moved = await trail.months(connection, scope.request_id, *times)
     cold = await asyncio.to_thread(ColdRows, moved, scope.request_id, *times)
     after, end = scope.places
-    begun, hot, drained = after[0], deque[Row](), False
+    begun, hot, drained = after[0], list[Row](), False
     before = frozenset[Place]()
     while True:
         if not hot and not drained:
             records = await connection.fetch(ROWS, *after, *end, *times, PORTION, *fresh)
-            hot.extend(Row(*record) for record in records)
+            hot = list(map(Row._make, records))
             drained = len(records) < PORTION
-        until = end if drained else (hot[-1].request_id, hot[-1].seq)
-        rows = await asyncio.to_thread(cold.take, until, PORTION)
+        until = end if drained else hot[-1][:2]
+        rows = await asyncio.to_thread(cold.take, until, PORTION) if moved else []
         if len(rows) == PORTION:
-            until = rows[-1].request_id, rows[-1].seq
-        while hot and (hot[0].request_id, hot[0].seq) <= until:
-            rows.append(hot.popleft())
-        rows.sort(key=lambda row: (row.request_id, row.seq))
-        leaves = [Leaf(*each) for each in await connection.fetch(LEAVES_OF, *after, *until, *times)]
-        gone = frozenset((e.request_id, e.seq) for e in leaves if _month(e.recorded_at) in over)
-        chains.take(rows, leaves, gone | before)
+            until = rows[-1][:2]
+        there = bisect_right(hot, until, key=_place)
+        rows, hot = [*rows, *hot[:there]], hot[there:]
+        if moved:
+            rows.sort(key=_place)
         last = until == end
-        if scope.whole:
-            heads = await connection.fetch(HEADS, begun, until[0], last)
-            chains.end([Head(*record) for record in heads], last=last)
+        leaves = list(map(Leaf._make, await connection.fetch(LEAVES_OF, *after, *until, *times)))
+        heads = await connection.fetch(HEADS, begun, until[0], last) if scope.whole else []
+        gone = _gone(leaves, over)
+        yield _Portion(rows, leaves, gone | before, list(map(Head._make, heads)), last)
         if last:
             return
         after, begun, before = until, until[0], gone
+
+
+_place = itemgetter(0, 1)
+
+
+def _gone(leaves: Sequence[Leaf], over: set[date]) -> frozenset[Place]:
+    """Those of rows that were deleted because their time was over."""
+    if not over:
+        return frozenset()
+    return frozenset((e.request_id, e.seq) for e in leaves if _month(e.recorded_at) in over)
 
 
 def _month(moment: datetime) -> date:
@@ -287,15 +329,43 @@ def _fits(row: Any, keys: Keys) -> bool:
 
 async def _tree(connection: Connection, leaves: Leaves) -> list[Finding]:
     """All leaves, against every checkpoint."""
-    while True:
-        records = await connection.fetch(LEAVES_FROM, leaves.tree.size, PORTION)
-        try:
-            leaves.take([Leaf(*record) for record in records])
-        except TreeCut:
-            return []
-        if not records:
-            leaves.end()
-            return []
+    with suppress(TreeCut):
+        while True:
+            row = await connection.fetchrow(HASHES_FROM, leaves.tree.size, PORTION)
+            if row is None or row["leaf"] is None:
+                leaves.end()
+                break
+            leaves.take(row["leaf"], _hashes(row["hashes"]))
+    await _name(connection, leaves)
+    return await _backdated(connection, leaves)
+
+
+def _hashes(joined: bytes) -> list[bytes]:
+    return [joined[n : n + 32] for n in range(0, len(joined), 32)]
+
+
+async def _name(connection: Connection, leaves: Leaves) -> None:
+    """Say of which row the one leaf is that can have been changed."""
+    if leaves.alone is None:
+        return
+    row = await connection.fetchrow(LEAF_AT, leaves.alone)
+    if row is not None:
+        leaves.findings = [
+            replace(each, request_id=row["request_id"], seq=row["seq"])
+            if each.leaf == leaves.alone and each.kind in ("tree", "fork")
+            else each
+            for each in leaves.findings
+        ]
+
+
+async def _backdated(connection: Connection, leaves: Leaves) -> list[Finding]:
+    """Leaves whose rows say that they are older than a checkpoint that they are not in."""
+    parts = list(leaves.since())
+    times = [mark.time - LATE for *_, mark in parts]
+    firsts, untils = [first for first, *_ in parts], [until for _, until, _ in parts]
+    found = await connection.fetch(RECORDED_BEFORE, firsts, untils, times)
+    late = (backdated(Leaf(*row[:5]), parts[row["number"] - 1][2]) for row in found)
+    return [each for each in late if each is not None]
 
 
 async def _checkpoints(connection: Connection, tree: Tree) -> list[Finding]:

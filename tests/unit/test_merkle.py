@@ -137,3 +137,16 @@ def test_consistency(second: int, data: st.DataObject) -> None:
 def test_no_tree_goes_on_from_a_larger_one(first: int, second: int) -> None:
     with pytest.raises(ValueError, match="goes on"):
         merkle.consistency(first, second)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 70), max_size=6))
+def test_many_leaves_are_added_as_one_by_one(parts: list[int]) -> None:
+    one, many, number = merkle.Growing(), merkle.Growing(), 0
+    for part in parts:
+        leaves = [sha256(bytes([n % 256])).digest() for n in range(number, number + part)]
+        number += part
+        for leaf in leaves:
+            one.add(leaf)
+        many.extend(leaves)
+        assert (many.size, many.root()) == (one.size, one.root())
