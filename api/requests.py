@@ -34,6 +34,7 @@ from storage import (
     recalls,
     requests,
     revisions,
+    searching,
     sight,
     tasks,
     watchers,
@@ -138,8 +139,8 @@ async def listed(
     source: Source, caller: Caller, wanted: requests.Filter, limit: int, cursor: str | None
 ) -> Response:
     """A page of the requests that the caller may see, newest first."""
-    found = await requests.newest(
-        source, caller.id, wanted, limit + 1, before(cursor), everything=caller.sees_all
+    found = await searching.newest(
+        source, caller.reader, wanted, limit + 1, before(cursor), everything=caller.sees_all
     )
     rows = await sight.seen_by(source, caller.reader, found, sight.REQUEST, of="id")
     items = [views.request_summary(row) for row in rows]

@@ -36,7 +36,7 @@ _ROW: dict[str, Json] = {
 
 class TrailRow(Event):
     """A row of the audit trail. `requester`, `title`, `entity` and `inputs` are of its request as they
-    were then, null for what is about no request; `outcome` is the decision, the step's outcome, or the
+    were then, null for what is about no request or withheld; `outcome` is the decision, the step's outcome, or the
     state that the request ended in."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_ROW]})

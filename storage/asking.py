@@ -5,7 +5,7 @@ derived from its bodies, so answers are there when requests are not any more. Ro
 `storage.trail` opens what is sealed in them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,7 @@ class Asked:
     condition: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Where a row is in the order of answers, the newest first."""
 
@@ -125,9 +125,15 @@ _WHERE = {
 _AFTER = "(a.occurred_at, a.request_id, a.seq) < ({}, {}, {})"
 
 
-async def hot(source: Source, asked: Asked, limit: int, after: Place | None = None) -> list[Told]:
-    """Rows that are in Postgres, the newest first, those after a place alone."""
-    query, values = _statement(asked, limit, after)
+async def hot(
+    source: Source,
+    asked: Asked,
+    limit: int,
+    after: Place | None = None,
+    among: Sequence[UUID] | None = None,
+) -> list[Told]:
+    """Rows that are in Postgres, the newest first, those after a place alone; `among`: of these requests."""
+    query, values = _statement(asked, limit, after, among)
     return [_told(row) for row in await source.fetch(query, *values)]
 
 
@@ -148,6 +154,8 @@ class Span:
     last: int
 
 
+LAST = 2**31 - 1
+"""No row of a chain has a higher `seq`."""
 # $1 words, $2 a condition: null where it is not asked for.
 SPANS = """
 WITH about AS (
@@ -170,9 +178,13 @@ SELECT w.request_id, w.seq, w.seq FROM audit_words w LEFT JOIN about b
 """
 
 
-async def spans(source: Source, asked: Asked) -> list[Span] | None:
+async def spans(
+    source: Source, asked: Asked, among: Sequence[UUID] | None = None
+) -> list[Span] | None:
     """Which rows have the words and fulfil the condition, wherever they are kept; None if neither is
-    asked for."""
+    asked for. `among`: all rows of these requests."""
+    if among is not None:
+        return [Span(request_id, 1, LAST) for request_id in among]
     if asked.words is None and asked.condition is None:
         return None
     path = None if asked.condition is None else jsonpath(asked.condition)
@@ -204,7 +216,9 @@ async def with_subjects(source: Source, rows: list[Told]) -> list[Told]:
     return told
 
 
-def _statement(asked: Asked, limit: int, after: Place | None) -> tuple[str, list[Any]]:
+def _statement(
+    asked: Asked, limit: int, after: Place | None, among: Sequence[UUID] | None
+) -> tuple[str, list[Any]]:
     values: list[Any] = []
 
     def parameter(value: object) -> str:
@@ -212,6 +226,8 @@ def _statement(asked: Asked, limit: int, after: Place | None) -> tuple[str, list
         return f"${len(values)}"
 
     clauses = [_WHERE[name].format(parameter(value)) for name, value in _said(asked)]
+    if among is not None:
+        clauses.append(f"a.request_id = ANY({parameter(among)}::uuid[])")
     if after is not None:
         place = map(parameter, (after.occurred_at, after.request_id, after.seq))
         clauses.append(_AFTER.format(*place))

@@ -83,18 +83,24 @@ def single(event: AuditEvent, keys: Keys | None) -> tuple[str, str, str, str | N
 _SAID = ("comment", "text", "reason")
 
 
+def said(payload: Mapping[str, Json]) -> str | None:
+    """What an event itself says in words, for search."""
+    texts = [text for name in _SAID if isinstance(text := payload.get(name), str)]
+    return " ".join(texts) if texts else None
+
+
 def _found(event: AuditEvent, keys: Keys | None) -> str | None:
     """What search is to know of it: see `audit_append`. JSON, or None if there is nothing."""
     found: dict[str, Json] = {}
     inputs = event.payload.get("inputs")
     if event.type.startswith("request.") and isinstance(inputs, Mapping):
         found["subject"] = _subject(event, inputs, keys)
-    said = [text for name in _SAID if isinstance(text := event.payload.get(name), str)]
-    if said:
+    text = said(event.payload)
+    if text is not None:
         if keys is not None and keys.whole:
-            found["box"] = _boxed({"said": " ".join(said)}, keys)
+            found["box"] = _boxed({"said": text}, keys)
         else:
-            found["said"] = " ".join(said)
+            found["said"] = text
     return canonical(found) if found else None
 
 

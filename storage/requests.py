@@ -331,21 +331,22 @@ _ABOUT = {
     (True, True): "(r.entity_type = $11 AND r.entity_id = $12) AND ",
 }
 # What the audit has as the newest subject of a request, found by its indexes (migration 0017).
-_SUBJECT = """r.id IN (
+_SUBJECT = """$16::uuid[] IS NULL AND r.id IN (
     SELECT s.request_id FROM audit_subjects s
      WHERE ($13::text IS NULL OR s.words @@ plainto_tsquery('simple', $13))
        AND ($14::text IS NULL OR s.inputs @@ $14::text::jsonpath)
        AND NOT EXISTS (SELECT FROM audit_subjects l WHERE l.request_id = s.request_id AND l.seq > s.seq)) AND """
-_ANY_SUBJECT = "($13::text IS NULL AND $14::text IS NULL) AND "
+_ANY_SUBJECT = "($13::text IS NULL AND $14::text IS NULL AND $16::uuid[] IS NULL) AND "
+_AMONG = "($13::text IS NULL AND $14::text IS NULL AND r.id = ANY($16::uuid[])) AND "
 
 
 @cache
-def _list(everything: bool, incident: bool | None, kind: bool, number: bool, subject: bool) -> str:
+def _list(everything: bool, incident: bool | None, kind: bool, number: bool, subject: str) -> str:
     query = EVERYTHING if everything else VISIBLE
     return (
         query.replace("{need}", _NEED[incident])
         .replace("{about}", _ABOUT[kind, number])
-        .replace("{subject}", _SUBJECT if subject else _ANY_SUBJECT)
+        .replace("{subject}", subject)
     )
 
 
@@ -357,10 +358,13 @@ async def newest(
     before: tuple[datetime, UUID],
     *,
     everything: bool,
+    among: Sequence[UUID] | None = None,
 ) -> list[asyncpg.Record]:
-    """Requests that `person` may see, newest first, older than `before` (created_at, id)."""
+    """Requests that `person` may see, newest first, older than `before` (created_at, id); `among`: of these
+    alone, without words and condition."""
     asked = (wanted.entity_type is not None, wanted.entity_id is not None)
-    subject = wanted.words is not None or wanted.condition is not None
+    about = wanted.words is not None or wanted.condition is not None
+    subject = _SUBJECT if about else _ANY_SUBJECT if among is None else _AMONG
     return await source.fetch(
         _list(everything, wanted.incident, *asked, subject),
         person,
@@ -377,6 +381,7 @@ async def newest(
         wanted.words,
         None if wanted.condition is None else jsonpath(wanted.condition),
         wanted.imported,
+        among,
     )
 
 

@@ -7,15 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from pydantic_core import from_json
-
-from contract import boxes, content
+from contract import content
 from contract.boxes import Keys
 from contract.content import SEALED
-from storage import asking, months
+from storage import asking, audit, judging, months
 from storage.asking import Asked, Place, Told
 from storage.cold import Cold
 from storage.errors import ColdUnavailable
+from storage.judging import Seen
 from storage.months import Month
 from storage.pool import Source, vault_of
 from storage.rules import Rule
@@ -24,31 +23,61 @@ from storage.vault import Reader
 
 # A month must not leave Postgres while its rows are read there. Before the snapshot of the transaction.
 STAY = "LOCK TABLE audit IN ACCESS SHARE MODE"
+_MOST = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """Both tiers. `store` is None where no cold tier is set: then nothing may have moved there."""
+    """Both tiers. `store` is None where no cold tier is set: then nothing may have moved there. `portion` rows
+    are opened at a time to be judged, at first: twice as many each time, as the cold tier is read again."""
 
     store: Store | None
     cold: Cold
+    portion: int = 200
 
     async def ask(
         self, source: Source, reader: Reader, asked: Asked, limit: int, after: Place | None = None
     ) -> list[Told]:
-        """Rows of both tiers, the newest first, those after a place alone. ColdUnavailable.
+        """Rows of both tiers, the newest first, those after a place alone: found by what the reader may see
+        of them. ColdUnavailable."""
+        found = await opened(source, reader, await self._found(source, asked, limit, after))
+        mine = await judging.mine(
+            source, reader, asked.words, asked.condition, workflow=asked.workflow
+        )
+        if not mine:
+            return found
+        end = found[-1].place if len(found) == limit else None
+        more: list[Told] = []
+        anything, portion = replace(asked, words=None, condition=None), self.portion
+        while len(more) < limit and (end is None or after is None or after > end):
+            kept = await self._found(source, anything, portion, after, mine)
+            more += await _judged(source, asked, await opened(source, reader, kept))
+            if len(kept) < portion:
+                break
+            after, portion = kept[-1].place, min(portion * 2, _MOST)
+        return _first([*found, *more], limit)
+
+    async def _found(
+        self,
+        source: Source,
+        asked: Asked,
+        limit: int,
+        after: Place | None,
+        among: Sequence[UUID] | None = None,
+    ) -> list[Told]:
+        """By what search has in the clear.
 
         A month that moves while this looks may be found in both, never in none: Postgres is asked first,
         and what has left it is in the list of months that is read after that.
         """
-        found = await asking.hot(source, asked, limit, after)
+        found = await asking.hot(source, asked, limit, after, among)
         moved = await months.asked(source, asked.since, asked.until)
         if moved:
-            spans = await asking.spans(source, asked)
+            spans = await asking.spans(source, asked, among)
             files = await self._files(moved)
             cold = await asyncio.to_thread(self.cold.ask, files, asked, spans, limit, after)
             found += await asking.with_subjects(source, cold)
-        return await opened(source, reader, _first(found, limit))
+        return _first(found, limit)
 
     async def events_of(
         self,
@@ -133,12 +162,10 @@ async def opened(source: Source, reader: Reader, rows: Sequence[Told]) -> list[T
 def _opened(row: Told, keys: Keys | None) -> Told:
     told = content.opened(row.payload, keys)
     withheld = list(told.withheld)
-    title, inputs = row.title, row.inputs
-    if row.box is not None and keys is not None and keys.holds("confidential"):
-        secret = from_json(boxes.open_box(keys, "confidential", row.box))
-        title, inputs = secret.get("title", title), {**(inputs or {}), **secret["inputs"]}
-    elif row.box is not None:
-        withheld += [name for name in ("inputs",) if name not in withheld]
+    title, inputs = judging.subject(row.title, row.inputs, row.box, keys)
+    if row.box is not None and (keys is None or not keys.holds("confidential")):
+        names = ("inputs",) if row.title is not None else ("inputs", "title")
+        withheld += [name for name in names if name not in withheld]
     return replace(
         row,
         payload=told.payload,
@@ -147,6 +174,12 @@ def _opened(row: Told, keys: Keys | None) -> Told:
         withheld=tuple(withheld),
         disclosed=told.disclosed,
     )
+
+
+async def _judged(source: Source, asked: Asked, rows: list[Told]) -> list[Told]:
+    """Those that are found by what the reader sees of them."""
+    seen = [Seen(row.title, row.inputs, audit.said(row.payload)) for row in rows]
+    return [rows[place] for place in await judging.fits(source, seen, asked.words, asked.condition)]
 
 
 def _first(found: Iterable[Told], limit: int) -> list[Told]:

@@ -10,7 +10,7 @@ from contract.boxes import Keys
 from contract.canonical import canonical
 from contract.content import sealed
 from recipes.happenings import Actor
-from recipes.model import Json
+from recipes.model import Confidential, Json
 from storage import audit, months
 from storage.audit import AuditEvent
 from storage.pool import Pool, vault_of
@@ -25,13 +25,18 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 FOUND = """
 WITH found AS (SELECT $3::text::jsonb AS it),
 about AS (
-    INSERT INTO audit_subjects (request_id, seq, requester, title, inputs, entity_type, entity_id)
+    INSERT INTO audit_subjects (request_id, seq, requester, title, inputs, entity_type, entity_id, sealed)
     SELECT $1, $2, it#>>'{subject,requester}', it#>>'{subject,title}', it#>'{subject,inputs}',
-           it#>>'{subject,entity,type}', it#>>'{subject,entity,id}'
+           it#>>'{subject,entity,type}', it#>>'{subject,entity,id}', decode(it#>>'{subject,box}', 'base64')
       FROM found WHERE it ? 'subject'
 )
-INSERT INTO audit_words (request_id, seq, words)
-SELECT $1, $2, to_tsvector('simple', it->>'said') FROM found WHERE it ? 'said'
+INSERT INTO audit_words (request_id, seq, words, sealed)
+SELECT $1, $2, to_tsvector('simple', it->>'said'), decode(it->>'box', 'base64')
+  FROM found WHERE it ?| ARRAY['said', 'box']
+"""
+REQUEST = """
+INSERT INTO requests (id, workflow, version, requester, title, inputs, digest, state, created_at, finalized_at)
+VALUES ($1, $2, 1, 'alice', 'Order', '{}', 'd', 'approved', $3, $3)
 """
 HEAD = """
 INSERT INTO audit_heads VALUES ($1, $2, $3)
@@ -104,21 +109,34 @@ class Request:
         await self.pool.execute(HEAD, self.id, self.seq, own)
 
 
-async def of(admin_pool: Pool, workflow: str, inputs: dict[str, Json]) -> Request:
+async def of(
+    admin_pool: Pool,
+    workflow: str,
+    inputs: dict[str, Json],
+    confidential: Confidential | None = None,
+) -> Request:
     """A request of which nothing is said yet, with its keys."""
     request_id = uuid4()
-    keys, wrapped = vault_of(admin_pool).make(request_id, None)
+    keys, wrapped = vault_of(admin_pool).make(request_id, confidential)
     await keep_all(admin_pool, [wrapped])
     return Request(admin_pool, workflow, inputs, request_id, keys)
 
 
 async def order(
-    admin_pool: Pool, day: date, amount: Json, supplier: str, *, decided: date | None = None
+    admin_pool: Pool,
+    day: date,
+    amount: Json,
+    supplier: str,
+    *,
+    decided: date | None = None,
+    workflow: str = "orders",
+    confidential: Confidential | None = None,
 ) -> Request:
     """An order that was submitted on a day by alice, and decided by bob on that or another one. Amounts
-    that are not whole are texts, as the canonical form has them."""
+    that are not whole are texts, as the canonical form has them. With something `confidential` it has a
+    row of requests, too: whoever may see it is told by that. Its recipe is there."""
     inputs: dict[str, Json] = {"amount": amount, "supplier": supplier, "urgent": False}
-    request = await of(admin_pool, "orders", inputs)
+    request = await of(admin_pool, workflow, inputs, confidential)
     at = datetime(day.year, day.month, day.day, 9, 30, 0, 123456, tzinfo=UTC)
     created: dict[str, Json] = {
         "title": f"Order of {supplier}",
@@ -126,6 +144,8 @@ async def order(
         "entity": {"type": "order", "id": supplier},
     }
     await request.say(at, "request.created", created, "alice")
+    if confidential is not None:
+        await admin_pool.execute(REQUEST, request.id, workflow, at)
     later = decided or day
     at = datetime(later.year, later.month, later.day, 17, 0, 0, 7, tzinfo=UTC)
     decision: dict[str, Json] = {"decision": "approve", "comment": f"fine by me, {supplier}"}
