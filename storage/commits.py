@@ -36,7 +36,7 @@ from recipes.effects import (
 from recipes.happenings import ENGINE, Actor, Decided
 from recipes.model import ApprovalStep, Json, Recipe, Step
 from recipes.state import State
-from storage import audit
+from storage import asks, audit
 from storage.errors import OutOfSequence, TaskClosedOtherwise
 from storage.pool import Source, vault_of
 
@@ -253,7 +253,7 @@ def _arguments(
         content.boxed(_COMMITTED.dump_python(committed, mode="json"), keys),
         [UUID(closing.task_id) for closing in closings],
         [closing.to for closing in closings],
-        [_row(effect, several) for effect in effects if isinstance(effect, OpenTask)],
+        [_row(it, keys, several=several) for it in effects if isinstance(it, OpenTask)],
         [UUID(effect.task_id) for effect in effects if isinstance(effect, RemindTask)],
         [UUID(effect.command_id) for effect in settled],
         [effect.applied for effect in settled],
@@ -342,7 +342,7 @@ def _several(step: Step | None, state: State) -> bool:
     return isinstance(step, ApprovalStep) and tally.several(step, state.seats)
 
 
-def _row(opened: OpenTask, several: bool) -> dict[str, Json]:
+def _row(opened: OpenTask, keys: Keys | None, *, several: bool) -> dict[str, Json]:
     task = opened.task
     return {
         "id": task.id,
@@ -355,7 +355,7 @@ def _row(opened: OpenTask, several: bool) -> dict[str, Json]:
         "digest": opened.digest,
         "opened_at": task.opened_at,
         "due_at": task.due_at,
-        "ask": None if task.ask is None else asdict(task.ask),
+        "ask": None if task.ask is None else asks.kept(asdict(task.ask), keys),
         "excluded": [] if task.ask is None else list(task.ask.without),
         "fixed": opened.fixed,
         "several": several,

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from storage.pool import Source
+from storage import asks
+from storage.pool import Source, vault_of
 
 NAMES = "SELECT id, name FROM people WHERE id = ANY($1::text[])"
 
@@ -69,9 +71,18 @@ t.on_behalf_of, t.via, t.chain, t.level, t.ask, t.opened_at, t.closed_at"""
 TASK = f"SELECT {_TASK} FROM tasks t WHERE t.id = $1"
 
 
-async def task(source: Source, task_id: UUID) -> asyncpg.Record | None:
-    """A task with how its assignment was found, and the question that was asked."""
-    return await source.fetchrow(TASK, task_id)
+async def task(source: Source, task_id: UUID) -> dict[str, Any] | None:
+    """A task with how its assignment was found, and the question that was asked: with the amount that is
+    to be covered, which nobody is shown."""
+    row = await source.fetchrow(TASK, task_id)
+    return None if row is None else await _opened(source, row)
+
+
+async def _opened(source: Source, row: asyncpg.Record) -> dict[str, Any]:
+    keys = None
+    if asks.sealed(row["ask"]):
+        keys = await vault_of(source).writing(source, row["request_id"])
+    return dict(row.items()) | {"ask": asks.opened(row["ask"], keys)}
 
 
 STANDING = f"""
@@ -84,6 +95,7 @@ SELECT DISTINCT ON (t.seat) {_TASK} FROM tasks t
 
 async def standing(
     source: Source, request_id: UUID, step: str, at: datetime
-) -> dict[str, asyncpg.Record]:
-    """The tasks of a step that were open at `at`, by their seats."""
-    return {row["seat"]: row for row in await source.fetch(STANDING, request_id, step, at)}
+) -> dict[str, dict[str, Any]]:
+    """The tasks of a step that were open at `at`, by their seats, as `task` gives them."""
+    rows = await source.fetch(STANDING, request_id, step, at)
+    return {row["seat"]: await _opened(source, row) for row in rows}

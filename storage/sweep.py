@@ -83,6 +83,18 @@ thin AS MATERIALIZED (
 # covers nothing.
 _SCOPES = "ARRAY['workflow:' || r.workflow, 'role:' || t.asked_role, 'all']"
 
+# A limit that is sealed (storage.asks) only its workflow can hold against somebody's: it is told whenever theirs
+# have changed, or they are back, since the task was last looked at. (A task's own time is of another clock.)
+_LOOKED = "coalesce(t.rechecked_at, t.opened_at - interval '1 minute')"
+_CHANGED = """LATERAL (
+        SELECT CASE WHEN t.ask->'limit' ? 'sealed' THEN (
+               SELECT max(m.at) FROM (
+                      SELECT unnest(ARRAY[lower(l.valid), upper(l.valid)]) AS at
+                        FROM approval_limits l WHERE l.person = {person}
+                      UNION ALL
+                      SELECT lower(e) FROM people b, unnest(b.employed) e WHERE b.id = {person}) m
+                WHERE m.at <= $1::timestamptz) END AS at OFFSET 0) changed"""
+
 # Each kind of stale task with the moment since when it is so, as far as that is easily known.
 #
 # Who is gone is compared as a number, of which Postgres knows no statistics: it reckons with one in 200
@@ -102,7 +114,7 @@ gone AS {{materialized}} (
       FROM open t CROSS JOIN LATERAL unnest(t.delegations) AS u(id) JOIN delegations d ON d.id = u.id
      WHERE t.on_behalf_of IS NOT NULL
 ), passed AS (  -- hops of those whose chain passed somebody over
-    SELECT t.id, t.request_id, t.asked_role, t.excluded, t.ask, t.chain, h.rule, h."user",
+    SELECT t.id, t.request_id, t.asked_role, t.excluded, t.ask, t.chain, t.opened_at, t.rechecked_at, h.rule, h."user",
            d.id AS delegation, d.delegator, d.scope, d.valid, d.ended_at
       FROM open t CROSS JOIN LATERAL jsonb_to_recordset(t.chain) AS h(rule text, "user" text, delegation uuid)
       LEFT JOIN delegations d ON d.id = h.delegation
@@ -158,11 +170,12 @@ gone AS {{materialized}} (
                                          AND d.scope = ANY({_SCOPES})))
     UNION ALL
     -- Who was passed over because they had left is here; or has the approval limit they lacked.
-    SELECT t.id, NULL FROM passed t JOIN people p ON p.id = t."user"
+    SELECT t.id, changed.at FROM passed t JOIN people p ON p.id = t."user", {_CHANGED.format(person="p.id")}
      WHERE t.rule IN ('has_left', 'below_limit') AND p.employed @> $1::timestamptz
        AND p.id <> ALL(t.excluded)
        AND (t.delegation IS NOT NULL OR jsonb_typeof(t.ask->'limit') IS DISTINCT FROM 'object'
-            OR may_approve(p.id, t.ask->'limit', $1::timestamptz))
+            OR CASE WHEN t.ask->'limit' ? 'sealed' THEN changed.at > {_LOOKED}
+                    ELSE may_approve(p.id, t.ask->'limit', $1::timestamptz) END)
     UNION ALL
     -- Who was fixed at submission had left, and is here.
     SELECT t.id, NULL FROM open t JOIN people p ON p.id = t.ask->>'fixed'
@@ -171,9 +184,10 @@ gone AS {{materialized}} (
        AND p.id <> r.requester AND p.id <> ALL(t.excluded)
     UNION ALL
     -- Whose decision it is may not approve so much any more.
-    SELECT t.id, NULL FROM open t
+    SELECT t.id, changed.at FROM open t, {_CHANGED.format(person="coalesce(t.on_behalf_of, t.assignee)")}
      WHERE jsonb_typeof(t.ask->'limit') = 'object'
-       AND NOT may_approve(coalesce(t.on_behalf_of, t.assignee), t.ask->'limit', $1::timestamptz)
+       AND CASE WHEN t.ask->'limit' ? 'sealed' THEN changed.at > {_LOOKED}
+                ELSE NOT may_approve(coalesce(t.on_behalf_of, t.assignee), t.ask->'limit', $1::timestamptz) END
     UNION ALL
     -- Nobody is left who may decide a shared task.
     SELECT t.id, NULL FROM thin t JOIN requests r ON r.id = t.request_id

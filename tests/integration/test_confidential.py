@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,8 @@ from storage.pool import Pool
 from tests.integration.carried import Carried
 from tests.integration.delegating import delegate
 from tests.integration.house import PEOPLE, ROLES, House, Workflow
+from tests.integration.sweeping import swept
+from tests.integration.sweeping import told as told_of_stale
 from tests.integration.test_attachments import attach
 from tests.integration.test_jobs import NOW, ends
 
@@ -315,7 +318,7 @@ async def test_some_inputs_for_the_entitled_alone(office: House, admin_pool: Poo
         assert (await office.get(place, who, *roles)).content.startswith(b"%PDF")
         seen = await surfaces(office, request, who, *roles)
         assert WORD not in seen
-        assert "54321" not in seen
+        assert "54321.25" not in seen
         task_seen = await looked(office, who, f"/v1/tasks/{task}", *roles)
         assert (task_seen["inputs"], task_seen["withheld"]) == (found["inputs"], HIDDEN)
     assert (await office.decide("dave", task)).status_code == 200
@@ -327,7 +330,7 @@ async def test_some_inputs_for_the_entitled_alone(office: House, admin_pool: Poo
     [message] = (await looked(office, "hugo", "/v1/notifications"))["items"]
     assert message["message"].startswith("The salary of Alice Moreau changes")
     assert (await request_as(office, request, "dave"))["inputs"] == RAISE
-    assert await in_the_clear(admin_pool, WORD, "54321") == []
+    assert await in_the_clear(admin_pool, WORD, "54321.25") == []
 
 
 async def test_a_file_of_a_private_request_is_its_own(office: House, admin_pool: Pool) -> None:
@@ -643,3 +646,63 @@ async def test_what_is_imported_is_sealed_too(office: House, admin_pool: Pool) -
     hidden = await request_as(office, item["id"], "frank")
     assert hidden["withheld"] == ["/inputs", "/title", "/reason"]
     assert await in_the_clear(admin_pool, WORD) == []
+
+
+# --- approval limits ------------------------------------------------------------------------------
+
+PAID = """
+workflow: paid
+version: 1
+title: A payment
+confidential: {visible_to: [ombuds], fields: [amount]}
+inputs: {type: object, required: [amount], properties: {amount: {type: number}}}
+steps:
+  - {id: boss, approver: "user:bob", authority: {amount: amount, currency: EUR}}
+"""
+
+
+def limited(**limits: int) -> tuple[PersonRow, ...]:
+    return tuple(
+        replace(person, limits={"EUR": Decimal(limits[person.id])} if person.id in limits else {})
+        for person in STAFF
+    )
+
+
+async def test_a_sealed_amount_is_held_against_limits_by_its_workflow(
+    office: House, admin_pool: Pool
+) -> None:
+    await office.import_org(limited(bob=9000, carol=99000, dave=1), HELD)
+    await office.publish(parse(PAID).recipe)
+    flow = await office.begun("alice", "paid", {"amount": 7654.25})
+    [task] = flow.state.tasks
+    assert task.assignment.user == "bob"
+    assert await in_the_clear(admin_pool, "7654.25") == []
+    why = await looked(office, "alice", "/v1/org/explain", task=task.id)
+    assert (why["now"]["user"], why["stale"]) == ("bob", False)
+    await once_more(office, task.id)
+    # Who has it may approve more, or less, or others may: their workflow looks, each time once.
+    await office.import_org(limited(bob=9000, carol=99000, dave=2), HELD)
+    assert await swept(office) == set()
+    await office.import_org(limited(bob=8000, carol=99000, dave=2), HELD)
+    assert {it for each in await told_of_stale(office.pool) for it in each.task_ids} == {task.id}
+    assert await swept(office) == set()
+    await office.import_org(limited(bob=5000, carol=99000, dave=2), HELD)
+    [message] = await told_of_stale(office.pool)
+    await flow.befall(message)
+    [task] = flow.state.tasks
+    assert task.assignment.user == "carol"
+    await once_more(office, task.id)
+    # Whom it passed over may approve it again.
+    await office.import_org(limited(bob=8000, carol=99000, dave=2), HELD)
+    [message] = await told_of_stale(office.pool)
+    assert message.task_ids == (task.id,)
+    await flow.befall(message)
+    [task] = flow.state.tasks
+    assert task.assignment.user == "bob"
+    await once_more(office, task.id)
+
+
+async def once_more(office: House, task: str) -> None:
+    """What changed just before a task was opened is looked at once more, and no more than that."""
+    assert await swept(office) == {task}
+    assert await swept(office) == set()
