@@ -24,6 +24,7 @@ from api import (
     decisions,
     delegations,
     docs,
+    erasure,
     errors,
     events,
     evidence,
@@ -171,6 +172,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         recalls,
         codec,
         codec_sign_in,
+        erasure,
         health,
     ):
         app.include_router(part.router)

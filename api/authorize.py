@@ -14,7 +14,7 @@ from api.auth import Caller
 from contract.canonical import timestamp
 from recipes.happenings import Actor
 
-RequestAction = Literal["see", "cancel", "resubmit", "retry", "reassign", "watchers"]
+RequestAction = Literal["see", "cancel", "resubmit", "retry", "reassign", "watchers", "erase"]
 TaskAction = Literal["see", "decide", "release", "ask", "hand_on", "add"]
 HouseAction = Literal["publish", "switch", "import", "migrate", "recall"]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
@@ -116,6 +116,8 @@ def _request(caller: Caller, action: Action, request: RequestObject) -> Actor:
         raise errors.forbidden("only its requester may resubmit a request")
     if action == "reassign" and caller.id == request.requester:
         raise errors.forbidden("nobody chooses who decides their own request")
+    if action == "erase":
+        return _erases(caller, request)
     if action == "watchers":
         return _names_watchers(caller, request)
     if action in ("retry", "reassign"):
@@ -127,6 +129,14 @@ def _request(caller: Caller, action: Action, request: RequestObject) -> Actor:
             )
         return Actor(caller.id, "admin")
     return Actor(caller.id)
+
+
+def _erases(caller: Caller, request: RequestObject) -> Actor:
+    if caller.id == request.requester:
+        raise errors.forbidden("nobody erases their own request")
+    if not caller.admin:
+        raise errors.forbidden("only an administrator may erase a request (roles claim: admin)")
+    return Actor(caller.id, "admin")
 
 
 def _names_watchers(caller: Caller, request: RequestObject) -> Actor:

@@ -240,6 +240,13 @@ PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")
 Reason = Annotated[Text, Field(min_length=1), AfterValidator(_says_something)]
 
 
+class ErasureBody(Strict):
+    """`reason` stays in the clear for ever: name nobody in it."""
+
+    model_config = example(reason="Asked for by letter of 3 March, case 2026-118.")
+    reason: Reason
+
+
 class QuestionBody(Strict):
     """What to ask, and whom."""
 

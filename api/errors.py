@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recipes.model import Json
-from storage.errors import BAD_ARGUMENT, UNAVAILABLE, ColdUnavailable
+from storage.errors import ABOUT_ERASED, BAD_ARGUMENT, UNAVAILABLE, ColdUnavailable, Erased
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
@@ -134,6 +134,8 @@ def install(app: FastAPI) -> None:
         assert issubclass(kind, Exception)
         app.add_exception_handler(kind, _unavailable)
     app.add_exception_handler(ColdUnavailable, _cold)
+    app.add_exception_handler(Erased, _erased)
+    app.add_exception_handler(asyncpg.PostgresError, _refused)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -146,6 +148,18 @@ async def _cold(_: Request, error: Exception) -> Response:
     """Part of the answer is in the cold tier, which is away: people of the house can help."""
     _log.error("the cold tier cannot be asked", why=str(error))
     return unavailable(str(error)).response()
+
+
+async def _erased(_: Request, error: Exception) -> Response:
+    return conflict("erased", f"{error}: nothing of it can be shown, or added to it").response()
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """What the database refused: its answer where somebody can have meant it."""
+    assert isinstance(error, asyncpg.PostgresError)
+    if error.sqlstate != ABOUT_ERASED:
+        return await _unexpected(request, error)
+    return conflict("erased", "the request is erased: nothing is added to it any more").response()
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -175,6 +175,7 @@ _REQUEST: dict[str, Json] = {
     "recall_id": None,
     "reopens": None,
     "withheld": [],
+    "erased": None,
 }
 
 
@@ -371,12 +372,20 @@ class Origin(Strict):
     external_id: str
 
 
+class Erased(Strict):
+    """When a request was erased, by whom, and why: what was written in it cannot be read any more."""
+
+    at: datetime
+    by: str
+    reason: str
+
+
 class RequestSummary(Strict):
     """`status` is the state that a state machine is in; `imported` is of requests that another system had;
     `recall_id` of those recalled, of a rule that was wrong; `reopens` the recalled one that this one is for.
     One that is `rewound` waits for its requester, and expires at `resubmit_by` if that is set; `reason` is
     what is to be changed. `withheld` are pointers to what is left out, because it is confidential and not for
-    the caller: a `title` is the recipe's name then."""
+    the caller: a `title` is the recipe's name then. One that is `erased` has its ids, states and times alone."""
 
     model_config = example(**_REQUEST)
     id: UUID
@@ -399,6 +408,7 @@ class RequestSummary(Strict):
     recall_id: UUID | None
     reopens: UUID | None
     withheld: list[str]
+    erased: Erased | None
 
 
 class Recalled(Strict):

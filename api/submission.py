@@ -285,4 +285,5 @@ def _row(item: requests.Submission) -> dict[str, Json]:
         "recall_id": None,
         "reopens": None,
         "withheld": [],
+        "erased_at": None,
     }

@@ -77,7 +77,12 @@ def request_summary(row: Row) -> dict[str, Json]:
     entity = None if about is None else {"type": about, "id": row["entity_id"]}
     shown = {name: row[name] for name in _REQUEST}
     withheld = [name for name in row["withheld"] if not name.startswith("/inputs")]
-    return shown | {"entity": entity, "imported": _imported(row), "withheld": withheld}
+    return shown | {
+        "entity": entity,
+        "imported": _imported(row),
+        "withheld": withheld,
+        "erased": _erased(row),
+    }
 
 
 def _imported(row: Row) -> dict[str, Json] | None:
@@ -85,6 +90,13 @@ def _imported(row: Row) -> dict[str, Json] | None:
     if row["import_id"] is None:
         return None
     return {name: row[name] for name in ("import_id", "source", "external_id")}
+
+
+def _erased(row: Row) -> dict[str, Json] | None:
+    """When what was written in it was destroyed, by whom, and why."""
+    if row["erased_at"] is None:
+        return None
+    return {"at": row["erased_at"], "by": row["erased_by"], "reason": row["erased_reason"]}
 
 
 def recalled(row: Row) -> dict[str, Json]:

@@ -135,7 +135,9 @@ async def _written(
         await connection.execute(
             INSERT.format(table=f"audit_{month:%Y_%m}"), *map(list, zip(*rows, strict=True))
         )
-        await connection.copy_records_to_table("audit_heads", records=heads)
+        await connection.copy_records_to_table(
+            "audit_heads", columns=["request_id", "seq", "hash"], records=heads
+        )
     rows.clear()
     heads.clear()
 

@@ -148,7 +148,7 @@ def replay(
 async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, Beside]":
     from cli.beside_temporal import Beside, workflow_of
     from cli.evidence import cold_tier, connected
-    from storage.errors import ColdUnavailable, NeverCarriedOut
+    from storage.errors import ColdUnavailable, Erased, NeverCarriedOut
     from storage.replay import replay as carry_out_again
 
     async with connected() as connection:
@@ -159,6 +159,11 @@ async def _replayed(request: UUID, at: datetime | None) -> "tuple[Replayed, Besi
         except NeverCarriedOut:
             raise Failure(
                 f"request {request} was imported: another system carried it out",
+                fix=f"countersign audit verify --request {request} looks at its rows",
+            ) from None
+        except Erased as error:
+            raise Failure(
+                f"{error}: nothing is left to carry out again",
                 fix=f"countersign audit verify --request {request} looks at its rows",
             ) from None
         except ColdUnavailable as error:

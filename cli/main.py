@@ -20,6 +20,7 @@ from cli import (
     delegations,
     dev,
     doctor,
+    erasure,
     events,
     explain,
     exporting,
@@ -83,6 +84,7 @@ app.command()(actions.actions)
 app.command()(actions.fire)
 app.command()(explain.explain)
 requests.app.command("resubmit")(resubmit.resubmit)
+requests.app.command("erase")(erasure.erase)
 requests.app.command("attach")(attachments.attach)
 requests.app.command("download")(attachments.download)
 app.add_typer(requests.app, name="request")
@@ -105,6 +107,7 @@ audit.app.add_typer(holds.app, name="hold")
 audit.app.add_typer(audit_keys.app, name="key")
 audit.app.command("impact")(recalls.impact)
 audit.app.command("recall")(recalls.recall)
+audit.app.command("erased")(erasure.erased)
 app.add_typer(audit.app, name="audit")
 app.add_typer(history.app, name="import")
 app.add_typer(keys.app, name="keys")

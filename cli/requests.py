@@ -309,6 +309,7 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "imported": _origin(request),
             "reopens": request.get("reopens"),
             "recalled": _recalled(request),
+            "erased": _erased(request),
             "inputs": details(request["inputs"]),
             "withheld": [name.removeprefix("/") for name in request.get("withheld", [])],
             "state": _state(request),
@@ -501,6 +502,11 @@ def _recalled(request: dict[str, Any]) -> str | None:
         return None
     after = f"; reopened as {recalled['reopened_as']}" if recalled["reopened_as"] else ""
     return f"{recalled['reason']} ({recalled['by']}, {when(recalled['at'])}){after}"
+
+
+def _erased(request: dict[str, Any]) -> str | None:
+    erased = request.get("erased")
+    return erased and f"{erased['reason']} ({erased['by']}, {when(erased['at'])})"
 
 
 def _origin(request: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
@@ -138,6 +138,18 @@ async def sync_mirror(
     return found
 
 
+async def over(client: Client, request_id: UUID) -> bool:
+    """Whether a request's workflow has ended, or was forgotten since. Raises RPCError and RuntimeError
+    while Temporal is away."""
+    try:
+        found = await client.get_workflow_handle(str(request_id)).describe(rpc_timeout=_RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return True
+        raise
+    return found.status is not WorkflowExecutionStatus.RUNNING
+
+
 class Delivery:
     """Tells Temporal behind the answers of one API process.
 
@@ -174,6 +186,13 @@ class Delivery:
         """See the function of this name. RuntimeError while Temporal is away."""
         try:
             return await sync_mirror(self._client, asked, _SYNC_PATIENCE)
+        except RPCError as error:
+            raise RuntimeError(error.message) from None
+
+    async def over(self, request_id: UUID) -> bool:
+        """See the function of this name. RuntimeError while Temporal is away."""
+        try:
+            return await over(self._client, request_id)
         except RPCError as error:
             raise RuntimeError(error.message) from None
 

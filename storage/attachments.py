@@ -40,7 +40,11 @@ class File:
 TURN = "SELECT pg_advisory_xact_lock(hashtextextended('attaching:' || $1::uuid, 4))"
 SAME = f"SELECT {_COLUMNS} FROM attachments a WHERE request_id = $1 AND sha256 = $2"
 TOTAL = "SELECT coalesce(sum(size), 0) FROM attachments WHERE request_id = $1"
-KEEP = "INSERT INTO blobs (sha256, content, sealed) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+# One that is there is locked: whoever erases the last request that has it must not take it away now.
+KEEP = """
+INSERT INTO blobs (sha256, content, sealed) VALUES ($1, $2, $3)
+    ON CONFLICT (sha256) DO UPDATE SET kept_at = blobs.kept_at
+"""
 ADD = f"""
 INSERT INTO attachments AS a (id, request_id, name, media_type, size, sha256, added_by, sealed, added_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp()) RETURNING {_COLUMNS}

@@ -21,6 +21,10 @@ class NeverCarriedOut(StorageError):
     """A request that another system had: no engine of ours carried it out."""
 
 
+class Erased(StorageError):
+    """A request of which nothing is left but that it was, and what became of it."""
+
+
 class TaskClosedOtherwise(StorageError):
     """A transition meant to close a task that is closed, and nobody decided it."""
 
@@ -28,6 +32,9 @@ class TaskClosedOtherwise(StorageError):
 class ColdUnavailable(StorageError):
     """The cold tier has part of the answer and cannot be asked; the text says why."""
 
+
+ABOUT_ERASED = "CS005"
+"""The SQLSTATE of what was to be written about a request that is erased (migration 0027)."""
 
 BAD_ARGUMENT: type[Exception] = DataError
 """An argument that asyncpg could not encode. It is an InterfaceError, so among `UNAVAILABLE`, but no

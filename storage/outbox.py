@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from contract import content
 from contract.boxes import CannotOpen, Keys
+from contract.canonical import timestamp
 from contract.events import describe
 from contract.messages import Message, StartInput
 from contract.names import ENGINE_VERSION
@@ -18,6 +19,7 @@ from recipes.asks import Times
 from recipes.effects import SettleCommand
 from recipes.model import Json
 from storage import audit, requests, sight
+from storage.errors import Erased
 from storage.pool import Source, vault_of
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
@@ -101,7 +103,7 @@ START = """
 SELECT r.id, r.requester, coalesce(v.inputs, r.inputs) AS inputs, r.created_at, r.digest,
        CASE WHEN v.number IS NULL THEN r.sealed ELSE v.sealed END AS sealed,
        v.digest AS first_digest, r.entity_type, r.entity_id, r.first_version, r.deadline_at,
-       r.deadline_by, r.first_deadline, p.sha256, p.recipe
+       r.deadline_by, r.first_deadline, r.erased_at, p.sha256, p.recipe
   FROM requests r
   JOIN recipes p ON p.workflow = r.workflow AND p.version = coalesce(r.first_version, r.version)
   LEFT JOIN revisions v ON v.request_id = r.id AND v.number = 1
@@ -111,10 +113,13 @@ SELECT r.id, r.requester, coalesce(v.inputs, r.inputs) AS inputs, r.created_at, 
 
 async def start_input(source: Source, request_id: UUID) -> StartInput:
     """The start of a request's workflow, made anew from what was committed: as it was first submitted, on
-    the version of then, from where its commits lead to the one it has now."""
+    the version of then, from where its commits lead to the one it has now. LookupError if there is no such
+    request, Erased if nothing of it is left."""
     row = await source.fetchrow(START, request_id)
     if row is None:
         raise LookupError(f"request {request_id} is not there")
+    if row["erased_at"] is not None:
+        raise Erased(f"request {request_id} was erased at {timestamp(row['erased_at'])}")
     inputs: dict[str, Json] = (await sight.whole(source, row))["inputs"]
     recipe = model.load(row["recipe"])
     moved = row["first_version"] is not None

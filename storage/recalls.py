@@ -40,7 +40,7 @@ INSERT INTO recalls (id, workflow, version, step, review_workflow, review_versio
                      begun_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
-# What another recall has, or will have once its transaction ends, is left to it.
+# What another recall has, or will have once its transaction ends, is left to it; what is erased, to nobody.
 SELECT = f"""
 WITH {impact.DECIDED}
 INSERT INTO recalled_requests (recall_id, request_id)
@@ -100,7 +100,8 @@ SELECTED = f"""
 WITH {impact.DECIDED}
 SELECT r.id, r.requester, r.inputs, r.title, r.private, r.sealed, r.entity_type, r.entity_id
   FROM decided d JOIN requests r USING (id)
- WHERE NOT EXISTS (SELECT FROM recalled_requests q WHERE q.request_id = r.id AND q.state <> 'refused')
+ WHERE r.erased_at IS NULL
+   AND NOT EXISTS (SELECT FROM recalled_requests q WHERE q.request_id = r.id AND q.state <> 'refused')
  ORDER BY r.id LIMIT $9
 """
 

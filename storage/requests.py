@@ -26,7 +26,8 @@ from storage.vault import Wrapped
 _COLUMNS = """
 r.id, r.workflow, r.version, r.title, r.requester, r.state, r.status, r.step, r.incidents, r.reason,
 r.deadline_at, r.deadline_by, r.resubmit_by, r.created_at, r.finalized_at, r.entity_type, r.entity_id,
-r.import_id, r.source, r.external_id, r.recall_id, r.reopens, r.private, r.sealed"""
+r.import_id, r.source, r.external_id, r.recall_id, r.reopens, r.private, r.sealed,
+r.erased_at, r.erased_by, r.erased_reason"""
 
 # All that a submission depends on: who submits, the recipe (the highest version that is not
 # disabled, or the one named, whatever its switch says), the time, the key's earlier use, whether the
@@ -409,6 +410,7 @@ SELECT r.id, r.version, r.requester, r.title, r.inputs, r.state, r.created_at, r
        r.private, r.sealed, p.sha256
   FROM requests r JOIN recipes p USING (workflow, version)
  WHERE r.workflow = $1 AND ($2::timestamptz IS NULL OR r.created_at >= $2) AND ($4 OR NOT r.imported)
+   AND r.erased_at IS NULL
  ORDER BY r.created_at DESC, r.id DESC LIMIT $3
 """
 
@@ -416,6 +418,6 @@ SELECT r.id, r.version, r.requester, r.title, r.inputs, r.state, r.created_at, r
 async def past(
     source: Source, workflow: str, since: datetime | None, limit: int, *, imported: bool
 ) -> list[asyncpg.Record]:
-    """The newest requests of a workflow, whatever became of them, with what was submitted when; with
-    `imported` those, too, that another system had."""
+    """The newest requests of a workflow, whatever became of them but erased ones, with what was submitted
+    when; with `imported` those, too, that another system had."""
     return await source.fetch(PAST, workflow, since, limit, imported)

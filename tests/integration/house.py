@@ -132,6 +132,8 @@ class Recorder:
     on_signal: Callable[[UUID, Message], None] | None = None
     syncs: list[SyncAsked] = field(default_factory=list)
     synced: Synced | Literal["taken"] | None = None
+    running: set[UUID] = field(default_factory=set)
+    """Requests whose workflow has not ended."""
 
     def soon_start(self, outbox_id: int, start_input: StartInput) -> None:
         self.rows.append(outbox_id)
@@ -146,6 +148,9 @@ class Recorder:
     async def sync_mirror(self, asked: SyncAsked) -> Synced | Literal["taken"] | None:
         self.syncs.append(asked)
         return self.synced
+
+    async def over(self, request_id: UUID) -> bool:
+        return request_id not in self.running
 
     async def close(self) -> None:
         pass

@@ -41,6 +41,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
     documented = {(method, path) for method, path, _ in _operations(bare_house)}
     assert documented == {
         ("POST", "/v1/requests"),
+        ("POST", "/v1/requests/{request_id}/erase"),
         ("POST", "/v1/calendars"),
         ("GET", "/v1/calendars"),
         ("GET", "/v1/calendars/{name}"),

@@ -45,6 +45,7 @@ async def test_what_is_well_is_ok_and_what_is_missing_is_named(parts: Settings) 
         "migrations",
         "database role",
         "audit partitions",
+        "erasures",
         "relay",
         "requests",
         "Temporal",

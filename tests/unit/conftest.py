@@ -24,6 +24,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "calendars",
         "decisions",
         "delegations",
+        "erasure",
         "events",
         "explain",
         "history",
