@@ -30,7 +30,7 @@ from recipes.model import Json, Recipe
 from recipes.starting import entity_problem
 from recipes.state import Entity
 from storage import commands, imports, jsonb, recipes
-from storage.imports import Batch, PastDecision, PastRequest
+from storage.imports import Batch, PastDecision, PastRequest, There
 from storage.pool import Source, vault_of
 from storage.vault import Vault
 
@@ -163,7 +163,7 @@ class _Around:
     source: str
     versions: Mapping[tuple[str, int | None], _Version]
     people: Mapping[str, asyncpg.Record]
-    there: Mapping[str, bytes]
+    there: Mapping[str, There]
     now: datetime
     vault: Vault
 
@@ -229,7 +229,7 @@ def _take(judged: _Judged, where: Where, past: PastRequest, around: _Around) -> 
     before = around.there.get(past.external_id)
     if before is None:
         judged.requests.append(past)
-    elif before != past.row_sha256:
+    elif before.row_sha256 != past.row_sha256:
         message = f"was imported before, and otherwise: see request {past.id}"
         judged.problems.append(where("external_id") | {"message": message})
 
@@ -331,11 +331,13 @@ def _past(
         entity=entity,
     )
     said = entry.model_dump(mode="json") | {"inputs": inputs}
+    before = around.there.get(entry.external_id)
+    salt = keys.salt if before is None else before.salt
     decisions = sorted(entry.decisions, key=lambda decision: decision.at)
     return PastRequest(
         id=request_id,
         external_id=entry.external_id,
-        row_sha256=sha256(canonical.canonical(said).encode()).digest(),
+        row_sha256=sha256(salt + canonical.canonical(said).encode()).digest(),
         workflow=recipe.workflow,
         version=recipe.version,
         recipe_sha256=version.sha256,

@@ -14,7 +14,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import asyncpg
 
 from contract import content
-from contract.boxes import Keys
+from contract.boxes import Keys, salt_of
 from contract.events import (
     DECISION_RECORDED,
     HISTORY_IMPORTED,
@@ -25,7 +25,7 @@ from recipes.happenings import Actor
 from recipes.model import Json, Verdict
 from recipes.state import Entity, FinalState
 from storage import audit, vault
-from storage.pool import Connection, Source
+from storage.pool import Connection, Source, vault_of
 from storage.vault import Wrapped
 
 CHAIN = uuid5(NAMESPACE_OID, "countersign:imports")
@@ -46,7 +46,8 @@ class PastDecision:
 
 @dataclass(frozen=True, slots=True)
 class PastRequest:
-    """A request as it was, with the id it gets; `row_sha256` is of all that the file says of it, `decisions` in their order."""
+    """A request as it was, with the id it gets; `row_sha256` is of all that the file says of it, salted with its
+    key: nobody can try what that may be; `decisions` are in their order."""
 
     id: UUID
     external_id: str
@@ -90,7 +91,9 @@ KNOWN = f"SELECT {_COLUMNS} FROM imports WHERE source = $1 AND sha256 = $2"
 NEWEST = f"""
 SELECT {_COLUMNS} FROM imports WHERE (imported_at, id) < ($1, $2) ORDER BY imported_at DESC, id DESC LIMIT $3
 """
-THERE = "SELECT external_id, row_sha256 FROM requests WHERE source = $1 AND external_id = ANY($2::text[])"
+THERE = """
+SELECT id, external_id, row_sha256 FROM requests WHERE source = $1 AND external_id = ANY($2::text[])
+"""
 
 
 async def lock(connection: Connection) -> None:
@@ -108,10 +111,21 @@ async def newest(source: Source, before: tuple[datetime, UUID], limit: int) -> l
     return await source.fetch(NEWEST, *before, limit)
 
 
-async def there(source: Source, name: str, external_ids: Sequence[str]) -> dict[str, bytes]:
-    """Of these ids of a source those that were imported, with what was said of them then (hashed)."""
+@dataclass(frozen=True, slots=True)
+class There:
+    """A request that was imported: what was said of it then, hashed with this salt."""
+
+    row_sha256: bytes
+    salt: bytes
+
+
+async def there(source: Source, name: str, external_ids: Sequence[str]) -> dict[str, There]:
+    """Of these ids of a source those that were imported."""
     rows = await source.fetch(THERE, name, external_ids)
-    return {row["external_id"]: row["row_sha256"] for row in rows}
+    keys = await vault_of(source).writing_many(source, [row["id"] for row in rows])
+    return {
+        row["external_id"]: There(row["row_sha256"], salt_of(keys.get(row["id"]))) for row in rows
+    }
 
 
 PEOPLE = """

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,13 +14,16 @@ import asyncpg
 import pytest
 
 from api import life_shapes, migrating, past_shapes, schemas
+from api.past_rows import PastEntry
+from contract import boxes
+from contract.canonical import canonical
 from recipes.model import Json
 from recipes.parse import parse
 from storage import history, jobs, replay, revisions
 from storage.commits import decisions_on
 from storage.jobs import Line
 from storage.org import PersonRow, RoleRow
-from storage.pool import Pool
+from storage.pool import Pool, vault_of
 from tests.integration.carried import Carried
 from tests.integration.delegating import delegate
 from tests.integration.house import PEOPLE, ROLES, House, Workflow
@@ -599,6 +603,13 @@ async def test_a_state_machine_keeps_what_was_said(office: House, admin_pool: Po
 
 async def test_what_is_imported_is_sealed_too(office: House, admin_pool: Pool) -> None:
     await office.publish(parse(PLAIN).recipe)
+    decision: dict[str, Json] = {
+        "step": "first",
+        "decision": "reject",
+        "user": "bob",
+        "at": "2019-05-03T09:00:00Z",
+        "comment": f"{WORD}: never",
+    }
     entry = {
         "external_id": "G-1",
         "workflow": "grievance",
@@ -609,34 +620,32 @@ async def test_what_is_imported_is_sealed_too(office: House, admin_pool: Pool) -
         "ended_at": "2019-05-03T09:00:00Z",
         "outcome": "rejected",
         "reason": f"{WORD}: no",
-        "decisions": [
-            {
-                "step": "first",
-                "decision": "reject",
-                "user": "bob",
-                "at": "2019-05-03T09:00:00Z",
-                "comment": f"{WORD}: never",
-            }
-        ],
+        "decisions": [decision],
     }
-    response = await office.post(
-        "/v1/imports",
-        "root",
-        "admin",
-        params={"source": "old"},
-        content=json.dumps(entry),
-        headers={"Content-Type": "application/x-ndjson"},
-    )
+
+    async def send(text: str, **more: str) -> Any:
+        return await office.post(
+            "/v1/imports",
+            "root",
+            "admin",
+            params={"source": "old"} | more,
+            content=text,
+            headers={"Content-Type": "application/x-ndjson"},
+        )
+
+    line = json.dumps(entry)
+    response = await send(line)
     assert response.status_code == 201, response.text
-    again = await office.post(
-        "/v1/imports",
-        "root",
-        "admin",
-        params={"source": "old", "dry_run": "true"},
-        content=json.dumps(entry) + "\n",
-        headers={"Content-Type": "application/x-ndjson"},
-    )
-    assert again.status_code == 200, again.text
+    again = await send(line + "\n", dry_run="true")
+    assert (again.status_code, again.json()["already"]) == (200, 1)
+    other = await send(line.replace("never", "ever"), dry_run="true")
+    assert (other.status_code, "and otherwise" in other.text) == (422, True)
+    # What tells that it is the same cannot be tried by somebody who guesses what it may be.
+    [kept] = await admin_pool.fetch("SELECT id, row_sha256 FROM requests WHERE source = 'old'")
+    guess = canonical(PastEntry.model_validate(entry).model_dump(mode="json")).encode()
+    keys = await vault_of(office.pool).writing(office.pool, kept["id"])
+    assert kept["row_sha256"] == sha256(boxes.salt_of(keys) + guess).digest()
+    assert kept["row_sha256"] != sha256(guess).digest()
     [item] = (await looked(office, "alice", "/v1/requests", imported="true"))["items"]
     assert (item["title"], item["reason"]) == (f"About {WORD}", f"{WORD}: no")
     await said(office, "alice", f"/v1/requests/{item['id']}/comments", text=f"{WORD} again")
