@@ -292,6 +292,42 @@ async def test_a_decision_lost_in_a_race_keeps_its_comment(office: House) -> Non
         assert standing.comment == f"{WORD}: no"
 
 
+STUCK = """
+workflow: plea
+version: 1
+title: "Plea about {{ whom }}"
+owner: house
+confidential: {visible_to: [ombuds]}
+inputs: {type: object, required: [whom], properties: {whom: {type: string}}}
+steps:
+  - {id: tell, type: notify, to: "user:hugo", message: There is a plea.}
+  - {id: who, approver: role:empty}
+"""
+
+
+async def test_incidents_and_notifications_say_that_there_is_one(office: House) -> None:
+    await office.publish(parse(STUCK).recipe)
+    flow = await office.begun("alice", "plea", {"whom": WORD})
+    assert [each.kind for each in flow.state.incidents] == ["NoApproverFound"]
+    for who, *roles in (("frank",), ("root", "admin")):
+        [incident] = (await looked(office, who, "/v1/incidents", *roles))["items"]
+        assert (incident["title"], incident["withheld"]) == ("Plea", ["/title"])
+    [message] = (await looked(office, "hugo", "/v1/notifications"))["items"]
+    assert (message["title"], message["withheld"]) == ("Plea", ["/title"])
+    assert message["message"] == "There is a plea."
+    # Whoever is given it sees what it is about, and why they have it.
+    give = {"seat": flow.state.incidents[0].seat, "to": "erin", "comment": f"{WORD}: yours"}
+    carried = Carried(office, flow)
+    path = f"/v1/requests/{flow.state.request_id}/reassign"
+    assert WORD not in (await office.post(path, "frank", json=give)).text
+    await carried.ended()
+    [task] = (await looked(office, "erin", "/v1/tasks"))["items"]
+    assert (task["title"], task["withheld"]) == (f"Plea about {WORD}", [])
+    path = f"/v1/org/explain?task={task['id']}"
+    assert f"{WORD}: yours" in (await office.get(path, "erin")).text
+    assert WORD not in (await office.get(path, "root", "admin")).text
+
+
 # --- some inputs ----------------------------------------------------------------------------------
 
 
@@ -409,6 +445,8 @@ async def test_a_role_that_ended_opens_nothing_any_more(office: House) -> None:
         request = carried.flow.state.request_id
         both, shared = ["shared", "confidential"], ["shared"]
         assert await scopes(office.pool, request, "gina") == both
+        for who in ("frank", "carol"):  # of the owner role; a watcher
+            assert await scopes(office.pool, request, who) == shared
         left = [replace(role, members=()) if role.name == "ombuds" else role for role in HELD]
         await office.import_org(STAFF, tuple(left))
         assert await scopes(office.pool, request, "gina") == shared
