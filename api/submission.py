@@ -12,6 +12,7 @@ from api import bodies, errors
 from api.auth import Caller
 from api.services import Services
 from contract import canonical, content
+from contract.boxes import Keys, salt_of
 from contract.messages import StartInput
 from contract.names import ENGINE_VERSION
 from recipes import expressions, progress, timers
@@ -41,21 +42,20 @@ async def submit(
     house: Services, caller: Caller, body: bodies.Submission, key: str | None, raw: bytes
 ) -> Made:
     """Make a request and have its workflow started behind the answer. Problem 403, 409 or 422."""
-    fingerprint = idempotency.fingerprint("POST", "/v1/requests", raw)
     entity = None if body.entity is None else Entity(body.entity.type, body.entity.id)
     async with house.pool.acquire() as connection:
         found = await requests.prepare(
             connection, caller.id, body.workflow, body.version, key=key, entity=entity
         )
         if found["fingerprint"] is not None:
-            return _again(found["fingerprint"], found["request_id"], fingerprint)
+            return await _again(connection, raw, found["fingerprint"], found["request_id"])
         check_requester(caller.id, found)
         _check_recipe(body, found)
         check_starter(caller.id, body.workflow, found)
         ready = await draft(
             house, connection, found, Wanted(caller.id, body.workflow, body.inputs, entity)
         )
-        item = replace(ready.item, key=key, fingerprint=fingerprint)
+        item = replace(ready.item, key=key, fingerprint=_fingerprint(raw, ready.item.keys))
         try:
             outbox_id = await requests.submit(connection, item)
         except AlreadyOpen:
@@ -64,7 +64,7 @@ async def submit(
             # The key came in twice at once, and the other was first.
             known = await idempotency.known(connection, caller.id, key or "")
             assert known is not None
-            return _again(*known, fingerprint)
+            return await _again(connection, raw, *known)
     house.delivery.soon_start(outbox_id, ready.start)
     return Made(item.id, _row(item))
 
@@ -154,8 +154,13 @@ def _already_open(wanted: Wanted, other: UUID | None) -> errors.Problem:
     )
 
 
-def _again(known: str, request_id: UUID, fingerprint: str) -> Made:
-    if known != fingerprint:
+def _fingerprint(raw: bytes, keys: Keys | None) -> str:
+    return idempotency.fingerprint("POST", "/v1/requests", raw, salt_of(keys))
+
+
+async def _again(source: Source, raw: bytes, known: str, request_id: UUID) -> Made:
+    keys = await vault_of(source).writing(source, request_id)
+    if known != _fingerprint(raw, keys):
         raise errors.Problem(
             422, "idempotency_key_reused", "this Idempotency-Key was used with another body"
         )

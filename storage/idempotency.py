@@ -8,9 +8,10 @@ from storage.pool import Source
 _AT_ONCE = 10_000
 
 
-def fingerprint(method: str, path: str, body: bytes) -> str:
-    """What must be the same when a key comes again."""
-    return sha256(b"\x00".join((method.encode(), path.encode(), body))).hexdigest()
+def fingerprint(method: str, path: str, body: bytes, salt: bytes) -> str:
+    """What must be the same when a key comes again. `salt` is of the request that was made: nobody can try
+    what the body may have been."""
+    return sha256(salt + b"\x00".join((method.encode(), path.encode(), body))).hexdigest()
 
 
 KNOWN = "SELECT fingerprint, request_id FROM idempotency_keys WHERE actor = $1 AND key = $2"

@@ -19,7 +19,7 @@ from contract import boxes
 from contract.canonical import canonical
 from recipes.model import Json
 from recipes.parse import parse
-from storage import history, jobs, replay, revisions
+from storage import history, idempotency, jobs, replay, revisions
 from storage.commits import decisions_on
 from storage.jobs import Line
 from storage.org import PersonRow, RoleRow
@@ -386,6 +386,23 @@ async def test_a_file_of_a_private_request_is_its_own(office: House, admin_pool:
     assert len(rows) == 3
     real = bytes.fromhex(made.json()["sha256"])
     assert [row["sealed"] for row in rows if row["sha256"] == real] == [False]
+
+
+async def test_what_a_body_was_cannot_be_tried_by_its_key(office: House, admin_pool: Pool) -> None:
+    raw = json.dumps({"workflow": "grievance", "inputs": {"whom": WORD}}).encode()
+    headers = {"Idempotency-Key": "one", "Content-Type": "application/json"}
+    first = await office.post("/v1/requests", "alice", content=raw, headers=headers)
+    again = await office.post("/v1/requests", "alice", content=raw, headers=headers)
+    assert (first.json()["id"], again.status_code) == (again.json()["id"], 201)
+    other = await office.post("/v1/requests", "alice", content=raw + b" ", headers=headers)
+    assert other.status_code == 422
+    kept = await admin_pool.fetchval("SELECT fingerprint FROM idempotency_keys")
+    keys = await vault_of(office.pool).writing(office.pool, UUID(first.json()["id"]))
+    tried = [
+        idempotency.fingerprint("POST", "/v1/requests", raw, salt)
+        for salt in (boxes.salt_of(keys), b"")
+    ]
+    assert [kept == each for each in tried] == [True, False]
 
 
 # --- who is entitled ------------------------------------------------------------------------------
