@@ -18,8 +18,10 @@ from activities.registry import Call, Function, Later, Refused, RegistryInvalid
 from contract.messages import JobInput, JobResult
 from recipes.model import Json
 from storage.pool import create_pool
+from storage.vault import Vault
 from tests.integration.house import House, make_settings
 from tests.integration.test_jobs import order
+from tests.stack import REGION
 from worker.jobs import WorkerRefuses, functions, say_and_compare
 
 
@@ -125,7 +127,7 @@ async def test_a_function_that_this_worker_lacks_is_tried_again(attempt: Attempt
 
 
 async def test_the_work_counts_though_its_log_cannot_be_written(attempt: Attempt) -> None:
-    pool = await create_pool(attempt.house.settings.database_url)
+    pool = await create_pool(attempt.house.settings.database_url, Vault([REGION]))
     await pool.close()
 
     async def function(_: Call) -> Json:

@@ -7,7 +7,7 @@ import pytest
 
 from api import requests
 from storage import outbox
-from tests.integration.house import House
+from tests.integration.house import House, opened
 
 TRAIL = "SELECT event_type, actor, payload, snapshot FROM audit WHERE request_id = $1 ORDER BY seq"
 
@@ -32,8 +32,9 @@ async def test_it_is_refused_and_recorded(house: House, late: tuple[UUID, UUID])
     await asyncio.gather(*(outbox.settle_late(house.pool, command_id) for _ in range(4)))
     [command] = await house.pool.fetch("SELECT * FROM commands")
     assert (command["applied"], command["detail"]) == (False, "the request is already approved")
-    *earlier, event = await house.pool.fetch(TRAIL, request_id)
+    *earlier, last = await house.pool.fetch(TRAIL, request_id)
     assert earlier == before
+    [event] = await opened(house.pool, str(request_id), [last])
     assert event["event_type"] == "command.settled"
     assert event["actor"]["user"] == "system:engine"
     assert event["payload"] == {
