@@ -24,7 +24,7 @@ from recipes.inputs import against
 from recipes.jobs import FAILURE_LIMIT, SIZE_LIMIT
 from recipes.model import Json
 from storage import jobs
-from storage.errors import FAILED
+from storage.errors import FAILED, plain
 from storage.jobs import Line, What
 from storage.jsonb import kept
 from storage.pool import Pool
@@ -134,7 +134,7 @@ class _Log:
                 await jobs.log(self._pool, self._request_id, self._job_id, lines)
         except FAILED as error:
             self._lines = [*lines, *self._lines]
-            _log.warning("a job's log was not written", job_id=self._job_id, error=str(error))
+            _log.warning("a job's log was not written", job_id=self._job_id, error=plain(error))
 
 
 def _carried(output: Json) -> Json:

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recipes.model import Json
-from storage.errors import ABOUT_ERASED, BAD_ARGUMENT, UNAVAILABLE, ColdUnavailable, Erased
+from storage.errors import ABOUT_ERASED, BAD_ARGUMENT, UNAVAILABLE, ColdUnavailable, Erased, plain
+from storage.vault import KeyUnreadable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
@@ -135,6 +136,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _unavailable)
     app.add_exception_handler(ColdUnavailable, _cold)
     app.add_exception_handler(Erased, _erased)
+    app.add_exception_handler(KeyUnreadable, _unreadable)
     app.add_exception_handler(asyncpg.PostgresError, _refused)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -148,6 +150,12 @@ async def _cold(_: Request, error: Exception) -> Response:
     """Part of the answer is in the cold tier, which is away: people of the house can help."""
     _log.error("the cold tier cannot be asked", why=str(error))
     return unavailable(str(error)).response()
+
+
+async def _unreadable(_: Request, error: Exception) -> Response:
+    """A region key is missing, or a data key is damaged: people of the house can help."""
+    _log.error("a request's keys cannot be read", why=str(error))
+    return unavailable("this request's keys cannot be read now; nothing was changed").response()
 
 
 async def _erased(_: Request, error: Exception) -> Response:
@@ -187,7 +195,11 @@ async def _validation(_: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    _log.warning("database unavailable", path=request.url.path, error=repr(error))
+    _log.warning(
+        "database unavailable",
+        path=request.url.path,
+        error=f"{type(error).__name__}: {plain(error)}",
+    )
     return unavailable("the database cannot be reached now; nothing was changed").response()
 
 

@@ -11,18 +11,14 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TextIO, TypeAlias
 
-import asyncpg
 import structlog
-from pydantic import ValidationError
 from structlog.typing import Processor
 
 from settings import Settings
-from storage.errors import BAD_ARGUMENT
+from storage.errors import plain
 
-_BAD_ARGUMENT = "invalid input for query argument "  # asyncpg's own, before Postgres hears of it
 _MOST_CAUSES = 5
 _MOST_FRAMES = 40
-_LONGEST_MESSAGE = 300
 
 _Raised: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -94,22 +90,4 @@ def _told(errors: list[BaseException]) -> Iterator[str]:
         # The innermost frames: what raised it.
         stack = traceback.extract_tb(error.__traceback__, limit=-_MOST_FRAMES)
         yield "".join(stack.format()).rstrip("\n")
-        yield f"{type(error).__module__}.{type(error).__qualname__}: {_message(error)}"
-
-
-def _message(error: BaseException) -> str:
-    """What an exception says, without what may be somebody's input."""
-    match error:
-        case asyncpg.DataError() if str(error).startswith(_BAD_ARGUMENT):
-            return str(error).partition(":")[0]
-        case asyncpg.PostgresError():
-            # Detail and context repeat rows and parameters; the message proper may, too.
-            names = (error.table_name, error.column_name, error.constraint_name)
-            return " ".join(str(part) for part in (f"SQLSTATE {error.sqlstate}", *names) if part)
-        case ValidationError():
-            found = error.errors(include_url=False, include_context=False, include_input=False)
-            return "; ".join(f"{item['loc']}: {item['type']}" for item in found)[:_LONGEST_MESSAGE]
-        case _ if isinstance(error, BAD_ARGUMENT):
-            return str(error).partition(":")[0][:_LONGEST_MESSAGE]
-        case _:
-            return str(error)[:_LONGEST_MESSAGE]
+        yield f"{type(error).__module__}.{type(error).__qualname__}: {plain(error)}"

@@ -39,7 +39,7 @@ from contract.names import (
 )
 from recipes.happenings import Commanded
 from storage import outbox
-from storage.errors import FAILED, StorageError
+from storage.errors import FAILED, StorageError, plain
 from storage.pool import Pool
 
 _log = structlog.get_logger()
@@ -217,7 +217,7 @@ class Delivery:
         try:
             told = await telling
         except (RPCError, RuntimeError, StorageError, CannotOpen, *FAILED) as error:
-            _log.info("left to the relay", outbox_id=outbox_id, error=str(error))
+            _log.info("left to the relay", outbox_id=outbox_id, error=plain(error))
             return
         if told is Told.DONE:
             self._told.append(outbox_id)
@@ -239,12 +239,12 @@ class Delivery:
         try:
             await outbox.delete(self._pool, told)
         except FAILED as error:
-            _log.info("told rows are told again by the relay", error=str(error))
+            _log.info("told rows are told again by the relay", error=plain(error))
 
     async def _watch_admission(self) -> None:
         while True:
             try:
                 self._not_begun = await outbox.not_begun(self._pool, self._admission)
             except FAILED as error:
-                _log.info("admission not known", error=str(error))
+                _log.info("admission not known", error=plain(error))
             await asyncio.sleep(0.5)

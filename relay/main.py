@@ -20,7 +20,7 @@ from relay.sealing import Sealer, Signing
 from relay.witnesses import Witness, witnesses
 from settings import Settings
 from storage import audit, commits, idempotency, outbox
-from storage.errors import FAILED, UNAVAILABLE
+from storage.errors import FAILED, UNAVAILABLE, StorageError, plain
 from storage.outbox import Due
 from storage.pool import Pool, patient_pool
 from storage.seal_keys import read_keys
@@ -110,8 +110,8 @@ async def _tell(client: Client, pool: Pool, row: Due) -> bool:
     except UNAVAILABLE:
         raise
     except Exception as error:  # noqa: BLE001 - one bad row must not stop the others; it stays, and is seen
-        _log.warning("not told", request_id=str(row.request_id), kind=row.kind, error=str(error))
-        await outbox.postpone(pool, row.id, RETRY_SECONDS, str(error))
+        _log.warning("not told", request_id=str(row.request_id), kind=row.kind, error=plain(error))
+        await outbox.postpone(pool, row.id, RETRY_SECONDS, plain(error))
         return False
     if result is Told.NOT_YET:
         await outbox.postpone(pool, row.id, RETRY_SECONDS, "its workflow was not there yet")
@@ -148,8 +148,8 @@ async def _repeat(
         again = False
         try:
             again = await work()
-        except FAILED as error:
-            _log.warning("Postgres did not do it", error=str(error))
+        except (StorageError, *FAILED) as error:
+            _log.warning("not done now", error=plain(error))
         if not again:
             try:
                 await asyncio.wait_for(stopping.wait(), pause)

@@ -91,7 +91,8 @@ async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
     No two of the same task. Those of one request are told by one row.
     """
     vault = vault_of(source)
-    keys = [await vault.writing(source, item.request_id) for item in items]
+    known = await vault.writing_many(source, [item.request_id for item in items])
+    keys = [known.get(item.request_id) for item in items]
     events = [
         audit.event("decision.recorded", item.at, item.payload, item.snapshot, item.actor)
         for item in items

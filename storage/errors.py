@@ -2,6 +2,10 @@
 
 import asyncpg
 from asyncpg.exceptions._base import DataError
+from pydantic import ValidationError
+
+_BAD_ARGUMENT = "invalid input for query argument "  # asyncpg's own, before Postgres hears of it
+_LONGEST = 300
 
 
 class StorageError(Exception):
@@ -63,3 +67,22 @@ UNAVAILABLE: tuple[type[BaseException], ...] = (
 
 FAILED: tuple[type[BaseException], ...] = (asyncpg.PostgresError, *UNAVAILABLE)
 """Whatever can come of asking Postgres: for loops that must outlive it."""
+
+
+def plain(error: BaseException) -> str:
+    """What an exception says, without what may be somebody's input: for logs, and for columns that tell of
+    failures."""
+    match error:
+        case asyncpg.DataError() if str(error).startswith(_BAD_ARGUMENT):
+            return str(error).partition(":")[0]
+        case asyncpg.PostgresError():
+            # Detail and context repeat rows and parameters; the message proper may, too.
+            names = (error.table_name, error.column_name, error.constraint_name)
+            return " ".join(str(part) for part in (f"SQLSTATE {error.sqlstate}", *names) if part)
+        case ValidationError():
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            return "; ".join(f"{item['loc']}: {item['type']}" for item in found)[:_LONGEST]
+        case _ if isinstance(error, BAD_ARGUMENT):
+            return str(error).partition(":")[0][:_LONGEST]
+        case _:
+            return str(error)[:_LONGEST]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from contract import content
 from contract.boxes import CannotOpen, Keys
@@ -19,7 +19,7 @@ from recipes.asks import Times
 from recipes.effects import SettleCommand
 from recipes.model import Json
 from storage import audit, requests, sight
-from storage.errors import Erased
+from storage.errors import Erased, plain
 from storage.pool import Source, vault_of
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
@@ -37,8 +37,17 @@ class Due:
     attempts: int
 
     def message(self) -> Message:
-        """The signal's message. ValueError if this version does not know its kind."""
-        return _MESSAGE.validate_python(self.text)
+        """The signal's message. ValueError if this version does not know its kind, or cannot open it."""
+        if content.is_boxed(self.text):
+            raise ValueError("its request's keys cannot be read")
+        try:
+            return _MESSAGE.validate_python(self.text)
+        except ValidationError as error:
+            # Its own text quotes the message.
+            kind = self.text.get("kind") if isinstance(self.text, dict) else None
+            raise ValueError(
+                f"no message that this version knows: {kind}: {plain(error)}"
+            ) from None
 
 
 # Leased, not locked: whoever takes a row has $2 seconds to tell it before another relay does. Only
@@ -60,7 +69,8 @@ async def take(source: Source, *, most: int, lease_seconds: float, starts: bool)
     """Up to `most` rows that are due, leased; without `starts`, signals only."""
     rows = await source.fetch(TAKE, most, lease_seconds, starts)
     signalled = [row["request_id"] for row in rows if row["kind"] == "signal"]
-    keys = await vault_of(source).writing_many(source, signalled) if signalled else {}
+    # One that cannot be read is told alone, and waits: `Due.message` says so.
+    keys, _ = await vault_of(source).writable(source, signalled) if signalled else ({}, {})
     return [
         Due(
             row["id"],

@@ -6,17 +6,20 @@ the box beside its title and inputs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from contract import content
-from contract.boxes import Keys
+from contract.boxes import CannotOpen, Keys
 from contract.content import Subject
 from storage.pool import Source, vault_of
 from storage.vault import Reader
+
+_log = structlog.get_logger()
 
 Row: TypeAlias = asyncpg.Record | Mapping[str, Any]
 
@@ -72,7 +75,17 @@ async def seen_one(
 
 
 def seen(row: Row, keys: Keys | None, shape: Shape) -> dict[str, Any]:
-    """The row as a holder of these keys of its request sees it, with `withheld`."""
+    """The row as a holder of these keys of its request sees it, with `withheld`. What is damaged is withheld
+    from everybody: a list is not for one bad row to keep from people."""
+    try:
+        return _seen(row, keys, shape)
+    except CannotOpen as error:
+        assert keys is not None
+        _log.error("a box cannot be opened", request_id=str(keys.request_id), why=str(error))
+        return _seen(row, replace(keys, confidential=None), shape)
+
+
+def _seen(row: Row, keys: Keys | None, shape: Shape) -> dict[str, Any]:
     found = dict(row.items())
     withheld: list[str] = []
     if keys is not None and keys.private:

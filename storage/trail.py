@@ -7,8 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+import structlog
+
 from contract import content
-from contract.boxes import Keys
+from contract.boxes import CannotOpen, Keys
 from contract.content import SEALED
 from storage import asking, audit, judging, months
 from storage.asking import Asked, Place, Told
@@ -20,6 +22,8 @@ from storage.pool import Source, vault_of
 from storage.rules import Rule
 from storage.store import Store, StoreFailed, store
 from storage.vault import Reader
+
+_log = structlog.get_logger()
 
 # A month must not leave Postgres while its rows are read there. Before the snapshot of the transaction.
 STAY = "LOCK TABLE audit IN ACCESS SHARE MODE"
@@ -160,6 +164,17 @@ async def opened(source: Source, reader: Reader, rows: Sequence[Told]) -> list[T
 
 
 def _opened(row: Told, keys: Keys | None) -> Told:
+    """What is damaged is withheld from everybody; verifying says which row it is."""
+    try:
+        return _read(row, keys)
+    except CannotOpen as error:
+        _log.error(
+            "a row cannot be opened", request_id=str(row.request_id), seq=row.seq, why=str(error)
+        )
+        return _read(row, None)
+
+
+def _read(row: Told, keys: Keys | None) -> Told:
     told = content.opened(row.payload, keys)
     withheld = list(told.withheld)
     title, inputs = judging.subject(row.title, row.inputs, row.box, keys)

@@ -14,22 +14,28 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from contract import boxes
-from contract.boxes import Keys
+from contract.boxes import CannotOpen, Keys
 from recipes.model import Confidential
 from storage.errors import StorageError
-from storage.regions import RegionKey, read_keys
+from storage.regions import RegionKey, RegionKeyInvalid, read_keys
 
 if TYPE_CHECKING:
     from storage.pool import Source
 
+_log = structlog.get_logger()
 _REMEMBERED = 20_000
 _AT_ONCE = 500
 
 
-class RegionKeyMissing(StorageError):
-    """A data key cannot be unwrapped: its region key is not among those of this process."""
+class KeyUnreadable(StorageError):
+    """A data key cannot be unwrapped: the text says of which request, and why."""
+
+
+class RegionKeyMissing(KeyUnreadable):
+    """Its region key is not among those of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +75,12 @@ SELECT {request_id}, k.scope, {region}::text, k.wrapped, k.scope = 'shared' AND 
 
 
 def open_vault(path: Path) -> "Vault":
-    """The vault of a file of region keys. RegionKeyInvalid."""
-    return Vault(read_keys(path))
+    """The vault of a file of region keys, which is read again where a key is missing. RegionKeyInvalid."""
+    return Vault(read_keys(path), path)
 
 
 async def rewrap(source: "Source", vault: "Vault") -> int:
-    """Wrap with the current region key what others wrapped: how many keys. RegionKeyMissing."""
+    """Wrap with the current region key what others wrapped: how many keys. KeyUnreadable."""
     count = 0
     while True:
         rows = await source.fetch(
@@ -102,9 +108,9 @@ async def keep_all(source: "Source", made: Iterable[Wrapped]) -> None:
 class Vault:
     """The region keys of one process, and the data keys that it unwrapped last."""
 
-    def __init__(self, regions: Sequence[RegionKey]) -> None:
-        self._regions = {region.name: region.key for region in regions}
-        self.current = regions[0]
+    def __init__(self, regions: Sequence[RegionKey], path: Path | None = None) -> None:
+        self._path = path
+        self._take(regions)
         self._known: OrderedDict[tuple[UUID, bytes], bytes] = OrderedDict()
         self._writing: OrderedDict[UUID, Keys] = OrderedDict()
 
@@ -126,8 +132,13 @@ class Vault:
         )
         return Keys(request_id, shared, secret, private, listed), kept
 
+    def _take(self, regions: Sequence[RegionKey]) -> None:
+        self._regions = {region.name: region.key for region in regions}
+        self.current = regions[0]
+
     async def writing(self, source: "Source", request_id: UUID) -> Keys | None:
-        """All keys of a request; None if it has none: it was made before there were any, or is erased."""
+        """All keys of a request; None if it has none: it was made before there were any, or is erased.
+        KeyUnreadable: whoever writes must not take that for none."""
         found = self._writing.get(request_id)
         if found is not None:
             self._writing.move_to_end(request_id)
@@ -135,18 +146,29 @@ class Vault:
         return (await self.writing_many(source, [request_id])).get(request_id)
 
     async def writing_many(self, source: "Source", ids: Sequence[UUID]) -> dict[UUID, Keys]:
-        """`writing` of several: of those that have keys."""
-        rows = await source.fetch("SELECT * FROM writing_keys($1)", ids)
-        found = self._unwrapped(rows)
-        for request_id, keys in found.items():
-            self._writing[request_id] = keys
-        _shorten(self._writing)
+        """`writing` of several: of those that have keys. KeyUnreadable."""
+        found, unreadable = await self.writable(source, ids)
+        if unreadable:
+            raise next(iter(unreadable.values()))
         return found
+
+    async def writable(
+        self, source: "Source", ids: Sequence[UUID]
+    ) -> tuple[dict[UUID, Keys], dict[UUID, KeyUnreadable]]:
+        """`writing` of several, and of which it cannot be."""
+        known = {it: self._writing[it] for it in ids if it in self._writing}
+        rest = [it for it in ids if it not in known]
+        rows = await source.fetch("SELECT * FROM writing_keys($1)", rest) if rest else []
+        found, unreadable = self._unwrapped(rows)
+        self._writing.update(found)
+        _shorten(self._writing)
+        return known | found, unreadable
 
     async def reading(
         self, source: "Source", reader: Reader, ids: Iterable[UUID]
     ) -> dict[UUID, Keys]:
-        """The keys of these requests, as far as the reader may have them; of those that have any."""
+        """The keys of these requests, as far as the reader may have them; of those that have any. One that
+        cannot be unwrapped is as good as none: a list is not for one bad row to keep from people."""
         wanted = list(set(ids))
         if not wanted:
             return {}
@@ -154,7 +176,10 @@ class Vault:
         rows = await source.fetch(
             "SELECT * FROM reading_keys($1, $2, $3)", reader.person, roles, wanted
         )
-        return self._unwrapped(rows)
+        found, unreadable = self._unwrapped(rows)
+        for error in unreadable.values():
+            _log.error("a request's key cannot be read", why=str(error))
+        return found
 
     def derived(self, purpose: str) -> list[bytes]:
         """Keys for something else that all processes of a region share, one of each region key, the current
@@ -174,38 +199,57 @@ class Vault:
         raw = self._unwrap(row)
         return boxes.wrap(self.current.key, row["request_id"], row["scope"], raw)
 
-    def _unwrapped(self, rows: Sequence[asyncpg.Record]) -> dict[UUID, Keys]:
-        confidential = {
-            row["request_id"]: self._unwrap(row) for row in rows if row["scope"] == "confidential"
-        }
+    def _unwrapped(
+        self, rows: Sequence[asyncpg.Record]
+    ) -> tuple[dict[UUID, Keys], dict[UUID, KeyUnreadable]]:
+        raw: dict[tuple[UUID, str], bytes] = {}
+        unreadable: dict[UUID, KeyUnreadable] = {}
+        for row in rows:
+            try:
+                raw[row["request_id"], row["scope"]] = self._unwrap(row)
+            except KeyUnreadable as error:
+                unreadable[row["request_id"]] = error
         found = {
             row["request_id"]: Keys(
                 row["request_id"],
-                self._unwrap(row),
-                confidential.get(row["request_id"]),
+                raw[row["request_id"], "shared"],
+                raw.get((row["request_id"], "confidential")),
                 row["private"],
                 None if row["fields"] is None else tuple(row["fields"]),
             )
             for row in rows
-            if row["scope"] == "shared"
+            if row["scope"] == "shared" and row["request_id"] not in unreadable
         }
         _shorten(self._known)
-        return found
+        return found, unreadable
 
     def _unwrap(self, row: asyncpg.Record) -> bytes:
         place = row["request_id"], row["wrapped"]
         found = self._known.get(place)
-        if found is None:
-            region = self._regions.get(row["region"])
-            if region is None:
-                raise RegionKeyMissing(
-                    f"the keys of request {row['request_id']} need the region key {row['region']},"
-                    " which is not in COUNTERSIGN_REGION_KEY_FILE"
-                )
-            found = boxes.unwrap(region, row["request_id"], row["scope"], row["wrapped"])
-            self._known[place] = found
-        else:
+        if found is not None:
             self._known.move_to_end(place)
+            return found
+        try:
+            found = boxes.unwrap(self._region(row), row["request_id"], row["scope"], row["wrapped"])
+        except CannotOpen as error:
+            raise KeyUnreadable(f"the keys of request {row['request_id']}: {error}") from None
+        self._known[place] = found
+        return found
+
+    def _region(self, row: asyncpg.Record) -> bytes:
+        """The region key that wrapped a data key. RegionKeyMissing, also after another look into the file:
+        parts that run may meet a key that was made after they started."""
+        if row["region"] not in self._regions and self._path is not None:
+            try:
+                self._take(read_keys(self._path))
+            except RegionKeyInvalid as error:
+                _log.error("the region keys cannot be read again", why=str(error))
+        found = self._regions.get(row["region"])
+        if found is None:
+            raise RegionKeyMissing(
+                f"the keys of request {row['request_id']} need the region key {row['region']},"
+                " which is not in COUNTERSIGN_REGION_KEY_FILE"
+            )
         return found
 
 

@@ -21,7 +21,7 @@ from activities.commit import Activities
 from contract.names import ENGINE_VERSION, TASK_QUEUE, TASK_QUEUE_CHORES, TASK_QUEUE_JOBS
 from settings import Settings
 from storage import mirror
-from storage.errors import FAILED
+from storage.errors import FAILED, plain
 from storage.pool import Pool, patient_pool
 from storage.vault import open_vault
 from worker import jobs, schedules
@@ -116,7 +116,7 @@ async def _say_what_is_mirrored(pool: Pool, settings: Settings) -> None:
         else:
             await mirror.declare(pool, origin.url, origin.patience)
     except FAILED as error:
-        _log.warning("what the directory mirrors was not written", error=str(error))
+        _log.warning("what the directory mirrors was not written", error=plain(error))
 
 
 async def _patient_client(settings: Settings, pool: Pool, stopping: asyncio.Event) -> Client | None:

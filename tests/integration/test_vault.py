@@ -15,7 +15,7 @@ from tests.integration.house import House
 from tests.stack import REGION, Database
 
 
-async def _payload(pool: Pool, request_id: str) -> Any:
+async def payload_of(pool: Pool, request_id: str) -> Any:
     keys = await vault_of(pool).writing(pool, UUID(request_id))
     row = await pool.fetchval(
         "SELECT payload FROM audit WHERE request_id = $1 AND seq = 1", UUID(request_id)
@@ -32,13 +32,13 @@ async def test_wrapped_again(house: House, database: Database) -> None:
     assert await vault.rewrap(house.pool, Vault([newer, REGION])) == 3
     assert await vault.rewrap(house.pool, Vault([newer])) == 0
     pool = await create_pool(database.url, Vault([newer]))
-    assert (await _payload(pool, request_id))["inputs"] == {"days": 5}
+    assert (await payload_of(pool, request_id))["inputs"] == {"days": 5}
     [keys] = (await vault_of(pool).writing_many(pool, [secret])).values()
     assert keys.whole
     await pool.close()
     pool = await create_pool(database.url, Vault([REGION]))
     with pytest.raises(RegionKeyMissing, match="newer"):
-        await _payload(pool, request_id)
+        await payload_of(pool, request_id)
     await pool.close()
 
 
@@ -46,7 +46,7 @@ async def test_without_any(house: House, database: Database) -> None:
     request_id = str((await house.submit())["id"])
     pool = await create_pool(database.url)
     with pytest.raises(NoVault):
-        await _payload(pool, request_id)
+        await payload_of(pool, request_id)
     await pool.close()
 
 
