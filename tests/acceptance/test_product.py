@@ -52,6 +52,27 @@ async def test_a_leave_request_by_http(product: Product, people: People) -> None
     ]
 
 
+async def test_a_replay_is_compared_with_the_workflow(product: Product, people: People) -> None:
+    """While it waits, by what the workflow itself says, which is sealed on its way; and when it has ended."""
+    alice = people("alice")
+    request = await alice.submit("leave_request", {"days": 5})
+    bob = people(await _decider(people, await alice.request(request), request))
+
+    async def compared() -> dict[str, Any] | None:
+        replay = ("audit", "replay", request, "--json")
+        done = await asyncio.to_thread(product.cli, *replay)
+        assert done.returncode == 0, done.stderr + done.stdout
+        shown: dict[str, Any] = json.loads(done.stdout)
+        return shown if shown["workflow"] == "compared" else None
+
+    waiting = await until(compared, "the workflow answers")
+    assert (waiting["state"]["state"], waiting["findings"]) == ("pending", [])
+    assert await bob.decide(await bob.task_of(request)) == 200
+    assert await alice.final(request) == "approved"
+    ended = await until(compared, "the workflow has ended")
+    assert (ended["state"]["state"], ended["findings"]) == ("approved", [])
+
+
 async def _decider(people: People, shown: dict[str, Any], request: str) -> str:
     """Who the open task is assigned to, as soon as there is one."""
     alice = people("alice")
