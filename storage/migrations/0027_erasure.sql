@@ -79,19 +79,12 @@ END $$;
 CREATE TRIGGER revisions_stay BEFORE UPDATE ON revisions FOR EACH ROW EXECUTE FUNCTION a_revision_stays();
 ALTER TABLE revisions ENABLE ALWAYS TRIGGER revisions_are_kept, ENABLE ALWAYS TRIGGER revisions_stay;
 
--- So does where a request was imported from; what its row said then can be guessed from its hash.
-DROP TRIGGER requests_stay_imported_or_not ON requests;
-CREATE TRIGGER requests_stay_imported_or_not BEFORE UPDATE OF imported, import_id, source, external_id ON requests
-    FOR EACH ROW EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER requests_stay_as_imported BEFORE UPDATE OF row_sha256 ON requests
-    FOR EACH ROW WHEN (NEW.row_sha256 IS DISTINCT FROM OLD.row_sha256 AND NEW.erased_at IS NULL)
-    EXECUTE FUNCTION refuse_change();
-
 -- Erase a request, and say so in its chain. What came of it: `erased`; `erased_before` if it was; or why not:
 -- `not_found`, `not_final`, `never_encrypted` (it has no keys: its audit rows are in the clear), `unsettled`
 -- (something of it has still to be told, or answered), `unfinished` (a job runs, or an incident waits),
--- `being_recalled`, `held`. Locks in the order every writer keeps: request, tasks, audit head. Under the last
--- one nobody is writing about it any more, and all that was written is seen by the statements that follow.
+-- `being_recalled`, `held`. Locks in the order every writer keeps: request, tasks, what else is changed before
+-- its row of the audit is written, audit head. Under the last one nobody is writing about it any more, and all that
+-- was written is seen by the statements that follow.
 CREATE FUNCTION erase_request(
     p_request_id uuid, p_event_id uuid, p_at timestamptz, p_actor text, p_payload text, p_snapshot text
 ) RETURNS text
@@ -132,6 +125,9 @@ BEGIN
         RETURN 'held';
     END IF;
     PERFORM FROM public.tasks t WHERE t.request_id = r.id ORDER BY t.id FOR NO KEY UPDATE;
+    PERFORM FROM public.questions q WHERE q.request_id = r.id ORDER BY q.id FOR UPDATE;
+    PERFORM FROM public.blobs b WHERE b.sha256 IN (SELECT a.sha256 FROM public.attachments a WHERE a.request_id = r.id)
+      ORDER BY b.sha256 FOR UPDATE;
     PERFORM FROM public.audit_heads h WHERE h.request_id = r.id FOR UPDATE;
 
     DELETE FROM public.data_keys k WHERE k.request_id = r.id;
@@ -139,8 +135,7 @@ BEGIN
        SET erased_at = coalesce(q.erased_at, p_at),
            erased_by = coalesce(q.erased_by, p_actor::jsonb->>'user'),
            erased_reason = coalesce(q.erased_reason, p_payload::jsonb->>'reason'),
-           title = 'Erased request', inputs = '{}', sealed = NULL, reason = NULL,
-           row_sha256 = CASE WHEN q.imported THEN sha256(uuid_send(gen_random_uuid())) END
+           title = 'Erased request', inputs = '{}', sealed = NULL, reason = NULL
      WHERE q.id = r.id;
     UPDATE public.revisions v SET title = 'Erased request', inputs = '{}', sealed = NULL, comment = NULL
      WHERE v.request_id = r.id;

@@ -14,7 +14,7 @@ from cli import examine_erasure
 from contract.conditions import condition
 from recipes.happenings import Actor, Commanded
 from recipes.model import ActionStep, Confidential, JobStep, NotifyStep, Recipe
-from storage import comments, erasure, evidence, jobs, outbox, requests
+from storage import comments, erasure, evidence, jobs, outbox, questions, requests
 from storage.asking import Asked
 from storage.cold import Cold
 from storage.errors import ABOUT_ERASED, Erased
@@ -321,6 +321,32 @@ async def test_who_began_to_write_before_it_was_erased_leaves_nothing(
         await transaction.commit()
     assert (await erasing).status_code == 200
     assert await where(admin_pool, SAID["remark"]) == {}
+
+
+async def test_who_answers_a_question_meanwhile_is_not_in_the_way(
+    house: House, pool: Pool, admin_pool: Pool
+) -> None:
+    flow = await house.begun()
+    request = flow.state.request_id
+    asked = (await ask(house, "bob", flow.task, "erin", "Who?")).json()["id"]
+    await house.post(f"/v1/requests/{request}/cancel", "alice", json={})
+    message = house.delivery.signals[-1][1]
+    assert isinstance(message, Commanded)
+    await flow.befall(message)
+    await _told(house)
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("SELECT FROM questions WHERE id = $1 FOR UPDATE", UUID(asked))
+        erasing = asyncio.create_task(_erase(house, request))
+        await _until_somebody_waits(admin_pool)
+        row = await questions.load(connection, UUID(asked))
+        assert row is not None
+        about = questions.About(row["task_id"], row["step"], UUID(request), "leave", 1, {})
+        assert await questions.answer(connection, about, UUID(asked), Actor("erin"), SAID["answer"])
+        await transaction.commit()
+    assert (await erasing).status_code == 200
+    assert await where(admin_pool, SAID["answer"]) == {}
 
 
 async def _until_somebody_waits(admin_pool: Pool) -> None:
