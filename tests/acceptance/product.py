@@ -26,11 +26,13 @@ FINISH_SECONDS = 90
 
 @dataclass
 class Product:
-    """One `countersign dev` on a data folder and ports (API, Temporal, its UI) of its own."""
+    """One `countersign dev` on a data folder and ports (API, Temporal, its UI) of its own, with these settings
+    in its environment."""
 
     folder: Path
     ports: Sequence[int]
     process: "subprocess.Popen[bytes] | None" = None
+    environment: dict[str, str] = field(default_factory=dict)
     tokens: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
 
     @property
@@ -51,12 +53,17 @@ class Product:
         ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "cli.main", "dev", "--data-dir", str(self.folder / "data")]
         for flag, port in zip(
-            ("--api-port", "--temporal-port", "--ui-port"), self.ports, strict=True
+            ("--api-port", "--temporal-port", "--ui-port"), self.ports[:3], strict=True
         ):
             command += [flag, str(port)]
         command += ["--ready-file", str(ready)]
         with (self.folder / "dev.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
+            )
         until = time.monotonic() + READY_SECONDS
         while not ready.exists():
             if self.process.poll() is not None or time.monotonic() > until:
