@@ -1,7 +1,6 @@
 """Events of other systems: one starts a request of every recipe that listens to it, once per event id."""
 
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from uuid import uuid4
 
 from fastapi import APIRouter
@@ -80,7 +79,7 @@ class _Event:
     entity: Entity
     initiated_by: str
     actor: Actor
-    fingerprint: str
+    said: str
 
 
 def _event(caller: Caller, body: bodies.EventBody) -> _Event:
@@ -94,7 +93,7 @@ def _event(caller: Caller, body: bodies.EventBody) -> _Event:
         entity=Entity(body.entity_type, body.entity_id),
         initiated_by=initiated_by,
         actor=actor,
-        fingerprint=sha256(canonical(said).encode()).hexdigest(),
+        said=canonical(said),
     )
 
 
@@ -104,7 +103,7 @@ async def _received(
     """Inside a transaction: what the event starts, or started before."""
     known = await events.known(connection, item.scope, item.event_id)
     if known is not None:
-        return _again(known, item)
+        return await _again(connection, known, item)
     await _check_initiator(connection, item, body)
     received = events.Received(
         scope=item.scope,
@@ -113,14 +112,14 @@ async def _received(
         entity=item.entity,
         initiated_by=item.initiated_by,
         actor=item.actor,
-        fingerprint=item.fingerprint,
+        said=item.said,
         at=await commands.now(connection),
     )
     if not await events.receive(connection, received):
         # It came in twice at once, and the other was first.
         known = await events.known(connection, item.scope, item.event_id)
         assert known is not None
-        return _again(known, item)
+        return await _again(connection, known, item)
     ready = await _drafts(house, connection, item, body)
     starts = [await _make(connection, item, body.event, each) for each in ready]
     made: list[dict[str, Json]] = [
@@ -135,8 +134,9 @@ async def _received(
     return _Answer(made, tuple(starts))
 
 
-def _again(known: events.Known, item: _Event) -> _Answer:
-    if known.fingerprint != item.fingerprint:
+async def _again(source: Source, known: events.Known, item: _Event) -> _Answer:
+    salt = await events.salt(source, known.requests)
+    if known.fingerprint != events.fingerprint(item.said, salt):
         message = f"event {item.event_id} came in before and said something else"
         raise errors.Problem(
             422,

@@ -2,19 +2,21 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from hashlib import sha256
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+from contract.boxes import salt_of
 from contract.events import EVENT_RECEIVED
 from recipes.happenings import Actor
 from recipes.model import Json
 from recipes.state import Entity
 from storage import audit
-from storage.pool import Source
+from storage.pool import Source, vault_of
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An event. `scope` is whose ids it counts among: '' for systems, else who sent it for themselves."""
+    """An event. `said` is all that it says. `scope` is whose ids it counts among: '' for systems, else who sent it for themselves."""
 
     scope: str
     event_id: str
@@ -22,7 +24,7 @@ class Received:
     entity: Entity
     initiated_by: str
     actor: Actor
-    fingerprint: str
+    said: str
     at: datetime
 
 
@@ -32,6 +34,18 @@ class Known:
 
     fingerprint: str
     requests: list[dict[str, Json]]
+
+
+def fingerprint(said: str, salt: bytes) -> str:
+    """What must be the same when an event comes in again."""
+    return sha256(salt + said.encode()).hexdigest()
+
+
+async def salt(source: Source, made: list[dict[str, Json]]) -> bytes:
+    """With what the fingerprint of an event is made that started these: nobody can try what it said."""
+    if not made:
+        return b""
+    return salt_of(await vault_of(source).writing(source, UUID(str(made[0]["id"]))))
 
 
 KNOWN = "SELECT fingerprint, requests FROM events WHERE scope = $1 AND event_id = $2"
@@ -60,7 +74,7 @@ async def receive(source: Source, item: Received) -> bool:
         item.entity.id,
         item.initiated_by,
         item.actor.user,
-        item.fingerprint,
+        fingerprint(item.said, b""),  # until it has started what it starts
         item.at,
     )
     return claimed is not None
@@ -88,12 +102,13 @@ def chain(item: Received) -> UUID:
     return uuid5(NAMESPACE_OID, f"countersign:event:{item.scope}:{item.event_id}")
 
 
-ANSWER = "UPDATE events SET requests = $3 WHERE scope = $1 AND event_id = $2"
+ANSWER = "UPDATE events SET requests = $3, fingerprint = $4 WHERE scope = $1 AND event_id = $2"
 
 
 async def started(source: Source, item: Received, made: list[dict[str, Json]]) -> None:
     """Write down what a claimed event started (`id`, `workflow`, `version` each), and audit it."""
-    await source.execute(ANSWER, item.scope, item.event_id, made)
+    salted = fingerprint(item.said, await salt(source, made))
+    await source.execute(ANSWER, item.scope, item.event_id, made, salted)
     payload: dict[str, Json] = {
         "event": item.event,
         "event_id": item.event_id,

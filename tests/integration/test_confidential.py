@@ -19,7 +19,7 @@ from contract import boxes
 from contract.canonical import canonical
 from recipes.model import Json
 from recipes.parse import parse
-from storage import history, idempotency, jobs, replay, revisions
+from storage import events, history, idempotency, jobs, replay, revisions
 from storage.commits import decisions_on
 from storage.jobs import Line
 from storage.org import PersonRow, RoleRow
@@ -403,6 +403,37 @@ async def test_what_a_body_was_cannot_be_tried_by_its_key(office: House, admin_p
         for salt in (boxes.salt_of(keys), b"")
     ]
     assert [kept == each for each in tried] == [True, False]
+
+
+async def test_what_an_event_said_cannot_be_tried_by_its_id(
+    office: House, admin_pool: Pool
+) -> None:
+    listening = grievance().replace(
+        "owner: house", "owner: house\nentity: required\nstart: {events: [case.told]}"
+    )
+    await office.publish(parse(listening.replace("workflow: grievance", "workflow: told")).recipe)
+    body = {
+        "event": "case.told",
+        "event_id": "E-1",
+        "entity_type": "case",
+        "entity_id": "1",
+        "initiated_by": "alice",
+        "inputs": {"whom": WORD},
+    }
+
+    async def send(**more: Any) -> Any:
+        return await office.post("/v1/events", "root", "events", json=body | more)
+
+    first, again = await send(), await send()
+    assert (first.status_code, again.status_code) == (201, 201), first.text
+    assert first.json() == again.json()
+    assert (await send(inputs={"whom": "another"})).status_code == 422
+    row = await admin_pool.fetchrow("SELECT fingerprint, requests FROM events")
+    assert row is not None
+    said = canonical({name: value for name, value in body.items() if name != "event_id"})
+    salt = await events.salt(office.pool, row["requests"])
+    tried = [events.fingerprint(said, each) for each in (salt, b"")]
+    assert [row["fingerprint"] == each for each in tried] == [True, False]
 
 
 # --- who is entitled ------------------------------------------------------------------------------
