@@ -271,11 +271,12 @@ ORDER BY 1, 2
 """
 
 
-# Those whose row has it sealed. $1: a request; $2 $3: times.
+# Those whose row has it sealed, but of what is erased: keys may be remembered that are gone. $1: a request; $2 $3: times.
 SEALED_SUBJECTS = """
 SELECT a.request_id, a.seq, a.payload, s.title, s.inputs, s.sealed
   FROM audit a LEFT JOIN audit_subjects s USING (request_id, seq)
  WHERE a.event_type LIKE 'request.%' AND a.payload @> '{"sealed": [{"names": ["inputs"]}]}'
+   AND EXISTS (SELECT FROM data_keys k WHERE k.request_id = a.request_id AND k.scope = 'shared')
    AND ($1::uuid IS NULL OR a.request_id = $1)
    AND a.recorded_at >= coalesce($2::timestamptz, '-infinity')
    AND a.recorded_at < coalesce($3::timestamptz, 'infinity')
