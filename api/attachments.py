@@ -54,7 +54,8 @@ async def add_attachment(
 ) -> Response:
     """By anybody who may see the request; the body is the file. PDF, PNG, JPEG, WebP, text, CSV, docx
     and xlsx without macros, by name, `Content-Type` and contents alike: 10 MiB each, 100 MiB a request.
-    The same file under the same name again gets 200."""
+    The same file under the same name again gets 200; where all of the request is confidential, and not
+    for the caller, it is one more: the answer must not tell what is there."""
     caller = await caller_of(request)
     pool = services(request).pool
     await allowed(pool, caller, "see", request_id)
@@ -63,8 +64,8 @@ async def add_attachment(
     file = File(name, MEDIA_TYPES[files.ending(name)], digest.digest(), content)
     async with pool.acquire() as connection, connection.transaction():
         row, actor = await allowed(connection, caller, "see", request_id)
-        made = await attachments.add(connection, row, actor, file)
         keys = await sight.keys_for(connection, caller.reader, row)
+        made = await attachments.add(connection, row, actor, file, known=sight.reads(keys))
     if made is None:
         raise errors.conflict(
             "too_many_files", f"the files of a request have at most {LARGEST_TOTAL} bytes together"

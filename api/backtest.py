@@ -49,8 +49,9 @@ async def backtest_draft(request: Request) -> Response:
         past = await requests.past(
             connection, candidate.workflow, body.since, body.limit, imported=body.imported
         )
+        visible = await sight.seen_whole(connection, caller.reader, past)
         seen = await sight.seen_by(connection, caller.reader, past, sight.TITLED, of="id")
-        rows = [row for row in seen if not row["withheld"]]
+        rows = [row for row in seen if row["id"] in visible and not row["withheld"]]
         if not past:
             since = f" since {body.since:%Y-%m-%d %H:%M} UTC" if body.since else ""
             raise errors.invalid_at(

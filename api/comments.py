@@ -27,13 +27,18 @@ _BEGINNING = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
     openapi_extra=takes(bodies.CommentBody),
 )
 async def add_comment(request: Request, request_id: UUID) -> Response:
-    """By anybody who may see the request, whatever became of it. It stays, and all of them see it."""
+    """By anybody who may see the request, whatever became of it; where all of it is confidential, by
+    whoever may see that. It stays, and all of them see it."""
     caller = await caller_of(request)
     body = await read(request, bodies.CommentBody)
     async with services(request).pool.acquire() as connection, connection.transaction():
         row, actor = await allowed(connection, caller, "see", request_id)
-        made = await comments.add(connection, row, actor, body.text)
         keys = await sight.keys_for(connection, caller.reader, row)
+        if not sight.reads(keys):
+            raise errors.forbidden(
+                "this request is confidential: comments are for those whom its recipe names"
+            )
+        made = await comments.add(connection, row, actor, body.text)
     return answer(views.comment(sight.seen(made, keys, sight.COMMENT)), 201)
 
 

@@ -173,12 +173,13 @@ class RecallPage(Strict):
 
 
 class RecallVerdict(Strict):
-    """What would become of one request: `possible`, or `refused` because of `detail`."""
+    """What would become of one request: `possible`, `refused` because of `detail`, or `withheld`: not
+    tried, because something of it is confidential and not for the caller."""
 
     request_id: UUID
     title: str
     requester: str
-    outcome: Literal["possible", "refused"]
+    outcome: Literal["possible", "refused", "withheld"]
     detail: str | None
     withheld: list[str]
 

@@ -16,10 +16,11 @@ from api.http import Route, answer, page, read, read_cursor, takes
 from api.requests import allowed
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
+from contract.boxes import Keys
 from contract.canonical import timestamp
 from recipes.model import Json
 from storage import questions, sight
-from storage.pool import Source, vault_of
+from storage.pool import Source
 from storage.questions import About
 from storage.vault import Reader
 
@@ -39,7 +40,8 @@ _LATEST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 )
 async def ask_question(request: Request, task_id: UUID) -> Response:
     """By whoever may decide the open task, or holds the recipe's owner role. `to` is anybody in the
-    directory, the requester too; they get to see the request. The task stays open, and its time runs."""
+    directory, the requester too; they get to see the request. Where all of it is confidential, both must
+    be entitled to that. The task stays open, and its time runs."""
     caller = await caller_of(request)
     body = await read(request, bodies.QuestionBody)
     async with services(request).pool.acquire() as connection, connection.transaction():
@@ -52,22 +54,29 @@ async def ask_question(request: Request, task_id: UUID) -> Response:
             said = "has left" if here is False else "is not known to the directory"
             raise errors.invalid_at("/to", f"{body.to} {said}")
         about = _about(row, task_id)
-        await _check_reads(connection, row, body.to)
+        await _check_read(connection, caller, row, body.to)
         question_id = await questions.ask(connection, about, actor, body.to, body.text)
         shown = await _shown(connection, caller, question_id)
     return answer(shown, 201)
 
 
-async def _check_reads(source: Source, row: asyncpg.Record, person: str) -> None:
-    """Problem 422 if what is asked would be kept from who is asked, as all of the request is."""
-    if not row["private"]:
-        return
-    found = await vault_of(source).reading(source, Reader(person), [row["request_id"]])
-    keys = found.get(row["request_id"])
-    if keys is not None and keys.whole and not keys.holds("confidential"):
+async def _check_read(source: Source, caller: Caller, row: asyncpg.Record, person: str) -> None:
+    """Problem 403 or 422 if question and answer would be kept from who asks, or from who is asked, as all
+    of the request is."""
+    if not sight.reads(await _keys(source, caller.reader, row)):
+        raise errors.forbidden(
+            "this request is confidential: questions and answers are for those whom its recipe names"
+        )
+    if not sight.reads(await _keys(source, Reader(person), row)):
         raise errors.invalid_at(
             "/to", f"{person} may not see this request, which is confidential: ask somebody who may"
         )
+
+
+async def _keys(source: Source, reader: Reader, row: asyncpg.Record) -> Keys | None:
+    """Of the request of a task's row."""
+    about = {"id": row["request_id"], "private": row["private"]}
+    return await sight.keys_for(source, reader, about)
 
 
 async def _shown(source: Source, caller: Caller, question_id: UUID) -> dict[str, Json]:

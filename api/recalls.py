@@ -244,10 +244,12 @@ async def _plan(
         totals = await impact.totals(connection, rule, cold)
         rows = await recalls.selected(connection, rule, cold, limit)
         seen = await sight.seen_by(connection, caller.reader, rows, sight.TITLED, of="id")
-        items = [
-            _told(shown, await _why_not(house, connection, row, review))
-            for row, shown in zip(rows, seen, strict=True)
-        ]
+        visible = await sight.seen_whole(connection, caller.reader, rows)
+        items: list[dict[str, Json]] = []
+        for row, shown in zip(rows, seen, strict=True):
+            tried = row["id"] in visible and not shown["withheld"]
+            verdict = await _verdict(house, connection, row, review, tried=tried)
+            items.append(_told(shown) | verdict)
     return {
         "workflow": rule.workflow,
         "version": rule.version,
@@ -261,16 +263,26 @@ async def _plan(
     }
 
 
-async def _why_not(
-    house: Services, connection: Connection, row: asyncpg.Record, review: _Review | None
-) -> str | None:
+async def _verdict(
+    house: Services,
+    connection: Connection,
+    row: asyncpg.Record,
+    review: _Review | None,
+    *,
+    tried: bool,
+) -> dict[str, Json]:
+    """What would become of one. Nothing is tried of what the caller may not see: one review after
+    another, all dry runs, would tell what is in it."""
     if review is None:
-        return None
+        return {"outcome": "possible", "detail": None}
+    if not tried:
+        hidden = "something of it is confidential: it is tried when it is recalled"
+        return {"outcome": "withheld", "detail": hidden}
     try:
         await _ready(house, connection, row, review.recipe)
     except errors.Problem as problem:
-        return _detail(problem, row)
-    return None
+        return {"outcome": "refused", "detail": _detail(problem, row)}
+    return {"outcome": "possible", "detail": None}
 
 
 def _detail(problem: errors.Problem, row: asyncpg.Record) -> str:
@@ -280,13 +292,11 @@ def _detail(problem: errors.Problem, row: asyncpg.Record) -> str:
     return problem.detail
 
 
-def _told(row: Row, detail: str | None) -> dict[str, Json]:
+def _told(row: Row) -> dict[str, Json]:
     return {
         "request_id": row["id"],
         "title": row["title"],
         "requester": row["requester"],
-        "outcome": "possible" if detail is None else "refused",
-        "detail": detail,
         "withheld": row["withheld"],
     }
 

@@ -183,6 +183,9 @@ def _show_plan(plan: dict[str, Any]) -> None:
     refused = [item for item in plan["items"] if item["outcome"] == "refused"]
     if plan["items"]:
         say(f"of the first {len(plan['items'])}, {len(refused)} would be refused")
+    withheld = sum(item["outcome"] == "withheld" for item in plan["items"])
+    if withheld:
+        say(f"not tried: {withheld}, of which something is confidential")
     if refused:
         table(
             ("request", "title", "requester", "refused because"),

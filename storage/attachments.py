@@ -52,15 +52,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp()) RETURNING {_COLUMNS}
 
 
 async def add(
-    connection: Connection, request: asyncpg.Record, actor: Actor, file: File
+    connection: Connection, request: asyncpg.Record, actor: Actor, file: File, *, known: bool
 ) -> tuple[Literal["added", "same"], asyncpg.Record] | None:
     """Add a file to a request (as `requests.load` gave it), in a transaction; `same` if it has that file
-    under that name. None if the request's files would be too large together."""
+    under that name, unless what it has is not to be known to who adds. None if the request's files would
+    be too large together."""
     keys = await vault_of(connection).writing(connection, request["id"])
     kept = _kept(file, keys)
     await connection.execute(TURN, request["id"])
     for same in await connection.fetch(SAME, request["id"], kept.sha256):
-        if content_of.shown_text(same["name"], keys) == file.name:
+        if known and content_of.shown_text(same["name"], keys) == file.name:
             return "same", same
     if await connection.fetchval(TOTAL, request["id"]) + len(file.content) > LARGEST_TOTAL:
         return None

@@ -57,6 +57,11 @@ async def keys_for(source: Source, reader: Reader, request: Row) -> Keys | None:
     return found.get(request["id"])
 
 
+def reads(keys: Keys | None) -> bool:
+    """Whether a holder of these keys of a request may read what people write beside its inputs."""
+    return keys is None or keys.holds(keys.widest)
+
+
 async def seen_by(
     source: Source, reader: Reader, rows: Sequence[Row], shape: Shape, *, of: str = "request_id"
 ) -> list[dict[str, Any]]:
@@ -65,6 +70,15 @@ async def seen_by(
     private: set[UUID] = {row[of] for row in rows if row["private"]}
     keys = await vault_of(source).reading(source, reader, private) if private else {}
     return [seen(row, keys.get(row[of]), shape) for row in rows]
+
+
+async def seen_whole(source: Source, reader: Reader, rows: Sequence[Row]) -> set[UUID]:
+    """The requests among these rows of which the reader may see all that there is, whatever is looked up
+    beside the row: of one whose sealed inputs were left empty there may be outputs that are sealed."""
+    private = {row["id"] for row in rows if row["private"]}
+    keys = await vault_of(source).reading(source, reader, private) if private else {}
+    hidden = {it for it in private if it not in keys or not keys[it].holds("confidential")}
+    return {row["id"] for row in rows} - hidden
 
 
 async def seen_one(
