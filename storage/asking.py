@@ -41,6 +41,11 @@ class Asked:
     words: str | None = None
     condition: Condition | None = None
 
+    @property
+    def about(self) -> bool:
+        """Whether it is asked what requests were about, or what rows say."""
+        return self.words is not None or self.condition is not None
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
@@ -185,10 +190,34 @@ async def spans(
     asked for. `among`: all rows of these requests."""
     if among is not None:
         return [Span(request_id, 1, LAST) for request_id in among]
-    if asked.words is None and asked.condition is None:
+    if not asked.about:
         return None
     path = None if asked.condition is None else jsonpath(asked.condition)
     return [Span(*row) for row in await source.fetch(SPANS, asked.words, path)]
+
+
+# $3 words, $4 a condition: null where it is not asked for.
+FITTING = """
+SELECT w.place FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS w(request_id, seq, place)
+  LEFT JOIN LATERAL (
+       SELECT * FROM audit_subjects e WHERE e.request_id = w.request_id AND e.seq <= w.seq
+        ORDER BY e.seq DESC LIMIT 1) s ON true
+ WHERE ($3::text IS NULL OR s.words @@ plainto_tsquery('simple', $3)
+        OR EXISTS (SELECT FROM audit_words t WHERE t.request_id = w.request_id AND t.seq = w.seq
+                      AND t.words @@ plainto_tsquery('simple', $3)))
+   AND ($4::text IS NULL OR s.inputs @@ $4::text::jsonpath)
+ ORDER BY w.place
+"""
+
+
+async def fitting(
+    source: Source, asked: Asked, places: Sequence[tuple[UUID, int]]
+) -> list[tuple[UUID, int]]:
+    """Of rows, by request and `seq`, those that have the words and fulfil the condition, wherever they are kept."""
+    path = None if asked.condition is None else jsonpath(asked.condition)
+    columns = [request_id for request_id, _ in places], [seq for _, seq in places]
+    rows = await source.fetch(FITTING, *columns, asked.words, path)
+    return [places[row["place"] - 1] for row in rows]
 
 
 SUBJECTS_OF = """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from pydantic_core import from_json
@@ -19,6 +19,7 @@ from storage.rules import Rule
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from pyarrow import Table
 
 _COLUMNS = """
 body, prev_hash, hash, outcome, requester, entity_type, entity_id, leaf"""
@@ -38,9 +39,8 @@ _WHERE = {
     "request_id": "request_id = {}",
 }
 _AFTER = "(occurred_at, request_id, seq) < (make_timestamptz({}), {}, {})"
-# What is asked of words and inputs is found in Postgres, where it can be blanked: files have neither.
-_SPANS = """EXISTS (SELECT 1 FROM (SELECT unnest({0}) AS request_id, unnest({1}) AS first, unnest({2}) AS last) w
- WHERE w.request_id = r.request_id AND r.seq BETWEEN w.first AND w.last)"""
+Where: TypeAlias = tuple[UUID, int]
+"""A request, and which row of its chain."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -52,16 +52,16 @@ class Cold:
         self._lock = Lock()
         self._duck: DuckDBPyConnection | None = None
 
-    def ask(
+    def places(
         self,
         files: Sequence[Path],
         asked: Asked,
         spans: Sequence[Span] | None,
         limit: int,
         after: Place | None = None,
-    ) -> list[Told]:
-        """Rows of these files, the newest first, those after a place alone. With `spans`, those in them:
-        Postgres found them by words and a condition."""
+    ) -> list[Where]:
+        """Where rows of these files are, the newest first, those after a place alone. With `spans`, those in
+        them: Postgres found them by words and a condition."""
         if spans is not None and not spans:
             return []
         values: list[Any] = []
@@ -70,25 +70,38 @@ class Cold:
             values.append(value)
             return f"${len(values)}"
 
-        source = parameter([str(path) for path in files])
-        clauses = []
+        source = f"read_parquet({parameter([str(path) for path in files])}) r"
+        clauses = ["true"]
         for name, clause in _WHERE.items():
             value = getattr(asked, name)
             if value is not None:
                 clauses.append(clause.format(parameter(_plain(value))))
         if spans is not None:
-            columns = zip(*((str(it.request_id), it.first, it.last) for it in spans), strict=True)
-            clauses.append(_SPANS.format(*(parameter(list(column)) for column in columns)))
+            source += " JOIN w USING (request_id)"
+            clauses.append("r.seq BETWEEN w.first AND w.last")
         if after is not None:
             place = (_micros(after.occurred_at), str(after.request_id), after.seq)
             clauses.append(_AFTER.format(*map(parameter, place)))
-        where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
         rows = self._fetch(
-            f"SELECT {_COLUMNS} FROM read_parquet({source}) r{where}"
+            f"SELECT request_id, seq FROM {source} WHERE {' AND '.join(clauses)}"
             f" ORDER BY occurred_at DESC, request_id DESC, seq DESC LIMIT {parameter(limit)}",
             values,
+            None if spans is None else _table(spans),
         )
-        return [_told(row) for row in rows]
+        return [(UUID(request_id), seq) for request_id, seq in rows]
+
+    def rows(self, files: Sequence[Path], places: Sequence[Where]) -> list[Told]:
+        """The rows there, in any order. Bodies are most of a file: of few, few are unpacked."""
+        if not places:
+            return []
+        requests, seqs = zip(*((str(request_id), seq) for request_id, seq in places), strict=True)
+        found = self._fetch(
+            f"SELECT {_COLUMNS} FROM read_parquet($1)"
+            " JOIN (SELECT unnest($2) AS request_id, unnest($3) AS seq) w USING (request_id, seq)"
+            " WHERE request_id IN (SELECT unnest($2))",
+            [[str(path) for path in files], list(requests), list(seqs)],
+        )
+        return [_told(row) for row in found]
 
     def events(self, files: Sequence[Path], request_id: UUID, after: int, limit: int) -> list[Told]:
         """A request's rows in the order of its chain, those with `seq` above `after`."""
@@ -144,8 +157,13 @@ class Cold:
         )
         return ByLeaf(cursor)
 
-    def _fetch(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _fetch(
+        self, query: str, values: Sequence[Any], table: "Table | None" = None
+    ) -> list[tuple[Any, ...]]:
+        """With a table, which is `w` in the query."""
         with self._connection().cursor() as cursor:
+            if table is not None:
+                cursor.register("w", table)
             return cursor.execute(query, list(values)).fetchall()
 
     def _connection(self) -> "DuckDBPyConnection":
@@ -160,6 +178,8 @@ class Cold:
                     }
                 )
                 self._duck.execute("SET parquet_metadata_cache = true")
+                # So many values are held against the statistics of row groups, one by one.
+                self._duck.execute("SET dynamic_or_filter_threshold = 1000")
             return self._duck
 
 
@@ -183,6 +203,18 @@ class ByLeaf:
         if not self._next and self._cursor is not None:
             self._next = self._cursor.fetchmany(2000)[::-1]
         return bool(self._next)
+
+
+def _table(spans: Sequence[Span]) -> "Table":
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            "request_id": [str(span.request_id) for span in spans],
+            "first": [span.first for span in spans],
+            "last": [span.last for span in spans],
+        }
+    )
 
 
 def _plain(value: object) -> object:

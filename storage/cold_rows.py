@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # pyarrow takes long to import
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_AT_ONCE = 8192
+"""Rows read at a time."""
 
 
 class _Read(NamedTuple):
@@ -93,8 +95,6 @@ def _rows(path: Path, request_id: str | None) -> Iterator[_Found]:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
-    from storage.parquet import GROUP_ROWS
-
     def values(column: pa.Array) -> list[Any]:
         timed = pa.types.is_timestamp(column.type)
         found: list[Any] = (column.cast(pa.int64()) if timed else column).to_pylist()
@@ -105,7 +105,7 @@ def _rows(path: Path, request_id: str | None) -> Iterator[_Found]:
         if request_id is not None:
             groups = [n for n in groups if _may_have(file, n, request_id)]
         for batch in file.iter_batches(
-            GROUP_ROWS, row_groups=groups, columns=list(_Read._fields), use_threads=False
+            _AT_ONCE, row_groups=groups, columns=list(_Read._fields), use_threads=False
         ):
             for read in map(_Read, *(values(batch.column(name)) for name in _Read._fields)):
                 if request_id is None or read.request_id == request_id:

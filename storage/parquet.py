@@ -17,7 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 FILE_ROWS = 500_000
-GROUP_ROWS = 8192
+GROUP_ROWS = 1024
+"""Of which all is unpacked to read one row of them."""
+_AT_ONCE = 8192
+"""Rows read at a time."""
 
 _TEXTS = (
     "event_id", "workflow", "event_type", "user", "role", "on_behalf_of", "outcome", "requester",
@@ -145,4 +148,4 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
     """What is needed to calculate a file's rows again."""
     names = ["request_id", "seq", "body", "prev_hash", "hash", "leaf"]
     with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(GROUP_ROWS, columns=names, use_threads=False)
+        yield from file.iter_batches(_AT_ONCE, columns=names, use_threads=False)

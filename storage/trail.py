@@ -14,7 +14,7 @@ from contract.boxes import CannotOpen, Keys
 from contract.content import SEALED
 from storage import asking, audit, judging, months
 from storage.asking import Asked, Place, Told
-from storage.cold import Cold
+from storage.cold import Cold, Where
 from storage.errors import ColdUnavailable
 from storage.judging import Seen
 from storage.months import Month
@@ -33,11 +33,13 @@ _MOST = 5_000
 @dataclass(frozen=True, slots=True)
 class Trail:
     """Both tiers. `store` is None where no cold tier is set: then nothing may have moved there. `portion` rows
-    are opened at a time to be judged, at first: twice as many each time, as the cold tier is read again."""
+    are opened at a time to be judged, at first: twice as many each time, as the cold tier is read again.
+    `look`: so many of the newest rows of the cold tier are looked at before all that is asked for."""
 
     store: Store | None
     cold: Cold
     portion: int = 200
+    look: int = 1_000
 
     async def ask(
         self, source: Source, reader: Reader, asked: Asked, limit: int, after: Place | None = None
@@ -77,11 +79,32 @@ class Trail:
         found = await asking.hot(source, asked, limit, after, among)
         moved = await months.asked(source, asked.since, asked.until)
         if moved:
-            spans = await asking.spans(source, asked, among)
             files = await self._files(moved)
-            cold = await asyncio.to_thread(self.cold.ask, files, asked, spans, limit, after)
+            places = await self._places(source, files, asked, limit, after, among)
+            cold = await asyncio.to_thread(self.cold.rows, files, places)
             found += await asking.with_subjects(source, cold)
         return _first(found, limit)
+
+    async def _places(  # noqa: PLR0917 - what `_found` has
+        self,
+        source: Source,
+        files: Sequence[Path],
+        asked: Asked,
+        limit: int,
+        after: Place | None,
+        among: Sequence[UUID] | None,
+    ) -> list[Where]:
+        """Where the newest rows are that are asked for. Words and inputs are asked of Postgres, where they can be
+        blanked: files have neither. What many rows fulfil is found by the newest of all rows; what few do, by
+        all that requests were ever about."""
+        if among is None and asked.about and limit < self.look:
+            look = self.cold.places, files, asked, None, self.look, after
+            newest = await asyncio.to_thread(*look)
+            fit = await asking.fitting(source, asked, newest)
+            if len(fit) >= limit or len(newest) < self.look:
+                return fit[:limit]
+        spans = await asking.spans(source, asked, among)
+        return await asyncio.to_thread(self.cold.places, files, asked, spans, limit, after)
 
     async def events_of(
         self,

@@ -248,7 +248,7 @@ async def old(house: House, admin_pool: Pool, tmp_path: Path) -> Ancient:
     (tmp_path / "cold").mkdir()
     store = Folder(tmp_path / "cold")
     mover = Mover(house.pool, store, (KEY,), file_rows=8)
-    return Ancient(house, Trail(store, Cold(), portion=2), mover)
+    return Ancient(house, Trail(store, Cold(), portion=2, look=4), mover)
 
 
 OLD_QUESTIONS: tuple[dict[str, Any], ...] = (

@@ -122,8 +122,10 @@ async def test_both_tiers_answer_alike(tiers: Tiers, asked: dict[str, Any]) -> N
     await tiers.mover.move(FEBRUARY)
     assert await tiers.told(**asked) == before
     if before:
-        rest = await tiers.trail.ask(tiers.pool, AUDITOR, Asked(**asked), 3, before[0].place)
-        assert [row.place for row in rest] == [row.place for row in before[1:4]]
+        for look in (4, 1000):
+            trail = replace(tiers.trail, look=look)
+            rest = await trail.ask(tiers.pool, AUDITOR, Asked(**asked), 3, before[0].place)
+            assert [row.place for row in rest] == [row.place for row in before[1:4]]
 
 
 async def test_a_request_over_both_tiers(tiers: Tiers) -> None:
