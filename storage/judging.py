@@ -15,53 +15,18 @@ from contract import boxes
 from contract.boxes import Keys
 from contract.conditions import Comparison, Condition
 from recipes.model import Json
-from storage import pools
 from storage.jsonpath import jsonpath
 from storage.pool import Source
 from storage.vault import Reader
 
 # Which requests keep something from most of those who see them, but not from $1, who has the roles $2 by
-# their token. A quick look: more than `is_entitled` (migration 0024) says may be found here, never less.
-# $3 is a workflow or null; $4 inputs that alone are asked about, or null.
-MINE = f"""
-WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, held AS MATERIALIZED (
-    SELECT m.role FROM role_members m JOIN people e ON e.id = m.person
-     WHERE m.person = $1 AND m.valid @> now() AND e.employed @> now()
-), shown AS MATERIALIZED (
-    SELECT p.workflow, p.version FROM recipes p
-     WHERE EXISTS (SELECT FROM jsonb_array_elements_text(p.recipe #> '{{confidential,visible_to}}') v(role)
-                    WHERE v.role = ANY($2) OR regexp_replace(v.role, '^role:', '') IN (SELECT role FROM held))
-), named AS MATERIALIZED (
-    SELECT unnest(ARRAY['user:' || $1, $1]) AS name
-    UNION SELECT unnest(ARRAY['role:' || role, role]) FROM held
-), fires AS MATERIALIZED (
-    SELECT p.workflow, p.version, bool_or(replace(w.who, ' ', '') IN (SELECT name FROM named)) AS by_name
-      FROM recipes p, jsonb_array_elements(p.recipe #> '{{machine,actions}}') a,
-           jsonb_array_elements_text(a->'who') w(who)
-     WHERE p.recipe->>'kind' = 'state_machine'
-       AND (replace(w.who, ' ', '') IN (SELECT name FROM named) OR w.who LIKE '%employee.manager%')
-     GROUP BY p.workflow, p.version
-), part AS (
-    SELECT t.request_id FROM tasks t WHERE t.assignee = $1
-    UNION SELECT d.request_id FROM decisions d WHERE d.actor = $1
-    UNION SELECT f.request_id FROM commands f WHERE f.actor = $1 AND f.command = 'fire'
-    UNION SELECT t.request_id FROM task_candidates c JOIN tasks t ON t.id = c.task_id AND t.state = 'open'
-           WHERE c.principal IN (SELECT 'user:' || $1 UNION ALL SELECT 'role:' || role FROM held
-                                 UNION ALL SELECT principal FROM memberships)
-)
+# their token. $3 is a workflow or null; $4 inputs that alone are asked about, or null.
+MINE = """
 SELECT k.request_id FROM data_keys k JOIN requests r ON r.id = k.request_id
  WHERE k.scope = 'shared' AND k.private
    AND ($3::text IS NULL OR r.workflow = $3)
    AND ($4::text[] IS NULL OR k.fields IS NULL OR k.fields && $4)
-   AND (r.requester = $1
-        OR (r.workflow, r.version) IN (SELECT workflow, version FROM shown)
-        OR (r.finalized_at IS NULL AND EXISTS (
-              SELECT FROM fires f
-               WHERE f.workflow = r.workflow AND f.version = r.version
-                 AND (f.by_name OR EXISTS (
-                      SELECT FROM manager_lines l WHERE l.person = r.requester AND l.manager = $1
-                                                    AND l.valid @> statement_timestamp()))))
-        OR r.id IN (SELECT request_id FROM part))
+   AND r.id IN (SELECT e.id FROM entitled($1, $2) AS e(id))
 """
 
 

@@ -1,6 +1,6 @@
 """Rows as somebody sees them: what is confidential opened for those who may see it, left out for others.
 
-`seen_by` is for whoever reads: row-level security has the last word on their keys (migration 0024). `whole`
+`seen_by` is for whoever reads: row-level security has the last word on their keys (migration 0030). `whole`
 is for whoever carries requests out. A row that has keys of its own request says so by `private`; `sealed` is
 the box beside its title and inputs.
 """

@@ -1,7 +1,7 @@
 """Data keys of requests: made with the request, wrapped by a region key, unwrapped for those who may.
 
 Whoever carries requests out, or writes, takes keys with `writing`; whoever shows something to somebody
-takes them with `reading`, where row-level security has the last word (migration 0024).
+takes them with `reading`, where row-level security has the last word (migrations 0024 and 0030).
 """
 
 import secrets

@@ -443,8 +443,9 @@ async def scopes(pool: Pool, request: str, reader: str | None, *roles: str) -> l
     """Of which scopes a plain query of the application's finds keys."""
     async with pool.acquire() as connection, connection.transaction():
         if reader is not None:
-            said = "SELECT set_config('countersign.reader', $1, true), set_config('countersign.roles', $2, true)"
-            await connection.execute(said, reader, ",".join(roles))
+            said = """SELECT set_config('countersign.reader', $1, true), set_config('countersign.roles', $2, true),
+                             set_config('countersign.requests', $3, true)"""
+            await connection.execute(said, reader, ",".join(roles), f"{{{request}}}")
         rows = await connection.fetch(
             "SELECT scope FROM data_keys WHERE request_id = $1 ORDER BY scope DESC", UUID(request)
         )
@@ -500,6 +501,62 @@ async def test_a_role_that_ended_opens_nothing_any_more(office: House) -> None:
         assert await scopes(office.pool, request, "gina") == shared
         # As an auditor she sees that there is one, and no more.
         assert WORD not in await surfaces(office, request, "gina", "auditor")
+
+
+async def test_a_key_that_is_not_asked_about_is_shown_to_nobody(office: House) -> None:
+    one, other = await raised(office), await raised(office)
+    assert await scopes(office.pool, one.state.request_id, "bob") == ["shared", "confidential"]
+    async with office.pool.acquire() as connection, connection.transaction():
+        said = "SELECT set_config('countersign.reader', 'bob', true), set_config('countersign.requests', $1, true)"
+        await connection.execute(said, f"{{{other.state.request_id}}}")
+        asked = "SELECT request_id FROM data_keys WHERE scope = 'confidential'"
+        [row] = await connection.fetch(asked)
+        assert row["request_id"] == UUID(other.state.request_id)
+        await connection.execute("SELECT set_config('countersign.reader', 'frank', true)")
+        assert await connection.fetch(asked) == []
+
+
+async def left(admin: Pool, person: str) -> None:
+    """They are not employed any more, from now on."""
+    query = "UPDATE people SET employed = employed - tstzmultirange(tstzrange(now(), NULL)) WHERE id = $1"
+    await admin.execute(query, person)
+
+
+async def test_whoever_leaves_reads_what_is_their_own_alone(
+    office: House, admin_pool: Pool
+) -> None:
+    both, shared = ["shared", "confidential"], ["shared"]
+    async with told(office) as carried:
+        request = carried.flow.state.request_id
+        [task] = carried.flow.state.tasks
+        assert task.assignment.candidates
+        # The requester; who was asked, and decided; candidates; who has a role of the recipe.
+        for who in ("alice", "bob", "dave", "erin", "gina"):
+            assert await scopes(office.pool, request, who) == both
+            await left(admin_pool, who)
+            expected = both if who == "alice" else shared
+            assert await scopes(office.pool, request, who) == expected
+        assert WORD not in await surfaces(office, request, "bob")
+
+
+async def test_whoever_somebody_decides_for_reads_it(office: House, admin_pool: Pool) -> None:
+    both, shared = ["shared", "confidential"], ["shared"]
+    await delegate(office, "bob", "frank")
+    flow = await office.begun("alice", "grievance", {"whom": WORD})
+    carried = Carried(office, flow)
+    request = flow.state.request_id
+    await filed(office, flow)
+    [task] = flow.state.tasks
+    assert (task.assignment.user, task.assignment.on_behalf_of) == ("frank", "bob")
+    assert (await request_as(office, request, "bob"))["inputs"] == {"whom": WORD}
+    assert await scopes(office.pool, request, "frank") == both
+    assert (await office.decide("frank", task.id)).status_code == 200
+    await carried.settled()
+    assert await scopes(office.pool, request, "bob") == both
+    await left(admin_pool, "bob")
+    assert await scopes(office.pool, request, "bob") == shared
+    assert await scopes(office.pool, request, "frank") == both
+    await carried.ended()
 
 
 async def test_token_roles_that_a_recipe_names(office: House) -> None:
@@ -686,6 +743,75 @@ async def test_a_state_machine_keeps_what_was_said(office: House, admin_pool: Po
     await said(office, "dave", f"/v1/requests/{request}/actions/finish", comment=f"{WORD} is over")
     await carried.ended()
     assert await in_the_clear(admin_pool, WORD) == []
+
+
+FIRED = """
+workflow: {name}
+version: 1
+kind: state_machine
+confidential: {{visible_to: [ombuds], fields: [about]}}
+inputs: {{type: object, required: [about], properties: {{about: {{type: string}}}}}}
+states:
+  - {{id: draft, initial: true}}
+  - {{id: done, final: true}}
+actions:
+  - {{id: finish, from: draft, to: done, who: {who}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("who", "entitled", "delegated"),
+    [
+        ("role:hr", {"dave", "erin"}, ("erin", "all")),
+        ("hr", {"dave", "erin"}, ("erin", "role:hr")),
+        ("carol", {"carol"}, ("carol", "workflow:case")),
+        ('"user:carol"', {"carol"}, ("carol", "all")),
+        ('"{{ employee.manager }}"', {"bob"}, ("bob", "all")),
+        ('"{{employee.manager}}"', {"bob"}, ("bob", "workflow:case")),
+        ('["user:{{ request.requester }}", role:empty]', set(), ("alice", "all")),
+    ],
+)
+async def test_whoever_may_fire_an_action_reads_it(
+    office: House, admin_pool: Pool, who: str, entitled: set[str], delegated: tuple[str, str]
+) -> None:
+    """In person, or for somebody who delegated; and nobody else does."""
+    acting, scope = delegated
+    for name in ("case", "other"):
+        await office.publish(parse(FIRED.format(name=name, who=who)).recipe)
+    case, other = [
+        (await office.begun("alice", name, {"about": WORD})).state.request_id
+        for name in ("case", "other")
+    ]
+
+    async def readers(request: str) -> set[str]:
+        both = ["shared", "confidential"]
+        return {it.id for it in STAFF if await scopes(office.pool, request, it.id) == both}
+
+    assert await readers(case) == {"alice", "gina"} | entitled
+    # By a second delegation, too.
+    await delegate(office, acting, "hugo", scope=scope)
+    await delegate(office, "hugo", "frank", scope=scope)
+    assert await readers(case) == {"alice", "gina", "frank"} | entitled
+    within = {"frank"} if not scope.startswith("workflow:") else set()
+    assert await readers(other) == {"alice", "gina"} | entitled | within
+    for request in (case, other):
+        for person in await readers(request) - {"alice", "gina"}:
+            [action] = (await looked(office, person, f"/v1/requests/{request}/actions"))["items"]
+            assert action["available"], (person, action["why_not"])
+    assert (await request_as(office, case, "frank"))["inputs"] == {"about": WORD}
+    await left(admin_pool, acting)
+    expected = ({"alice", "gina"} | entitled) - ({acting} - {"alice"})
+    assert await readers(case) == expected
+
+
+async def test_a_name_that_is_a_role_is_no_person(office: House) -> None:
+    """`who: dave` is the role of that name, once there is one."""
+    await office.publish(parse(FIRED.format(name="case", who="dave")).recipe)
+    request = (await office.begun("alice", "case", {"about": WORD})).state.request_id
+    assert await scopes(office.pool, request, "dave") == ["shared", "confidential"]
+    await office.import_org(STAFF, (*HELD, RoleRow("dave", ("carol",))))
+    assert await scopes(office.pool, request, "dave") == ["shared"]
+    assert await scopes(office.pool, request, "carol") == ["shared", "confidential"]
 
 
 async def test_what_is_imported_is_sealed_too(office: House, admin_pool: Pool) -> None:

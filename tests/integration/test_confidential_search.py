@@ -303,8 +303,7 @@ actions:
 
 
 async def test_only_what_may_be_seen_is_looked_at(house: House) -> None:
-    """The quick look at a reader's requests finds all that row-level security gives, one by one; and no
-    others, but for those who stand in between."""
+    """The look at all of a reader's requests finds what row-level security gives, one by one, and no others."""
     await house.import_org(
         (*PEOPLE, PersonRow("gina", "Gina", manager="carol"), PersonRow("hugo", "Hugo"))
     )
@@ -334,8 +333,7 @@ async def test_only_what_may_be_seen_is_looked_at(house: House) -> None:
             keys = await vault_of(house.pool).reading(house.pool, reader, ids)
             may_see = {each.request_id for each in keys.values() if each.holds("confidential")}
             found = await judging.mine(house.pool, reader, "x", None, workflow=None)
-            assert set(found) >= may_see, reader
-            assert set(found) == may_see or person == "gina", "who passed on what bob is asked"
+            assert sorted(found) == sorted(may_see), reader
     assert len(ids) == 7
 
 
