@@ -5,6 +5,9 @@ that a recipe puts together may carry it out. Refused are titles and messages th
 where everything is confidential: then it is kept sealed itself), and what else everybody sees, whom a
 step asks and until when it waits, where these would be its very value. A condition may ask about it, and
 choose between others by it.
+
+Whoever may fire an action of a state machine reads what is confidential, too. The database judges that for many
+requests at once (migration 0030), so that their actions name people in the few ways that it knows.
 """
 
 import re
@@ -27,6 +30,8 @@ TOKEN_ROLES = frozenset({"admin", "auditor"})
 
 _KEYS = ("visible_to", "fields")
 _ROLE = re.compile(r"(?:role:\s*)?(?P<name>[A-Za-z0-9][A-Za-z0-9._@+-]{0,127})", re.ASCII)
+_JUDGED = frozenset({"{{employee.manager}}", "user:{{request.requester}}"})
+"""The `who` with an expression that the database can judge (migration 0030), without spaces."""
 _OF_JOBS = frozenset({"output", "error"})
 """What `steps.<id>` has of a task's work, which is sealed wherever a recipe has anything confidential."""
 
@@ -106,6 +111,7 @@ def check_confidential(
     if principals is not None:
         _known_roles(rule.visible_to, principals, book)
     _declared(rule.fields or (), inputs, book)
+    _judged(draft, book)
     for shown in _shown(draft, rule):
         for part in expressions_of(shown.template):
             for mention in mentions(part.text):
@@ -148,6 +154,19 @@ def _declared(names: Sequence[str], inputs: Collection[str], book: Book) -> None
             fix = f"did you mean `{close[0]}`?" if close else known
             path = _place("confidential.fields", index, book)
             book.error(path, f"there is no input `{name}`", fix)
+
+
+def _judged(draft: Draft, book: Book) -> None:
+    """Refuse a `who` of which the database cannot tell whom it names."""
+    for placed in draft.machine.actions if draft.machine is not None else ():
+        for template in who(*placed):
+            if any(expressions_of(template)) and "".join(template.text.split()) not in _JUDGED:
+                place, lead = located(template, book)
+                message = (
+                    "who may read what is confidential must be told without the request's inputs"
+                )
+                fix = "write a role, a person, `{{ employee.manager }}` or `user:{{ request.requester }}`"
+                book.within(place.path, lead, message, fix)
 
 
 # --- what others see ------------------------------------------------------------------------------

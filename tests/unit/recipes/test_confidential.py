@@ -24,6 +24,7 @@ HEAD = (
 )
 STEPS = "steps: [{id: s, approver: bob}]\n"
 SOME = "confidential: {visible_to: [hr], fields: [salary, who, day]}\n"
+ONE = "confidential: {visible_to: [hr], fields: [salary]}\n"
 ALL = "confidential: {visible_to: hr}\n"
 
 
@@ -57,19 +58,51 @@ def test_what_it_reads() -> None:
     assert parse(HEAD + ALL + STEPS).recipe.confidential == Confidential(("hr",))
 
 
-def test_state_machines_have_it_too() -> None:
-    machine = (
-        "kind: state_machine\nstates: [{id: a, initial: true}, {id: b, final: true}]\n"
-        "actions: [{id: go, from: a, to: b, who: ['{{ who }}']}]\n"
-    )
-    assert problems(SOME, machine) == [
+MACHINE = (
+    "kind: state_machine\nstates: [{id: a, initial: true}, {id: b, final: true}]\n"
+    "actions: [{id: go, from: a, to: b, who: [role:hr, %s]}]\n"
+)
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        "bob",
+        "'{{ employee.manager }}'",
+        "'{{employee.manager}}'",
+        "'user:{{ request.requester }}'",
+    ],
+)
+def test_state_machines_have_it_too(who: str) -> None:
+    assert parse(HEAD + SOME + MACHINE % who).recipe.confidential is not None
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        "\"{{ who == 'me' ? 'bob' : 'role:hr' }}\"",
+        "'{{ employee.manager.manager }}'",
+        "'{{ request.requester }}'",
+        "\"{{ employee.manager == null ? 'bob' : 'role:hr' }}\"",
+    ],
+)
+@pytest.mark.parametrize("rule", [ONE, ALL])
+def test_whoever_may_fire_is_told_without_inputs(rule: str, who: str) -> None:
+    assert problems(rule, MACHINE % who) == [
         (
-            "8:46 actions[0].who[0]: everybody who may see the request sees who is asked: `who` is confidential"
-            " (choose by a condition, `a == 'x' ? 'role:y' : 'role:z'`, or list `fields` without it)"
+            "8:52 actions[0].who[1]: who may read what is confidential must be told without the request's inputs"
+            " (write a role, a person, `{{ employee.manager }}` or `user:{{ request.requester }}`)"
         )
     ]
-    fits = machine.replace("'{{ who }}'", "\"{{ who == 'me' ? 'bob' : 'role:hr' }}\"")
-    assert parse(HEAD + SOME + fits).recipe.confidential is not None
+    assert parse(HEAD + MACHINE % who).recipe.machine is not None
+
+
+def test_whoever_may_fire_is_not_told_by_what_is_confidential() -> None:
+    told = problems(SOME, MACHINE % "'user:{{ who }}'")
+    assert [it.split(" (")[0] for it in told] == [
+        "8:52 actions[0].who[1]: who may read what is confidential must be told without the request's inputs",
+        "8:60 actions[0].who[1]: everybody who may see the request sees who is asked: `who` is confidential",
+    ]
 
 
 def test_a_recipe_of_before_says_nothing_of_it() -> None:
@@ -315,7 +348,6 @@ def _bob(asks: tuple[Ask, ...]) -> tuple[Answer, ...]:
 
 
 OTHER = "confidential: {visible_to: [board], fields: [day, who, salary]}\n"
-ONE = "confidential: {visible_to: [hr], fields: [salary]}\n"
 
 
 @pytest.mark.parametrize(
