@@ -288,6 +288,7 @@ def told(row: Told) -> dict[str, Json]:
     """A row of the audit trail with what its request was about then."""
     about = None if row.entity is None else {"type": row.entity.type, "id": row.entity.id}
     return event(row) | {
+        "withheld": list(dict.fromkeys((*row.withheld, *row.hidden))),
         "request_id": row.request_id,
         "workflow": row.workflow,
         "version": row.version,

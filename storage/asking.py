@@ -82,7 +82,9 @@ class Told:
     box: bytes | None = None
     """What is confidential of title and inputs."""
     withheld: tuple[str, ...] = ()
-    """Names of members of `payload`, and of `title` and `inputs`, that the reader may not see, or nobody any more."""
+    """Names of members of `payload` that the reader may not see, or nobody any more."""
+    hidden: tuple[str, ...] = ()
+    """Of `title` and `inputs`, what the reader may not see, or not all of it."""
     disclosed: tuple[str, ...] = ()
     """Plain texts of what was sealed in `payload`: `body` has the SHA-256 of each."""
     leaf: int | None = None

@@ -199,17 +199,18 @@ def _opened(row: Told, keys: Keys | None) -> Told:
 
 def _read(row: Told, keys: Keys | None) -> Told:
     told = content.opened(row.payload, keys)
-    withheld = list(told.withheld)
     title, inputs = judging.subject(row.title, row.inputs, row.box, keys)
     if row.box is not None and (keys is None or not keys.holds("confidential")):
-        names = ("inputs",) if row.title is not None else ("inputs", "title")
-        withheld += [name for name in names if name not in withheld]
+        hidden = ("inputs",) if row.title is not None else ("inputs", "title")
+    else:
+        hidden = ()
     return replace(
         row,
         payload=told.payload,
         title=title,
         inputs=inputs,
-        withheld=tuple(withheld),
+        withheld=told.withheld,
+        hidden=hidden,
         disclosed=told.disclosed,
     )
 
