@@ -1,7 +1,8 @@
 """Evidence: what the chain costs a writer, how soon a row is sealed, how fast all of it is verified.
 
 * Append: one statement of EVENTS rows a transaction, by WRITERS connections, through `audit_append` and,
-  in turn with it, plainly into a table of the same columns and indexes without chain, hash and head.
+  in turn with it, plainly into tables of the same columns and indexes without chain, hash and head. One row
+  in three has a comment, which is sealed with its request's key, and found by its words.
 * Sealing: RATE rows a second come in for SECONDS, whatever the sealer does; of each row, from when it was
   recorded to when the checkpoint with it was committed.
 * Verifying: all of ROWS rows, warm, against hashing their bodies, leaves and nodes alone, on one core.
@@ -29,7 +30,7 @@ from relay.sealing import Sealer, Signing
 from storage import audit, evidence, regions, sealing
 from storage.evidence import Scope
 from storage.migrate import migrate
-from storage.pool import Pool, create_pool
+from storage.pool import Pool, Source, create_pool
 from storage.vault import Vault
 
 EVENTS = 3
@@ -41,6 +42,7 @@ SECONDS = 20.0
 ROWS = 60_000
 CHAIN = 12
 KEY = PrivateKey("bench.localhost/audit", bytes(32))
+VAULT = Vault([regions.new("bench")])
 
 PLAIN_TABLE = """
 CREATE TABLE plain (LIKE audit INCLUDING DEFAULTS) PARTITION BY RANGE (recorded_at);
@@ -48,15 +50,22 @@ ALTER TABLE plain ADD PRIMARY KEY (request_id, seq, recorded_at);
 CREATE INDEX ON plain (workflow_id, occurred_at);
 CREATE INDEX ON plain (occurred_at);
 CREATE TABLE plain_all PARTITION OF plain DEFAULT;
-GRANT INSERT ON plain TO countersign_app;
+CREATE TABLE plain_words (LIKE audit_words INCLUDING ALL);
+GRANT INSERT ON plain, plain_words TO countersign_app;
 """
 PLAIN = """
+WITH e AS MATERIALIZED (
+    SELECT * FROM unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+         WITH ORDINALITY AS e(id, at, type, actor, payload, snapshot, found, n)
+), said AS (
+    INSERT INTO plain_words (request_id, seq, words)
+    SELECT $1::uuid, e.n, to_tsvector('simple', e.found::jsonb->>'said') FROM e WHERE e.found IS NOT NULL
+)
 INSERT INTO plain (event_id, occurred_at, recorded_at, request_id, seq, workflow_id, workflow_version,
                    event_type, actor, payload, snapshot, body, prev_hash, hash)
 SELECT e.id, e.at, clock_timestamp(), $1::uuid, e.n, $2::text, $3::int, e.type, e.actor::jsonb,
        e.payload::jsonb, e.snapshot::jsonb, convert_to(e.actor || e.payload || e.snapshot, 'UTF8'), '', ''
-FROM unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
-     WITH ORDINALITY AS e(id, at, type, actor, payload, snapshot, found, n)
+  FROM e
 """
 
 
@@ -110,8 +119,7 @@ async def _written(pool: Pool, statement: str, seconds: float) -> float:
         count = 0
         async with pool.acquire() as connection:
             while time.monotonic() < until:
-                events = audit.columns(_events(EVENTS), None)
-                await connection.fetch(statement, uuid4(), "leave_request", 3, *events)
+                await _append_some(connection, EVENTS, statement)
                 count += EVENTS
         return count
 
@@ -119,13 +127,21 @@ async def _written(pool: Pool, statement: str, seconds: float) -> float:
     return sum(counts) / (time.monotonic() - began)
 
 
-def _events(count: int) -> list[audit.AuditEvent]:
-    """As large as those of a request of leave, some 900 bytes each."""
-    now = datetime.now(UTC)
-    return [
-        audit.event("task.assigned", now, _payload(), _SNAPSHOT, Actor("system:engine"))
-        for _ in range(count)
-    ]
+async def _append_some(source: Source, count: int, statement: str = audit.APPEND) -> None:
+    """Rows of a new request, as large as those of a request of leave: some 900 bytes each."""
+    now, request_id = datetime.now(UTC), uuid4()
+    keys, _ = VAULT.make(request_id, None)
+    events = [_assigned(now) if number % 3 else _decided(now) for number in range(count)]
+    await source.fetch(statement, request_id, "leave_request", 3, *audit.columns(events, keys))
+
+
+def _assigned(now: datetime) -> audit.AuditEvent:
+    return audit.event("task.assigned", now, _payload(), _SNAPSHOT, Actor("system:engine"))
+
+
+def _decided(now: datetime) -> audit.AuditEvent:
+    said = _payload() | {"decision": "approve", "comment": "fine by me, enjoy the mountains"}
+    return audit.event("decision.recorded", now, said, _SNAPSHOT, Actor("bob"))
 
 
 def _payload() -> dict[str, Json]:
@@ -163,7 +179,7 @@ _SNAPSHOT: dict[str, Json] = {
 
 
 async def _sealing(url: str, found: Found) -> None:
-    pool = await create_pool(url, Vault([regions.new("bench")]), max_size=8)
+    pool = await create_pool(url, VAULT, max_size=8)
     sealer = Sealer(pool, Signing((KEY,)), [])
     await sealer.publish()
     committed: dict[int, datetime] = {}
@@ -182,8 +198,7 @@ async def _sealing(url: str, found: Found) -> None:
     began, writes = time.monotonic(), list[asyncio.Task[None]]()
     for turn in range(int(SECONDS * RATE / EVENTS)):
         await asyncio.sleep(max(0.0, began + turn * EVENTS / RATE - time.monotonic()))
-        events = _events(EVENTS)
-        writes.append(asyncio.create_task(audit.append(pool, uuid4(), "leave", 1, events)))
+        writes.append(asyncio.create_task(_append_some(pool, EVENTS)))
     await asyncio.gather(*writes)
     found.written = int(len(writes) * EVENTS / (time.monotonic() - began))
     await asyncio.sleep(2.5)
@@ -202,11 +217,11 @@ async def _sealing(url: str, found: Found) -> None:
 
 
 async def _verifying(url: str, found: Found) -> None:
-    pool = await create_pool(url, Vault([regions.new("bench")]), max_size=4)
+    pool = await create_pool(url, VAULT, max_size=4)
 
     async def load() -> None:
         for _ in range(ROWS // CHAIN // 4):
-            await audit.append(pool, uuid4(), "leave", 1, _events(CHAIN))
+            await _append_some(pool, CHAIN)
 
     await asyncio.gather(*(load() for _ in range(4)))
     sealer = Sealer(pool, Signing((KEY,)), [])
