@@ -177,9 +177,10 @@ class Cold:
                         "autoload_known_extensions": "false",
                     }
                 )
-                self._duck.execute("SET parquet_metadata_cache = true")
-                # So many values are held against the statistics of row groups, one by one.
-                self._duck.execute("SET dynamic_or_filter_threshold = 1000")
+                # Global: each cursor is a session of its own. What a file's footer says is read once; so
+                # many values are held against the statistics of row groups, one by one.
+                self._duck.execute("SET GLOBAL parquet_metadata_cache = true")
+                self._duck.execute("SET GLOBAL dynamic_or_filter_threshold = 1000")
             return self._duck
 
 

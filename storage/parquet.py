@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 FILE_ROWS = 500_000
-GROUP_ROWS = 1024
-"""Of which all is unpacked to read one row of them."""
+GROUP_ROWS = 4096
+"""Of which all is unpacked to read one row of them; of each group the statistics are looked at."""
 _AT_ONCE = 8192
 """Rows read at a time."""
 
