@@ -7,6 +7,7 @@ never kept. To whom a request is no more than anybody else's, it is as if what i
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import UUID
 
 from pydantic_core import from_json, to_json
@@ -56,9 +57,13 @@ def _asked_about(condition: Condition) -> Iterator[str]:
         yield from _asked_about(part)
 
 
+Subject: TypeAlias = tuple[str | None, dict[str, Json] | None]
+"""Title and inputs."""
+
+
 def subject(
     title: str | None, inputs: dict[str, Json] | None, box: bytes | None, keys: Keys | None
-) -> tuple[str | None, dict[str, Json] | None]:
+) -> Subject:
     """Title and inputs as these keys show them, from what is kept in the clear and the box beside it.
     CannotOpen if that is damaged."""
     if box is None or keys is None or not keys.holds("confidential"):

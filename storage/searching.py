@@ -8,8 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
+from contract.boxes import CannotOpen, Keys
 from storage import asking, judging, requests
-from storage.judging import Seen
+from storage.judging import Seen, Subject
 from storage.pool import Source, vault_of
 from storage.requests import Filter
 from storage.vault import Reader
@@ -70,10 +71,13 @@ async def _seen(source: Source, reader: Reader, ids: Sequence[UUID]) -> list[See
     """What the requests are about now, as the reader sees it."""
     rows = await source.fetch(asking.SUBJECTS_OF, ids, [asking.LAST] * len(ids))
     keys = await vault_of(source).reading(source, reader, ids)
-    about = {
-        row["request_id"]: judging.subject(
-            row["title"], row["inputs"], row["sealed"], keys.get(row["request_id"])
-        )
-        for row in rows
-    }
+    about = {row["request_id"]: _subject(row, keys.get(row["request_id"])) for row in rows}
     return [Seen(*about.get(request_id, (None, None))) for request_id in ids]
+
+
+def _subject(row: asyncpg.Record, keys: Keys | None) -> Subject:
+    """What is damaged is withheld from everybody; verifying says which row it is."""
+    try:
+        return judging.subject(row["title"], row["inputs"], row["sealed"], keys)
+    except CannotOpen:
+        return row["title"], row["inputs"]

@@ -57,7 +57,7 @@ class Trail:
         anything, portion = replace(asked, words=None, condition=None), self.portion
         while len(more) < limit and (end is None or after is None or after > end):
             kept = await self._found(source, anything, portion, after, mine)
-            more += await _judged(source, asked, await opened(source, reader, kept))
+            more += await _judged(source, reader, asked, kept)
             if len(kept) < portion:
                 break
             after, portion = kept[-1].place, min(portion * 2, _MOST)
@@ -215,10 +215,13 @@ def _read(row: Told, keys: Keys | None) -> Told:
     )
 
 
-async def _judged(source: Source, asked: Asked, rows: list[Told]) -> list[Told]:
-    """Those that are found by what the reader sees of them."""
+async def _judged(source: Source, reader: Reader, asked: Asked, kept: list[Told]) -> list[Told]:
+    """Those that are found by what the reader sees of them, opened. A condition is on inputs alone."""
+    looked_at = kept if asked.words is not None else [replace(row, payload={}) for row in kept]
+    rows = await opened(source, reader, looked_at)
     seen = [Seen(row.title, row.inputs, audit.said(row.payload)) for row in rows]
-    return [rows[place] for place in await judging.fits(source, seen, asked.words, asked.condition)]
+    fit = await judging.fits(source, seen, asked.words, asked.condition)
+    return await opened(source, reader, [kept[place] for place in fit])
 
 
 def _first(found: Iterable[Told], limit: int) -> list[Told]:

@@ -350,3 +350,14 @@ async def test_what_a_condition_is_not_on_is_not_opened(house: House) -> None:
         assert len(found) == count, where
     nothing = await judging.mine(house.pool, Reader("alice"), None, None, workflow=None)
     assert nothing == []
+
+
+async def test_a_box_that_is_damaged_hides_no_others(pay: Pay, admin_pool: Pool) -> None:
+    await admin_pool.execute(
+        "UPDATE audit_subjects SET sealed = sealed || '\\x00'"
+        " WHERE request_id IN (SELECT id FROM requests WHERE workflow = 'amounts')"
+        "   AND inputs->>'supplier' = 'Acme' AND sealed IS NOT NULL"
+    )
+    asked = {"where": "amount > 50000", "workflow": "amounts"}
+    assert await pay.listed("alice", **asked) == [1]
+    assert [n for n, _ in await pay.asked("alice", **asked)] == [1, 1, 1]
