@@ -63,9 +63,14 @@ LAYERS = (
         ((("pytest", "tests/integration", "--numprocesses=3", "--dist=loadfile"),),),
         ("tests/integration",),
     ),
+    Layer(
+        "workflow",
+        ((("pytest", "tests/workflow", "--numprocesses=2", "--dist=loadfile"),),),
+        ("tests/workflow",),
+    ),
     *(
         Layer(name, ((("pytest", f"tests/{name}"),),), (f"tests/{name}",))
-        for name in ("workflow", "acceptance", "browser")
+        for name in ("acceptance", "browser")
     ),
 )
 
