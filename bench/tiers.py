@@ -166,15 +166,17 @@ async def _partition(pool: Pool, month: date) -> None:
 async def _written(pool: Pool, month: date, portion: Portion) -> None:
     if not portion.rows:
         return
+    insert = INSERT.format(table=f"audit_{month:%Y_%m}")
+    heads = ("request_id", "seq", "hash")
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(
-            INSERT.format(table=f"audit_{month:%Y_%m}"), *map(list, zip(*portion.rows, strict=True))
-        )
+        for statement, rows in ((insert, portion.rows), (SUBJECTS, portion.subjects)):
+            await connection.execute(
+                statement, *map(list, zip(*rows, strict=True)), timeout=PATIENCE
+            )
         await connection.copy_records_to_table(
-            "audit_heads", columns=["request_id", "seq", "hash"], records=portion.heads
+            "audit_heads", columns=heads, records=portion.heads, timeout=PATIENCE
         )
-        await connection.copy_records_to_table("data_keys", records=portion.keys)
-        await connection.execute(SUBJECTS, *map(list, zip(*portion.subjects, strict=True)))
+        await connection.copy_records_to_table("data_keys", records=portion.keys, timeout=PATIENCE)
 
 
 def _chain(month: date, number: int, portion: Portion) -> None:

@@ -126,8 +126,8 @@ _WHERE = {
     " WHERE w.request_id = a.request_id AND w.seq = a.seq AND w.words @@ plainto_tsquery('simple', {0})))"
     " AND a.request_id IN (SELECT request_id FROM audit_subjects WHERE words @@ plainto_tsquery('simple', {0})"
     " UNION SELECT request_id FROM audit_words WHERE words @@ plainto_tsquery('simple', {0}))",
-    "condition": "s.inputs @@ {0}::text::jsonpath AND a.request_id IN"
-    " (SELECT request_id FROM audit_subjects WHERE inputs @@ {0}::text::jsonpath)",
+    "condition": "s.inputs @@ (SELECT {0}::text::jsonpath) AND a.request_id IN"
+    " (SELECT request_id FROM audit_subjects WHERE inputs @@ (SELECT {0}::text::jsonpath))",
 }
 _AFTER = "(a.occurred_at, a.request_id, a.seq) < ({}, {}, {})"
 
@@ -169,12 +169,12 @@ WITH about AS (
     SELECT request_id, seq AS first,
            coalesce(lead(seq) OVER (PARTITION BY request_id ORDER BY seq) - 1, 2147483647) AS last,
            $1::text IS NULL OR words @@ plainto_tsquery('simple', $1) AS worded,
-           $2::text IS NULL OR inputs @@ $2::text::jsonpath AS fits
+           $2::text IS NULL OR inputs @@ (SELECT $2::text::jsonpath) AS fits
       FROM audit_subjects s
      WHERE request_id IN (
            SELECT request_id FROM audit_subjects WHERE $1::text IS NOT NULL AND words @@ plainto_tsquery('simple', $1)
            UNION SELECT request_id FROM audit_words WHERE $1::text IS NOT NULL AND words @@ plainto_tsquery('simple', $1)
-           UNION SELECT request_id FROM audit_subjects WHERE $1::text IS NULL AND inputs @@ $2::text::jsonpath)
+           UNION SELECT request_id FROM audit_subjects WHERE $1::text IS NULL AND inputs @@ (SELECT $2::text::jsonpath))
 )
 SELECT request_id, first, last FROM about WHERE worded AND fits
 UNION ALL
@@ -207,7 +207,7 @@ SELECT w.place FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS w(request_i
  WHERE ($3::text IS NULL OR s.words @@ plainto_tsquery('simple', $3)
         OR EXISTS (SELECT FROM audit_words t WHERE t.request_id = w.request_id AND t.seq = w.seq
                       AND t.words @@ plainto_tsquery('simple', $3)))
-   AND ($4::text IS NULL OR s.inputs @@ $4::text::jsonpath)
+   AND ($4::text IS NULL OR s.inputs @@ (SELECT $4::text::jsonpath))
  ORDER BY w.place
 """
 

@@ -62,7 +62,7 @@ decided AS (
                AND ($5::timestamptz IS NULL OR a.occurred_at < $5)
             UNION ALL SELECT * FROM unnest($7::uuid[], $8::timestamptz[])) d(request_id, decided_at)
       JOIN requests r ON r.id = d.request_id
-     WHERE ($6::text IS NULL OR r.inputs @@ $6::text::jsonpath)
+     WHERE ($6::text IS NULL OR r.inputs @@ (SELECT $6::text::jsonpath))
 )"""
 
 

@@ -13,7 +13,8 @@ _NUMERIC = f'(@.type() == "number" || @ like_regex "^{NUMBER}$")'
 
 
 def jsonpath(condition: Condition) -> str:
-    """The predicate for `inputs @@ $1::jsonpath`. Strict: lists are not looked into."""
+    """The predicate for `inputs @@ (SELECT $1::text::jsonpath)`: so it is read once, not for each row, also when
+    Postgres plans for any value. Strict: lists are not looked into."""
     return f"strict {_predicate(condition)}"
 
 

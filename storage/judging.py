@@ -86,7 +86,7 @@ FITS = """
 SELECT s.place FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS s(title, inputs, said, place)
  WHERE ($4::text IS NULL OR words_of(s.title, s.inputs::jsonb) @@ plainto_tsquery('simple', $4)
         OR to_tsvector('simple', left(s.said, 200000)) @@ plainto_tsquery('simple', $4))
-   AND ($5::text IS NULL OR s.inputs::jsonb @@ $5::text::jsonpath)
+   AND ($5::text IS NULL OR s.inputs::jsonb @@ (SELECT $5::text::jsonpath))
  ORDER BY s.place
 """
 

@@ -335,7 +335,7 @@ _ABOUT = {
 _SUBJECT = """$16::uuid[] IS NULL AND r.id IN (
     SELECT s.request_id FROM audit_subjects s
      WHERE ($13::text IS NULL OR s.words @@ plainto_tsquery('simple', $13))
-       AND ($14::text IS NULL OR s.inputs @@ $14::text::jsonpath)
+       AND ($14::text IS NULL OR s.inputs @@ (SELECT $14::text::jsonpath))
        AND NOT EXISTS (SELECT FROM audit_subjects l WHERE l.request_id = s.request_id AND l.seq > s.seq)) AND """
 _ANY_SUBJECT = "($13::text IS NULL AND $14::text IS NULL AND $16::uuid[] IS NULL) AND "
 _AMONG = "($13::text IS NULL AND $14::text IS NULL AND r.id = ANY($16::uuid[])) AND "
