@@ -220,3 +220,12 @@ async def test_what_was_tampered_with_is_exported_all_the_same(
     count = await admin_pool.fetchval("SELECT count(*) FROM audit_leaves")
     assert len(lines) == 1 + count
     assert _problems(lines)
+
+
+async def test_a_condition_finds_what_auditors_may_see(pay: House, tmp_path: Path) -> None:
+    asked = ("--where", "amount > 50000", "--type", "decision.recorded")
+    lines = await _lines(tmp_path / "export", *asked)
+    assert _problems(lines) == []
+    rows = [json.loads(line) for line in lines[1:]]
+    found = {json.loads(row["body"])["workflow_id"] for row in rows if row["asked"]}
+    assert found == {"plain", "audited"}

@@ -34,6 +34,10 @@ def test_what_is_withheld_is_named(api: FakeApi, capsys: pytest.CaptureFixture[s
     api.answers["GET /v1/audit"] = page(row)
     assert main.run(["audit", "query"]) == 0
     assert "supplier=Acme, withheld=comment inputs" in " ".join(capsys.readouterr().out.split())
+    request = row["request_id"]
+    api.answers[f"GET /v1/requests/{request}/events"] = page(row | {"payload": {"step": "hr"}})
+    assert main.run(["request", "events", request]) == 0
+    assert "step=hr, withheld=comment inputs" in " ".join(capsys.readouterr().out.split())
 
 
 def test_nothing_and_no_time(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
