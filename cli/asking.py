@@ -1,6 +1,7 @@
 """`countersign audit query`: rows of the audit trail, of all requests."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -115,3 +116,14 @@ def moment(text: str | None) -> str | None:
         fix = "as in 2026-07-01 or 2026-07-01T08:00:00Z"
         raise Failure(f"{text!r} is no day and no moment", code=Exit.USAGE, fix=fix)
     return text
+
+
+def instant(text: str | None) -> datetime | None:
+    """As `moment`, to ask Postgres ourselves; without a zone it is UTC. Failure (usage)."""
+    found = moment(text)
+    try:
+        read = None if found is None else datetime.fromisoformat(found)
+    except ValueError:
+        fix = "as in 2026-07-01 or 2026-07-01T08:00:00Z"
+        raise Failure(f"{text!r} is no moment", code=Exit.USAGE, fix=fix) from None
+    return read if read is None or read.tzinfo else read.replace(tzinfo=UTC)

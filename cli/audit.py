@@ -11,6 +11,7 @@ from uuid import UUID
 
 import typer
 
+from cli import asking
 from cli.audit_keys import public_keys
 from cli.output import AsJson, Exit, Failure, facts, say, table, write, write_json
 from contract import notes
@@ -113,7 +114,11 @@ def verify(
 def replay(
     request: Annotated[UUID, typer.Argument(help="The request's whole id.")],
     at: Annotated[
-        datetime | None, typer.Option(help="Up to this moment (UTC); default: to where it is.")
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Up to this moment, such as 2026-12-24T12:00:00Z; default: to where it is.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -121,8 +126,7 @@ def replay(
 
     Exit code 1 if something is not.
     """
-    moment = None if at is None else at.replace(tzinfo=at.tzinfo or UTC)
-    found, beside = asyncio.run(_replayed(request, moment))
+    found, beside = asyncio.run(_replayed(request, asking.instant(at)))
     differences = [*found.findings, *beside.findings]
     shown = {
         "request_id": str(request),

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
-from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -73,8 +72,8 @@ def export(
     What people wrote goes beside each row as far as auditors may see it; the rest is named as withheld."""
     kind, colon, number = (entity or "").partition(":")
     given = {
-        "since": _moment(since),
-        "until": _moment(until),
+        "since": asking.instant(since),
+        "until": asking.instant(until),
         "workflow": workflow,
         "version": version,
         "actor": actor_id,
@@ -127,15 +126,6 @@ def _asked(said: dict[str, Any], scope: "Scope") -> "Asked":
     except ConditionInvalid as error:
         raise Failure(f"--where: {error}", code=Exit.USAGE) from None
     return Asked(**said, request_id=scope.request_id)
-
-
-def _moment(text: str | None) -> datetime | None:
-    found = asking.moment(text)
-    try:
-        return None if found is None else datetime.fromisoformat(found).astimezone()
-    except ValueError:
-        fix = "as in 2026-07-01 or 2026-07-01T08:00:00Z"
-        raise Failure(f"{text!r} is no moment", code=Exit.USAGE, fix=fix) from None
 
 
 # --- everything, a request, a month ----------------------------------------------------------------

@@ -218,7 +218,7 @@ async def test_the_command(
         assert [each["what"] for each in shown["findings"]] == [
             "its workflow was terminated, and it has not ended"
         ]
-    status, shown = await run("--at", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+    status, shown = await run("--at", datetime.now(UTC).isoformat())
     assert (status, shown["workflow"]) == (Exit.OK, "not compared: it is asked where it was")
     monkeypatch.setenv("COUNTERSIGN_TEMPORAL_ADDRESS", "127.0.0.1:9")
     status, shown = await run()
