@@ -40,6 +40,14 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(8080, ge=0, le=65535)
+    public_url: str | None = None
+
+    oidc_url: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret_file: Path | None = None
+    oidc_scope: str = "openid profile email"
+    oidc_person_claim: str = "sub"
+    oidc_roles_claim: str = "roles"
 
     jwt_issuer: str | None = None
     jwt_audience: str = "countersign"
@@ -90,10 +98,26 @@ class Settings(BaseSettings):
             raise ValueError("jwt_jwks_url must be https in production")
         if (self.jwt_jwks_url or self.jwt_public_key_file) and not self.jwt_issuer:
             raise ValueError("jwt_issuer must be set beside the key that proves it")
+        self._web_fits_together()
         self._directory_fits_together()
         if self.audit_store is not None and not _STORE.match(self.audit_store):
             raise ValueError("audit_store must be file:///folder or s3://bucket/prefix")
         return self
+
+    def _web_fits_together(self) -> None:
+        for name in ("public_url", "oidc_url"):
+            given: str | None = getattr(self, name)
+            if given is None:
+                continue
+            where = urlsplit(given)
+            if where.scheme not in ("http", "https") or not where.hostname or not _has_port(where):
+                raise ValueError(f"{name} must be an http or https URL")
+            if where.scheme == "http" and self.production and not is_loopback(where.hostname):
+                raise ValueError(f"{name} must be https in production")
+        if self.public_url and urlsplit(self.public_url).path not in ("", "/"):
+            raise ValueError("public_url has no path: the inbox is served at the top of its host")
+        if self.oidc_url and not (self.oidc_client_id and self.public_url):
+            raise ValueError("oidc_client_id and public_url must be set beside oidc_url")
 
     def _directory_fits_together(self) -> None:
         if self.directory_url is None:
@@ -135,6 +159,11 @@ class Settings(BaseSettings):
     def dev_issuer_allowed(self) -> bool:
         """Tokens of the development issuer count only on one's own machine."""
         return not self.production and is_loopback(self.api_host)
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether browsers reach us by https alone."""
+        return (self.public_url or "").startswith("https://")
 
     @property
     def audit_cache(self) -> Path:

@@ -57,6 +57,7 @@ from api.http import BODIES
 from api.metrics import Metrics
 from api.middleware import Around
 from api.services import Delivery, Services
+from api.web import site
 from recipes.model import Json
 from relay import delivery
 from settings import Settings
@@ -176,6 +177,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         health,
     ):
         app.include_router(part.router)
+    site.install(app)
     return app
 
 

@@ -7,22 +7,21 @@ good for nothing but `/codec`. The page needs no script, and runs none.
 
 import time
 from base64 import b64encode
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
 from urllib.parse import parse_qs, urlsplit
 
-import jwt
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api import errors
+from api import errors, sessions
 from api.auth import Caller
 from api.errors import Problem
 from api.http import Route
 from api.services import Services, services
+from api.sessions import Session
 from storage.pool import vault_of
 
 router = APIRouter(prefix="/codec", tags=["codec"], route_class=Route)
@@ -46,14 +45,6 @@ _SAFE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Somebody who signed in, and until when (seconds since 1970)."""
-
-    caller: Caller
-    until: int
-
-
 def require_reader(caller: Caller) -> None:
     """Problem 403 for whoever may not look into histories."""
     if not caller.sees_all:
@@ -64,22 +55,7 @@ def require_reader(caller: Caller) -> None:
 
 def session_of(request: Request) -> Session | None:
     """The session that the request's cookie says, if it is one of ours and still counts."""
-    cookie = request.cookies.get(COOKIE)
-    if cookie is None:
-        return None
-    for key in vault_of(services(request).pool).derived(_AUDIENCE):
-        try:
-            said = jwt.decode(
-                cookie,
-                key,
-                algorithms=["HS256"],
-                audience=_AUDIENCE,
-                options={"require": ["exp", "sub", "aud"]},
-            )
-        except jwt.PyJWTError:
-            continue
-        return Session(Caller(said["sub"], frozenset(said["roles"])), said["exp"])
-    return None
+    return sessions.read(vault_of(services(request).pool), _AUDIENCE, request.cookies.get(COOKIE))
 
 
 @router.get("/sign-in", response_class=HTMLResponse, summary="Sign in for the Temporal Web UI")
@@ -124,7 +100,7 @@ async def sign_in(request: Request) -> Response:
     response = RedirectResponse(f"{_PATH}/sign-in", 303, _SAFE)
     response.set_cookie(
         COOKIE,
-        _signed(session, house),
+        sessions.signed(vault_of(house.pool), _AUDIENCE, session),
         max_age=session.until - int(time.time()),
         path=_PATH,
         httponly=True,
@@ -158,17 +134,6 @@ async def _token(request: Request) -> str:
         return ""
     [token, *_] = fields.get("token", [""])
     return token.strip()
-
-
-def _signed(session: Session, house: Services) -> str:
-    [key, *_] = vault_of(house.pool).derived(_AUDIENCE)
-    said = {
-        "sub": session.caller.id,
-        "roles": sorted(session.caller.roles),
-        "exp": session.until,
-        "aud": _AUDIENCE,
-    }
-    return jwt.encode(said, key, algorithm="HS256")
 
 
 def _form(problem: str | None = None) -> str:

@@ -1,7 +1,7 @@
 """Every refusal: `Problem` and its spellings, and what each exception becomes (RFC 9457)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
 
 import asyncpg
 import structlog
@@ -15,6 +15,8 @@ from starlette.responses import Response
 from recipes.model import Json
 from storage.errors import ABOUT_ERASED, BAD_ARGUMENT, UNAVAILABLE, ColdUnavailable, Erased, plain
 from storage.vault import KeyUnreadable
+
+Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
@@ -139,6 +141,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(KeyUnreadable, _unreadable)
     app.add_exception_handler(asyncpg.PostgresError, _refused)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def handler(kind: type[Exception]) -> Handler:
+    """How programs are answered a refusal of this kind: a `Problem`, or what a route is not there for."""
+    return _problem if kind is Problem else _http
 
 
 async def _problem(_: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 from api.metrics import Metrics
+from api.services import INSIDE
 from contract.files import LARGEST_FILE
 
 LARGEST_BODY = 1024 * 1024
@@ -32,7 +33,7 @@ class Around:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or INSIDE in scope:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()

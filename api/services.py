@@ -15,6 +15,9 @@ from settings import Settings
 from storage.pool import Pool
 from storage.trail import Trail
 
+INSIDE = "countersign.caller"
+"""The key in a scope that says who calls from inside the process. Nothing from outside can set one."""
+
 
 class Delivery(Protocol):
     """Tells Temporal behind the answer; `relay.delivery.Delivery` is the one that does."""
@@ -48,5 +51,9 @@ def services(request: Request) -> Services:
 
 
 async def caller_of(request: Request) -> Caller:
-    """Who calls, from the bearer token. Problem 401 without a good one."""
+    """Who calls: whom a page of ours calls for (`api.web.desk`), or from the bearer token. Problem 401
+    without a good one."""
+    inside: Caller | None = request.scope.get(INSIDE)
+    if inside is not None:
+        return inside
     return await services(request).tokens.caller(request.headers.get("authorization"))

@@ -1,0 +1,91 @@
+"""How values are said on pages: moments, spans, amounts, names of fields. Filters of the templates."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from recipes.model import Json
+
+_UNITS = ((86400, "day"), (3600, "h"), (60, "min"))
+
+
+def moment(value: datetime | str) -> datetime:
+    """A time of the API's, RFC 3339, as one."""
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its largest unit that has two of it, or in minutes: `3 h`, `2 days`, `1 min`."""
+    seconds = abs(length.total_seconds())
+    for size, unit in _UNITS:
+        if seconds >= 2 * size or (unit == "min" and seconds >= size):
+            count = int(seconds // size)
+            return f"{count} days" if unit == "day" else f"{count} {unit}"
+    return f"{int(seconds)} s"
+
+
+def ago(value: datetime | str, now: datetime) -> str:
+    """`5 s ago`, or `in 3 h`."""
+    length = now - moment(value)
+    if length >= timedelta(0):
+        return f"{span(length)} ago"
+    return f"in {span(length)}"
+
+
+def due(value: datetime | str | None, now: datetime) -> str:
+    """`due in 3 h`, `overdue by 2 days`, or nothing where there is no time."""
+    if value is None:
+        return ""
+    left = moment(value) - now
+    return f"due in {span(left)}" if left >= timedelta(0) else f"overdue by {span(left)}"
+
+
+def stamp(value: datetime | str | None) -> str:
+    """`28 Nov 2026, 14:05 UTC`."""
+    if value is None:
+        return ""
+    at = moment(value).astimezone(UTC)
+    return f"{at.day} {at:%b %Y, %H:%M} UTC"
+
+
+def label(name: str) -> str:
+    """A name of ours as words: `cost_center` is `Cost center`."""
+    text = name.replace("_", " ").strip()
+    return text[:1].upper() + text[1:]
+
+
+def plain(value: Json) -> str:
+    """A value of JSON as people write it: numbers with thousands set apart, yes and no, lists with commas."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.2f}".rstrip("0").rstrip(".")
+        case list():
+            return ", ".join(plain(each) for each in value) or "-"
+        case dict():
+            return "; ".join(f"{label(name)}: {plain(each)}" for name, each in value.items()) or "-"
+    return str(value)
+
+
+def principal(text: str) -> str:
+    """`user:bob` is `bob`, `role:hr` is `anyone in hr`."""
+    kind, _, name = text.partition(":")
+    if kind == "role" and name:
+        return f"anyone in {name}"
+    return name or text
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "ago": ago,
+    "due": due,
+    "label": label,
+    "moment": moment,
+    "plain": plain,
+    "principal": principal,
+    "stamp": stamp,
+}

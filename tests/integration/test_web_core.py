@@ -1,0 +1,120 @@
+"""Pages: who may look, what a form must bring, and which headers keep others out."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import create_app
+from storage.pool import Pool
+from tests.integration.house import House, Recorder
+
+ORIGIN = {"origin": "http://api"}
+
+
+async def signed_in(house: House, person: str, *roles: str) -> str:
+    """The token that forms of somebody who has just signed in must repeat."""
+    answered = await house.client.post(
+        "/sign-in", data={"person": person, "role": list(roles), "next": "/"}, headers=ORIGIN
+    )
+    assert (answered.status_code, answered.headers["location"]) == (303, "/"), answered.text
+    [found] = re.findall(r'data-csrf="([^"]+)"', (await house.client.get("/")).text)
+    return str(found)
+
+
+async def test_who_has_not_signed_in_is_sent_to_do_so(house: House) -> None:
+    answered = await house.client.get("/?q=a%20b")
+    assert answered.status_code == 303
+    assert answered.headers["location"] == "/sign-in?next=/%3Fq%3Da%2520b"
+    sent = await house.client.post("/sign-out", headers=ORIGIN)
+    assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in?next=/")
+
+
+async def test_the_session_is_of_whom_one_chose(house: House) -> None:
+    await house.begun()
+    await signed_in(house, "bob")
+    cookie = next(iter(house.client.cookies.jar))
+    assert (cookie.name, cookie.has_nonstandard_attr("HttpOnly")) == ("countersign", True)
+    assert cookie.get_nonstandard_attr("SameSite") == "lax"
+    shown = await house.client.get("/")
+    assert "5 days for Alice Moreau" in shown.text
+    again = await house.client.get("/sign-in?next=/absence")
+    assert (again.status_code, again.headers["location"]) == (303, "/absence")
+
+
+async def test_every_page_keeps_scripts_of_others_out(house: House) -> None:
+    await signed_in(house, "bob")
+    for path in ("/", "/sign-in", "/nowhere"):
+        shown = await house.client.get(path, headers={"accept": "text/html"}, follow_redirects=True)
+        policy = shown.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "unsafe" not in policy
+        assert shown.headers["cache-control"] == "no-store"
+        assert not re.search(r"<script>|<style|\son[a-z]+=|\sstyle=", shown.text)
+
+
+async def test_a_form_must_come_from_a_page_of_ours(house: House) -> None:
+    token = await signed_in(house, "bob")
+
+    async def leave(**headers: str) -> httpx.Response:
+        return await house.client.post("/sign-out", data={"csrf": token}, headers=headers)
+
+    elsewhere = await leave(origin="https://evil.example")
+    assert elsewhere.status_code == 403
+    assert "another site" in elsewhere.json()["detail"]
+    assert (await leave(**{"sec-fetch-site": "cross-site"})).status_code == 403
+    for forged in ("", "x" * len(token)):
+        refused = await house.client.post("/sign-out", data={"csrf": forged}, headers=ORIGIN)
+        assert refused.status_code == 403
+    page = await house.client.post("/sign-out", headers=ORIGIN | {"accept": "text/html"})
+    assert "load it again" in page.text
+    by_header = await house.client.post("/sign-out", headers=ORIGIN | {"x-csrf-token": token})
+    assert by_header.headers["location"] == "/sign-in"
+    assert (await house.client.get("/")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", ""]
+)
+async def test_one_goes_on_to_pages_of_ours_alone(house: House, path: str) -> None:
+    answered = await house.client.post(
+        "/sign-in", data={"person": "bob", "next": path}, headers=ORIGIN
+    )
+    assert answered.headers["location"] == "/"
+
+
+async def test_nobody_is_whom_they_like_outside_development(house: House, pool: Pool) -> None:
+    settings = house.settings.model_copy(update={"environment": "production"})
+
+    async def recorded(*_: Any) -> Recorder:
+        return Recorder()
+
+    app = create_app(settings, recorded)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            shown = await client.get("/sign-in")
+            assert "No sign-in is set up" in shown.text
+            refused = await client.post("/sign-in", data={"person": "bob"}, headers=ORIGIN)
+            assert refused.status_code == 404
+            assert (await client.get("/sign-in/oidc")).status_code == 404
+
+
+async def test_a_cookie_is_ours_or_none(house: House) -> None:
+    await signed_in(house, "bob")
+    cookie = house.client.cookies["countersign"]
+    for forged in (cookie[:-3], "x", "", cookie.replace(".", "")):
+        house.client.cookies.clear()
+        shown = await house.client.get("/", headers={"cookie": f"countersign={forged}"})
+        assert shown.status_code == 303
+
+
+async def test_programs_are_answered_as_before(house: House) -> None:
+    shown = await house.client.get("/v1/nothing", headers={"accept": "text/html"})
+    assert shown.headers["content-type"] == "application/problem+json"
+    page = await house.client.get("/nothing", headers={"accept": "text/html"})
+    assert (page.status_code, "no page at /nothing" in page.text) == (404, True)
+    # A session is for pages: the API takes tokens alone, so no other site's form can reach it.
+    await signed_in(house, "bob")
+    assert (await house.client.get("/v1/tasks")).status_code == 401
