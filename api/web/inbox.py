@@ -1,9 +1,12 @@
 """The inbox: what needs me, and the whole decision beside it."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.web.desk import Desk
 from api.web.pages import page
 from api.web.visitors import PageRoute, visitor
 
@@ -13,6 +16,10 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 @router.get("/")
 async def show_inbox(request: Request) -> Response:
     """What needs me, the soonest due first."""
-    desk = visitor(request).desk
+    return page(request, "panes.html", **await listing(visitor(request).desk), chosen=None)
+
+
+async def listing(desk: Desk) -> dict[str, Any]:
+    """What the left pane shows: also beside the page of one task."""
     waiting = await desk.get("/v1/tasks", state="open", limit=50)
-    return page(request, "inbox.html", tasks=waiting["items"])
+    return {"tasks": waiting["items"]}
