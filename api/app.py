@@ -34,6 +34,7 @@ from api import (
     impact,
     imports,
     incidents,
+    keys,
     migrating,
     mirror,
     notifications,
@@ -72,7 +73,8 @@ DESCRIPTION = """
 Durable approvals. People submit requests; published recipes say who must decide; every step leaves
 evidence.
 
-Send `Authorization: Bearer <token>`; `countersign token USER` prints one for development. Errors are
+Send `Authorization: Bearer <token>`; `countersign token USER` prints one for development. Services send
+an API key, which opens what its scopes say. Errors are
 `application/problem+json` (RFC 9457). Lists answer `{items, next_cursor}`; give `next_cursor` back as
 `cursor` for the next page. Times are RFC 3339 in UTC.
 """
@@ -171,6 +173,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         holds,
         impact,
         recalls,
+        keys,
         codec,
         codec_sign_in,
         erasure,
@@ -207,7 +210,11 @@ class _Documented(FastAPI):
         for name in ("HTTPValidationError", "ValidationError"):
             known.pop(name, None)
         components["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT, or the API key of a service",
+            }
         }
         for path, operations in page["paths"].items():
             for operation in operations.values():

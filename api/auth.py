@@ -34,6 +34,8 @@ _JWKS_PAUSE = 10.0
 _FOREIGN = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "zip"})
 _TYPES = frozenset({"jwt", "at+jwt"})
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+SERVICE = "svc."
+"""How the ids of services begin, who have API keys: no token says one."""
 
 
 _READERS = frozenset(["admin", "auditor"])
@@ -42,13 +44,15 @@ _READERS = frozenset(["admin", "auditor"])
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A person, and the roles that the token's issuer vouches for (`admin`, `auditor`).
+    """A person, and the roles that the token's issuer vouches for (`admin`, `auditor`); or a service, with
+    the `scopes` of its API key and the roles that these come to in this call (`api.scopes`).
 
     What roles of the organisation somebody holds is a matter of the directory, not of the token.
     """
 
     id: str
     roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] | None = None
 
     @property
     def reader(self) -> Reader:
@@ -62,6 +66,10 @@ class Caller:
     @property
     def sees_all(self) -> bool:
         return self.admin or "auditor" in self.roles
+
+    def has(self, scope: str) -> bool:
+        """Whether this is a service whose key has that scope."""
+        return self.scopes is not None and scope in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +178,17 @@ class Tokens:
     async def caller(self, header: str | None) -> Caller:
         """The caller. Problem 401 with the reason; 503 while the issuer's keys cannot be had."""
         if header is None:
-            raise _unauthenticated("a bearer token is needed: Authorization: Bearer <token>", None)
+            raise unauthenticated("a bearer token is needed: Authorization: Bearer <token>", None)
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise _unauthenticated("only bearer tokens are understood", "invalid_request")
+            raise unauthenticated("only bearer tokens are understood", "invalid_request")
         _, caller = await self.verified(token)
         return caller
 
     async def verified(self, token: str) -> tuple[float, Caller]:
         """Until when a token counts, and for whom. Problem 401 or 503 as of `caller`."""
         if len(token) > LARGEST:
-            raise _unauthenticated(f"the token is longer than {LARGEST} bytes", "invalid_token")
+            raise unauthenticated(f"the token is longer than {LARGEST} bytes", "invalid_token")
         known = sha256(token.encode()).digest()
         remembered = self._good.get(known)
         if remembered is not None and self._now() < remembered[0]:
@@ -190,9 +198,9 @@ class Tokens:
         except KeysUnavailable as error:
             raise errors.unavailable(str(error)) from None
         except jwt.PyJWTError as error:
-            raise _unauthenticated(f"the token is refused: {error}", "invalid_token") from None
+            raise unauthenticated(f"the token is refused: {error}", "invalid_token") from None
         except (ValueError, TypeError, OverflowError, RecursionError):
-            raise _unauthenticated("the token is malformed", "invalid_token") from None
+            raise unauthenticated("the token is malformed", "invalid_token") from None
         self._remember(known, expires, caller)
         return expires, caller
 
@@ -232,13 +240,16 @@ def _caller(claims: dict[str, Any]) -> Caller:
         raise jwt.InvalidTokenError(f"it lives longer than {LONGEST_LIFE // 3600} hours")
     if not _SUBJECT.fullmatch(claims["sub"]):
         raise jwt.InvalidTokenError("its sub is not the id of a person")
+    if claims["sub"].startswith(SERVICE):
+        raise jwt.InvalidTokenError(f"its sub begins with {SERVICE}, as those of services do")
     roles = claims.get("roles", [])
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise jwt.InvalidTokenError("its roles are not a list of names")
     return Caller(claims["sub"], frozenset(roles))
 
 
-def _unauthenticated(detail: str, error: str | None) -> errors.Problem:
+def unauthenticated(detail: str, error: str | None) -> errors.Problem:
+    """Problem 401 with a challenge (RFC 6750)."""
     challenge = 'Bearer realm="countersign"'
     if error is not None:
         text = re.sub(r"[^ !#-\[\]-~]", "?", detail)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 
+from api import service_callers
 from api.auth import Caller, Tokens
 from api.catalogue import Catalogue
 from api.counts import Counts
@@ -51,9 +52,15 @@ def services(request: Request) -> Services:
 
 
 async def caller_of(request: Request) -> Caller:
-    """Who calls: whom a page of ours calls for (`api.web.desk`), or from the bearer token. Problem 401
-    without a good one."""
+    """Who calls: whom a page of ours calls for (`api.web.desk`), a person by a bearer token, or a service
+    by its API key. Problem 401 without a good one, 403 where a key does not open the call."""
     inside: Caller | None = request.scope.get(INSIDE)
     if inside is not None:
         return inside
-    return await services(request).tokens.caller(request.headers.get("authorization"))
+    house = services(request)
+    header = request.headers.get("authorization")
+    scheme, _, key = (header or "").partition(" ")
+    if scheme.lower() == "bearer" and key.startswith(service_callers.PREFIX):
+        path = request.scope["route"].path
+        return await service_callers.caller(house.pool, key, request.method, path)
+    return await house.tokens.caller(header)

@@ -1,5 +1,7 @@
 """What the shapes of bodies and answers have in common: nothing unknown, nothing changed, and an example."""
 
+from typing import Literal, TypeAlias
+
 from pydantic import BaseModel, ConfigDict
 
 from recipes.model import Json
@@ -16,3 +18,17 @@ class Strict(BaseModel):
 def example(**values: Json) -> ConfigDict:
     """The configuration of a `Strict` shape that the OpenAPI page shows by this example."""
     return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
+
+
+Scope: TypeAlias = Literal[
+    "requests:read",
+    "requests:write",
+    "tasks:decide",
+    "events:send",
+    "feed:read",
+    "audit:read",
+    "recipes:write",
+    "org:write",
+    "admin",
+]
+"""What the key of a service opens: see `scopes`."""

@@ -10,6 +10,7 @@ import typer
 from cli import (
     actions,
     adding,
+    api_keys,
     asking,
     attachments,
     audit,
@@ -111,6 +112,7 @@ audit.app.command("erased")(erasure.erased)
 app.add_typer(audit.app, name="audit")
 app.add_typer(history.app, name="import")
 app.add_typer(keys.app, name="keys")
+app.add_typer(api_keys.app, name="api-key")
 org.app.add_typer(mirror.app, name="mirror")
 app.add_typer(org.app, name="org")
 

@@ -79,6 +79,8 @@ RECALL_BEGUN = "recall.begun"
 RECALL_FINISHED = "recall.finished"
 REQUEST_RECALLED = "request.recalled"
 CONTENT_REVEALED = "content.revealed"
+KEY_MADE = "key.made"
+KEY_REVOKED = "key.revoked"
 
 
 def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:

@@ -111,6 +111,9 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/audit/holds"),
         ("POST", "/v1/audit/holds"),
         ("POST", "/v1/audit/holds/{hold_id}/end"),
+        ("GET", "/v1/keys"),
+        ("POST", "/v1/keys"),
+        ("POST", "/v1/keys/{key_id}/revoke"),
         ("GET", "/v1/org/mirror"),
         ("POST", "/v1/org/mirror/sync"),
         ("GET", "/v1/org/delegations"),
@@ -148,6 +151,7 @@ async def test_the_page_refers_to_nothing_that_is_not_there(bare_house: House) -
 async def test_every_route_needs_a_token(bare_house: House) -> None:
     for method, path, _ in _operations(bare_house):
         place = path.replace("{name}", "leave").replace("{version}", "1")
+        place = place.replace("{key_id}", "0123456789abcdef")
         place = re.sub(r"\{\w+_id\}", str(uuid4()), place)
         response = await bare_house.client.request(method, place)
         expected = OPEN.get((method, path), 401)

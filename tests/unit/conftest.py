@@ -18,6 +18,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     for module in (
         "actions",
         "adding",
+        "api_keys",
         "asking",
         "attachments",
         "backtest",
