@@ -1,4 +1,4 @@
-# `make run` and `make test` need Python 3.11+ and make, nothing else.
+# `make run` needs Python 3.11+ and make, nothing else; `make test` a Chromium besides.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -6,8 +6,10 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# Whether the tests of pages are among the layers wanted.
+BROWSER = $(if $(filter-out --%,$(ARGS)),$(filter browser,$(ARGS)),all)
 
-.PHONY: help run test check bench lock venv format
+.PHONY: help run test check bench lock venv format chromium
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -15,8 +17,11 @@ help: ## what there is
 run: venv ## set up, then start the whole product (countersign dev; ARGS="--api-port 8081")
 	@exec $(BIN)/countersign dev $(ARGS)
 
-test: venv ## set up, then the whole suite, layer by layer
+test: venv $(if $(BROWSER),chromium) ## set up, then the whole suite, layer by layer
 	@exec $(BIN)/python scripts/suite.py $(ARGS)
+
+chromium: # not said by help: `make test` does it
+	@sh scripts/chromium.sh
 
 check: venv ## lint, format, types, import rules
 	@exec $(BIN)/python scripts/suite.py check
