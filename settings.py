@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     audit_hot_days: int = Field(90, ge=1, le=36_500)
     audit_retention_years: int = Field(7, ge=1, le=1000)
 
+    feed_days: int = Field(30, ge=1, le=3650)
+
     worker_workflow_slots: int = Field(100, ge=2, le=10_000)
     worker_activity_slots: int = Field(50, ge=1, le=10_000)
     worker_job_slots: int = Field(50, ge=1, le=10_000)
@@ -164,6 +166,11 @@ class Settings(BaseSettings):
     def secure_cookies(self) -> bool:
         """Whether browsers reach us by https alone."""
         return (self.public_url or "").startswith("https://")
+
+    @property
+    def feed_kept_days(self) -> int:
+        """How long what was fed is kept: what is told is read where the audit is hot."""
+        return min(self.feed_days, self.audit_hot_days)
 
     @property
     def audit_cache(self) -> Path:

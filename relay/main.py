@@ -1,4 +1,5 @@
-"""The relay: tells Temporal whatever the API's first try did not, until it is told; and seals the audit.
+"""The relay: tells Temporal whatever the API's first try did not, until it is told; seals the audit; and puts
+its events into the feed.
 
 Any number of relays may run. Rows are leased, so the death of one only delays what it had taken; one
 at a time seals (`relay.sealing`).
@@ -14,7 +15,7 @@ from temporalio.client import Client
 
 import temporal_client
 from contract.notes import PrivateKey
-from relay import delivery, sealing
+from relay import delivery, feed, sealing
 from relay.delivery import Told
 from relay.sealing import Sealer, Signing
 from relay.witnesses import Witness, witnesses
@@ -60,10 +61,13 @@ async def run(settings: Settings) -> None:
     await asyncio.gather(
         *_sealing(stopping, pool, keys, keep, settings),
         _repeat(stopping, lambda: relay_once(client, pool), IDLE_SECONDS),
+        _repeat(stopping, lambda: feed.sequence(pool), feed.SEQUENCE_SECONDS),
         _repeat(stopping, lambda: _measure(pool), 1.0),
         _repeat(stopping, lambda: _measure_sealing(pool), 1.0),
+        _repeat(stopping, lambda: feed.measure(pool), 1.0),
         _repeat(stopping, lambda: _prepare_months(pool), HOUSEKEEPING_SECONDS),
         _repeat(stopping, lambda: _forget(pool, settings.replay_days), HOUSEKEEPING_SECONDS),
+        _repeat(stopping, lambda: feed.forget(pool, settings.feed_kept_days), HOUSEKEEPING_SECONDS),
     )
     await pool.close()
 
