@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 _STORE = re.compile(r"file:///.|s3://.")
 
 
@@ -41,6 +42,9 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: int = Field(8080, ge=0, le=65535)
     public_url: str | None = None
+    cors_origins: str = ""
+    rate_limit: int = Field(3000, ge=0, le=1_000_000)
+    service_rate_limit: int = Field(12_000, ge=0, le=1_000_000)
 
     oidc_url: str | None = None
     oidc_client_id: str | None = None
@@ -101,6 +105,11 @@ class Settings(BaseSettings):
         if (self.jwt_jwks_url or self.jwt_public_key_file) and not self.jwt_issuer:
             raise ValueError("jwt_issuer must be set beside the key that proves it")
         self._web_fits_together()
+        for origin in self.shared_with:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"cors_origins: {origin!r} is not an origin, such as https://app.example.org"
+                )
         self._directory_fits_together()
         if self.audit_store is not None and not _STORE.match(self.audit_store):
             raise ValueError("audit_store must be file:///folder or s3://bucket/prefix")
@@ -161,6 +170,11 @@ class Settings(BaseSettings):
     def dev_issuer_allowed(self) -> bool:
         """Tokens of the development issuer count only on one's own machine."""
         return not self.production and is_loopback(self.api_host)
+
+    @property
+    def shared_with(self) -> tuple[str, ...]:
+        """The origins whose pages may call the API from a browser."""
+        return tuple(part.strip() for part in self.cors_origins.split(",") if part.strip())
 
     @property
     def secure_cookies(self) -> bool:

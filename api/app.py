@@ -53,8 +53,10 @@ from api import (
 )
 from api.auth import tokens
 from api.catalogue import Catalogue
+from api.cors import Cors
 from api.counts import Counts
 from api.http import BODIES
+from api.limits import Limits
 from api.metrics import Metrics
 from api.middleware import Around
 from api.services import Delivery, Services
@@ -122,6 +124,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
             figures,
             Counts(pool),
             trail(settings.audit_store, settings.audit_cache),
+            Limits(settings),
         )
         try:
             yield
@@ -138,6 +141,8 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         docs_url=None,
         openapi_url="/openapi.json",
     )
+    if settings.shared_with:
+        app.add_middleware(Cors, origins=settings.shared_with)
     app.add_middleware(Around, metrics=figures)
     errors.install(app)
     docs.install(app)
@@ -233,7 +238,11 @@ def _describe(path: str, operation: dict[str, Json]) -> None:
     expected = {"503": "Not available now; try again after `Retry-After` seconds."}
     if path.startswith("/v1/") or path == "/codec/decode":
         operation["security"] = [_BEARER]
-        expected |= {"401": "No good bearer token.", "422": "Something in the input is not valid."}
+        expected |= {
+            "401": "No good bearer token.",
+            "422": "Something in the input is not valid.",
+            "429": "Too many calls; try again after `Retry-After` seconds.",
+        }
         if "{" in path:
             expected["404"] = "Not there, or not for you to see."
         if "requestBody" in operation:

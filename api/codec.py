@@ -22,7 +22,7 @@ from api.auth import Caller
 from api.codec_shapes import CodecPayloads
 from api.errors import Problem
 from api.http import Route, takes
-from api.services import Services, services
+from api.services import Services, admitted, services
 from contract.boxes import CannotOpen, Keys
 from recipes.happenings import Actor
 from storage import revealing
@@ -106,7 +106,7 @@ async def _caller(request: Request, house: Services) -> Caller:
     """Who asks. A session counts where the browser says that it is the Web UI that uses it."""
     session = codec_sign_in.session_of(request)
     if "authorization" in request.headers or session is None or "origin" not in request.headers:
-        caller = await house.tokens.caller(request.headers.get("authorization"))
+        caller = admitted(request, await house.tokens.caller(request.headers.get("authorization")))
     else:
         caller = session.caller
     codec_sign_in.require_reader(caller)

@@ -33,6 +33,7 @@ _TITLES = {
     413: "Too large",
     415: "Media type not understood",
     422: "Not valid",
+    429: "Too many calls",
     500: "Our mistake",
     503: "Not available now",
 }

@@ -1,28 +1,26 @@
-"""What goes around every request, as plain ASGI: a request id, the body limit, time and count."""
+"""What goes around every request, as plain ASGI: a request id, its trace, the body limit, time, count and log.
+
+Every line that is logged meanwhile, or behind the answer, carries the request's id, its trace's and who calls.
+"""
 
 import re
 import time
 from uuid import uuid4
 
+import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars, unbind_contextvars
 
-from api import errors
+from api import body_limits, limits, tracing
 from api.metrics import Metrics
 from api.services import INSIDE
-from contract.files import LARGEST_FILE
 
-LARGEST_BODY = 1024 * 1024
-_LARGER = {
-    "/v1/org/import": 64 * 1024 * 1024,
-    "/v1/imports": 64 * 1024 * 1024,
-    "/codec/decode": 8 * 1024 * 1024,
-}
-"""By path: files of a whole company's people or past, for administrators alone; and what Temporal keeps,
-where a single payload may have 2 MiB."""
-_FILE = re.compile(r"/v1/requests/[^/]+/attachments")
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET = ("/healthz", "/readyz", "/metrics", "/static")
+"""What is asked all the time and says nothing: in the log at level debug alone."""
+_log = structlog.get_logger(__name__)
 
 
 class Around:
@@ -36,60 +34,66 @@ class Around:
         if scope["type"] != "http" or INSIDE in scope:
             await self._app(scope, receive, send)
             return
+        request_id, traceparent, length = _said(scope)
+        trace = tracing.begun(traceparent)
+        token = tracing.CURRENT.set(trace)
+        try:
+            with bound_contextvars(request_id=request_id.decode(), trace_id=trace.trace_id):
+                await self._answered(scope, receive, send, request_id, length)
+        finally:
+            unbind_contextvars("actor")
+            tracing.CURRENT.reset(token)
+
+    async def _answered(
+        self, scope: Scope, receive: Receive, send: Send, request_id: bytes, length: bytes
+    ) -> None:
         began = time.perf_counter()
-        request_id, length = b"", None
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and _GOOD_ID.fullmatch(value):
-                request_id = value
-            elif name == b"content-length":
-                length = value
-        request_id = request_id or uuid4().hex.encode()
-        most = _largest(scope["path"])
         status = 500
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id),
+                    *_rate(scope),
+                ]
             await send(message)
 
+        most = body_limits.largest(scope["path"])
         try:
-            if length is not None and length.isdigit() and int(length) > most:
-                await _too_large(most).response()(scope, receive, sending)
+            if length.isdigit() and int(length) > most:
+                await body_limits.too_large(most).response()(scope, receive, sending)
             else:
-                await self._app(scope, _limited(receive, most), sending)
+                await self._app(scope, body_limits.limited(receive, most), sending)
         except ClientDisconnect:
             status = 499
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            seconds = time.perf_counter() - began
-            self._metrics.answered(method, _template(scope), status, seconds)
+            route, seconds = _template(scope), time.perf_counter() - began
+            self._metrics.answered(method, route, status, seconds)
+            tell = _log.debug if scope["path"].startswith(_QUIET) else _log.info
+            tell("answered", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
-def _largest(path: str) -> int:
-    """How many bytes a body may have there."""
-    return LARGEST_FILE if _FILE.fullmatch(path) else _LARGER.get(path, LARGEST_BODY)
+def _said(scope: Scope) -> tuple[bytes, bytes | None, bytes]:
+    """The request's id, its `traceparent`, and its length as it says it (empty if it does not)."""
+    request_id, traceparent, length = b"", None, b""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _GOOD_ID.fullmatch(value):
+            request_id = value
+        elif name == tracing.TRACEPARENT:
+            traceparent = value
+        elif name == b"content-length":
+            length = value
+    return request_id or uuid4().hex.encode(), traceparent, length
 
 
-def _limited(receive: Receive, most: int) -> Receive:
-    """`receive`, counting: a body that never said its length is refused when it gets too long."""
-    received = 0
-
-    async def receiving() -> Message:
-        nonlocal received
-        message = await receive()
-        if message["type"] == "http.request":
-            received += len(message.get("body", b""))
-            if received > most:
-                raise _too_large(most)
-        return message
-
-    return receiving
-
-
-def _too_large(most: int) -> errors.Problem:
-    return errors.Problem(413, "too_large", f"a body has at most {most} bytes")
+def _rate(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What is to be said of how many calls are left, where they were counted."""
+    found: limits.Rate | None = scope.get(limits.COUNTED)
+    return [] if found is None else found.headers()
 
 
 def _template(scope: Scope) -> str:

@@ -5,11 +5,13 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from starlette.requests import Request
+from structlog.contextvars import bind_contextvars
 
-from api import service_callers
+from api import limits, service_callers
 from api.auth import Caller, Tokens
 from api.catalogue import Catalogue
 from api.counts import Counts
+from api.limits import Limits
 from api.metrics import Metrics
 from contract.messages import Message, StartInput, SyncAsked, Synced
 from settings import Settings
@@ -44,6 +46,7 @@ class Services:
     metrics: Metrics
     counts: Counts
     trail: Trail
+    limits: Limits
 
 
 def services(request: Request) -> Services:
@@ -53,10 +56,22 @@ def services(request: Request) -> Services:
 
 async def caller_of(request: Request) -> Caller:
     """Who calls: whom a page of ours calls for (`api.web.desk`), a person by a bearer token, or a service
-    by its API key. Problem 401 without a good one, 403 where a key does not open the call."""
+    by its API key. Problem 401 without a good one, 403 where a key does not open the call, 429 if it is one
+    too many."""
     inside: Caller | None = request.scope.get(INSIDE)
     if inside is not None:
         return inside
+    return admitted(request, await _signed_in(request))
+
+
+def admitted(request: Request, caller: Caller) -> Caller:
+    """Count a call of whoever has signed in, and have the log's lines say who it is. Problem 429."""
+    bind_contextvars(actor=caller.id)
+    limits.count(services(request).limits, request, caller)
+    return caller
+
+
+async def _signed_in(request: Request) -> Caller:
     house = services(request)
     header = request.headers.get("authorization")
     scheme, _, key = (header or "").partition(" ")

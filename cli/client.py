@@ -40,7 +40,7 @@ _PAGE = 100
 _LONG = 600.0
 """Seconds for a file of a whole company, or for hundreds of requests."""
 _CODES = {404: Exit.NOT_FOUND, 409: Exit.CONFLICT, 502: Exit.UNAVAILABLE, 503: Exit.UNAVAILABLE}
-_CODES[504] = Exit.UNAVAILABLE
+_CODES |= {429: Exit.UNAVAILABLE, 504: Exit.UNAVAILABLE}
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -161,7 +161,7 @@ def refusal(response: httpx.Response) -> Failure:
     fix = None
     if response.status_code == 401:
         fix = "get a token: countersign token PERSON (development), or from your identity provider"
-    elif response.status_code == 503:
+    elif response.status_code in (429, 503):
         fix = f"try again in {response.headers.get('Retry-After', 'a few')} seconds"
     places = [_place(item) for item in errors]
     places += [changed(item) for item in problem.get("changed") or []]

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from api import errors, sessions
 from api.auth import Caller
-from api.services import Services, services
+from api.services import Services, admitted, services
 from api.sessions import Session
 from api.web.desk import Desk
 from storage.pool import vault_of
@@ -81,6 +81,7 @@ class PageRoute(APIRoute):
             session = session_of(request)
             if session is None:
                 raise SignInNeeded(_wanted(request))
+            admitted(request, session.caller)
             if request.method not in _SAFE_METHODS:
                 require_own_page(request)
                 await _require_token(request, session)

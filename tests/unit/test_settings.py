@@ -51,6 +51,8 @@ def test_everything_wrong_is_told_at_once_by_variable_and_without_values(
             {"ENVIRONMENT": "production", "JWT_ISSUER": "i", "JWT_JWKS_URL": "http://k"},
             "must be https",
         ),
+        ({"CORS_ORIGINS": "https://a.example, *"}, "'*' is not an origin"),
+        ({"CORS_ORIGINS": "https://a.example/app"}, "is not an origin"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(
