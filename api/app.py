@@ -43,6 +43,7 @@ from api import (
     reassign,
     recalls,
     recipes,
+    reports,
     requests,
     resubmission,
     schemas,
@@ -182,6 +183,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         codec,
         codec_sign_in,
         erasure,
+        reports,
         health,
     ):
         app.include_router(part.router)

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
-from api.web import inbox, people, sign_in
+from api.web import admin, inbox, people, sign_in
 from api.web.desk import Refused
 from api.web.pages import page
 from api.web.visitors import SignInNeeded
@@ -14,11 +14,19 @@ from api.web.visitors import SignInNeeded
 _OF_PROGRAMS = ("/v1/", "/codec/", "/static/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 _TITLES = {403: "Not allowed", 404: "Not found", 409: "Too late", 422: "Not valid"}
 
+_PAGES = (
+    sign_in.router,
+    sign_in.leaving,
+    inbox.router,
+    people.router,
+    admin.router,
+)
+
 
 def install(app: FastAPI) -> None:
     """Serve the pages. After `errors.install`: of pages, refusals are pages too."""
-    for part in (sign_in.router, sign_in.leaving, inbox.router, people.router):
-        app.include_router(part)
+    for router in _PAGES:
+        app.include_router(router)
     app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(Refused, _refused)
     for kind in (errors.Problem, HTTPException):

@@ -65,7 +65,7 @@ class OpenRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             if request.method not in _SAFE_METHODS:
                 require_own_page(request)
-            return await handle(request)
+            return await _closing(request, handle)
 
         return guarded
 
@@ -86,9 +86,19 @@ class PageRoute(APIRoute):
                 require_own_page(request)
                 await _require_token(request, session)
             request.state.visitor = Visitor(session, Desk(request.app, session.caller))
-            return await handle(request)
+            return await _closing(request, handle)
 
         return guarded
+
+
+async def _closing(
+    request: Request, handle: Callable[[Request], Coroutine[Any, Any, Response]]
+) -> Response:
+    """What `handle` answers; files of the form are closed then."""
+    try:
+        return await handle(request)
+    finally:
+        await request.close()
 
 
 def visitor(request: Request) -> Visitor:

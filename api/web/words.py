@@ -24,6 +24,11 @@ def span(length: timedelta) -> str:
     return f"{int(seconds)} s"
 
 
+def seconds(value: float | None) -> str:
+    """A length in seconds as `span` says it; a dash for none."""
+    return "-" if value is None else span(timedelta(seconds=value))
+
+
 def ago(value: datetime | str, now: datetime) -> str:
     """`5 s ago`, or `in 3 h`."""
     length = now - moment(value)
@@ -87,5 +92,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
     "plain": plain,
     "principal": principal,
+    "seconds": seconds,
     "stamp": stamp,
 }

@@ -42,6 +42,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
     assert documented == {
         ("POST", "/v1/requests"),
         ("POST", "/v1/requests/{request_id}/erase"),
+        ("GET", "/v1/reports"),
         ("POST", "/v1/calendars"),
         ("GET", "/v1/calendars"),
         ("GET", "/v1/calendars/{name}"),

@@ -8,19 +8,8 @@ import pytest
 
 from api.app import create_app
 from storage.pool import Pool
+from tests.integration.browsing import ORIGIN, signed_in
 from tests.integration.house import House, Recorder
-
-ORIGIN = {"origin": "http://api"}
-
-
-async def signed_in(house: House, person: str, *roles: str) -> str:
-    """The token that forms of somebody who has just signed in must repeat."""
-    answered = await house.client.post(
-        "/sign-in", data={"person": person, "role": list(roles), "next": "/"}, headers=ORIGIN
-    )
-    assert (answered.status_code, answered.headers["location"]) == (303, "/"), answered.text
-    [found] = re.findall(r'data-csrf="([^"]+)"', (await house.client.get("/")).text)
-    return str(found)
 
 
 async def test_who_has_not_signed_in_is_sent_to_do_so(house: House) -> None:
