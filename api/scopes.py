@@ -90,6 +90,7 @@ _CALLS: dict[str, str] = {
         GET /v1/audit/months
         GET /v1/audit/holds
         GET /v1/audit/impact
+        GET /v1/reports
         GET /v1/imports
         GET /v1/recalls
         GET /v1/recalls/{recall_id}
