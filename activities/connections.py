@@ -3,7 +3,7 @@ address or a secret.
 
     netsuite:
       url: https://example.com/api/v1        # all calls go below it
-      auth: bearer                           # or header, with `header: X-Api-Key`; none if left out
+      auth: bearer                           # or header, with `header: X-Api-Key`; or oauth2; none if left out
       secret_env: NETSUITE_TOKEN             # or secret_file: /run/secrets/netsuite
       timeout: 10s                           # for one answer
       idempotency_header: Idempotency-Key
@@ -11,6 +11,9 @@ address or a secret.
       lookup:                                # asked before a call is made once more
         path: "/records?externalId={{ key }}"
         found: status == 200 && size(body.items) > 0
+
+With `auth: oauth2` (client credentials) it has `token_url`, `client_id`, and maybe `scope`; its secret is a
+client secret, or with `key_id` the private key that this names.
 """
 
 import os
@@ -27,7 +30,7 @@ from recipes.problems import RecipeInvalid
 from recipes.source import Entries, below, plain, read
 from recipes.templates import TemplateError, split
 
-Auth = Literal["none", "bearer", "header"]
+Auth = Literal["none", "bearer", "header", "oauth2"]
 
 LOOKUP_NAMES = ("key", "status", "body")
 """What `found` may read, beside `inputs`; `path` all but the answer's."""
@@ -41,8 +44,18 @@ _KEYS = (
     "idempotency_header",
     "headers",
     "lookup",
+    "token_url",
+    "client_id",
+    "key_id",
+    "scope",
 )
-_AUTH: Mapping[str, Auth] = {"none": "none", "bearer": "bearer", "header": "header"}
+_OAUTH2 = ("token_url", "client_id", "key_id", "scope")
+_AUTH: Mapping[str, Auth] = {
+    "none": "none",
+    "bearer": "bearer",
+    "header": "header",
+    "oauth2": "oauth2",
+}
 
 
 class ConnectionsInvalid(Exception):
@@ -72,6 +85,11 @@ class Connection:
     idempotency_header: str = "Idempotency-Key"
     headers: Mapping[str, str] = field(default_factory=dict)
     lookup: Lookup | None = None
+    token_url: str = ""
+    client_id: str = ""
+    key_id: str | None = None
+    """Names the private key that its secret is; without one that is a client secret."""
+    scope: str | None = None
 
     def secret(self) -> str | None:
         """The token or key as it is now; None if it is not there, or is none."""
@@ -82,7 +100,8 @@ class Connection:
                 return None
         else:
             secret = os.environ.get(self.secret_env or "", "").strip()
-        return secret if secret and secret.isascii() and secret.isprintable() else None
+        one_line = secret.isprintable() or self.key_id is not None
+        return secret if secret and secret.isascii() and one_line else None
 
 
 def load(file: Path | None) -> dict[str, Connection]:
@@ -127,9 +146,10 @@ def _connection(name: str, fields: Fields) -> Connection:
         fields.error("auth", message, "name the environment variable, or the file, that has it")
     if auth == "header" and header is None:
         fields.error("auth", "does not say in which header", "add `header: X-Api-Key`")
+    _oauth2(fields, auth)
     return Connection(
         name=name,
-        url=_url(fields),
+        url=_url(fields, "url"),
         auth=auth,
         header=header or "Authorization",
         secret_env=secret_env,
@@ -138,21 +158,34 @@ def _connection(name: str, fields: Fields) -> Connection:
         idempotency_header=fields.text("idempotency_header") or "Idempotency-Key",
         headers=_headers(fields),
         lookup=_lookup(fields),
+        token_url=_url(fields, "token_url") if auth == "oauth2" else "",
+        client_id=fields.text("client_id") or "",
+        key_id=fields.text("key_id"),
+        scope=fields.text("scope"),
     )
 
 
-def _url(fields: Fields) -> str:
-    fields.required("url", "add `url: https://...`")
-    text = fields.text("url") or ""
+def _oauth2(fields: Fields, auth: Auth) -> None:
+    if auth == "oauth2":
+        fields.required("client_id", "add `client_id`, as the other side calls us")
+        return
+    for key in _OAUTH2:
+        if fields.node(key) is not None:
+            fields.error(key, "counts with `auth: oauth2` alone", "say so, or delete it")
+
+
+def _url(fields: Fields, key: str) -> str:
+    fields.required(key, f"add `{key}: https://...`")
+    text = fields.text(key) or ""
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL("")
     if text and (url.scheme not in ("http", "https") or not url.host):
-        fields.error("url", "is no http or https address", "write `https://host/path`")
+        fields.error(key, "is no http or https address", "write `https://host/path`")
     elif url.userinfo or url.query or url.fragment:
         fix = "put secrets into `secret_env`, parameters into the recipe's `query`"
-        fields.error("url", "is a base address alone", fix)
+        fields.error(key, "is a base address alone", fix)
     return text.rstrip("/")
 
 

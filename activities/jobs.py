@@ -17,6 +17,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.registry import Call, Function, Later, Refused
+from activities.systems import Systems
 from contract.messages import JobInput, JobResult
 from contract.names import ACTIVITY_JOB
 from recipes.findings import short
@@ -39,11 +40,14 @@ LINE_LIMIT = 500
 
 
 class Jobs:
-    """The functions of one worker process, by name."""
+    """The functions of one worker process, by name, and the systems that they may call."""
 
-    def __init__(self, pool: Pool, functions: Mapping[str, Function]) -> None:
+    def __init__(
+        self, pool: Pool, functions: Mapping[str, Function], systems: Systems | None = None
+    ) -> None:
         self._pool = pool
         self._functions = functions
+        self._systems = systems or Systems()
 
     @activity.defn(name=ACTIVITY_JOB)
     async def run(self, asked: JobInput) -> JobResult:
@@ -81,6 +85,7 @@ class Jobs:
                 attempt=attempt,
                 again=attempt > 1 or job.again > 0,
                 log=log.say,
+                systems=self._systems,
             )
         )
 

@@ -18,25 +18,18 @@ import inspect
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from activities.failures import Later, Refused
+from activities.systems import System, Systems
 from recipes.model import HTTP, Json
 
+__all__ = ["Call", "Function", "Later", "Refused", "RegistryInvalid", "job", "load"]
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
-
-
-class Refused(Exception):
-    """The work cannot be done, and another try will not change that. The text is told to people."""
-
-
-class Later(Exception):
-    """Not now: try again after `seconds`, or when the recipe says."""
-
-    def __init__(self, why: str, seconds: float | None = None) -> None:
-        super().__init__(why)
-        self.seconds = seconds
 
 
 class RegistryInvalid(Exception):
@@ -57,6 +50,12 @@ class Call:
     again: bool
     log: Callable[[str], None]
     """Adds a line to the job's log, which people see beside the request."""
+    systems: Systems = field(default_factory=Systems, repr=False)
+
+    def system(self, name: str) -> AbstractAsyncContextManager[System]:
+        """Another system, as COUNTERSIGN_CONNECTIONS has it: `async with call.system("crm") as crm:`.
+        Refused if it has none of this name."""
+        return self.systems.open(name, self.idempotency_key)
 
 
 Function: TypeAlias = Callable[[Call], Awaitable[Json]]

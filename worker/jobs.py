@@ -8,9 +8,10 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities import connections, registry
 from activities.connections import ConnectionsInvalid
-from activities.http_call import Http
+from activities.http_call import http
 from activities.jobs import Jobs
 from activities.registry import Function, RegistryInvalid
+from activities.systems import Systems
 from contract.names import TASK_QUEUE_JOBS
 from recipes.model import HTTP
 from settings import Settings
@@ -29,9 +30,16 @@ class WorkerRefuses(Exception):
 def functions(settings: Settings) -> dict[str, Function]:
     """All there are, by name. WorkerRefuses if they cannot be had."""
     try:
-        others = connections.load(settings.connections)
-        return {HTTP: Http(others), **registry.load(settings.jobs)}
-    except (RegistryInvalid, ConnectionsInvalid) as error:
+        return {HTTP: http, **registry.load(settings.jobs)}
+    except RegistryInvalid as error:
+        raise WorkerRefuses(str(error)) from error
+
+
+def systems(settings: Settings) -> Systems:
+    """What they may call. WorkerRefuses if its file cannot be used."""
+    try:
+        return Systems(connections.load(settings.connections))
+    except ConnectionsInvalid as error:
         raise WorkerRefuses(str(error)) from error
 
 
@@ -49,12 +57,18 @@ async def say_and_compare(pool: Pool, found: Mapping[str, Function]) -> None:
     await jobs.say(pool, list(found))
 
 
-def build(client: Client, pool: Pool, settings: Settings, found: Mapping[str, Function]) -> Worker:
+def build(
+    client: Client,
+    pool: Pool,
+    settings: Settings,
+    found: Mapping[str, Function],
+    others: Systems | None = None,
+) -> Worker:
     """Without versions: a job is the same work whatever engine asks for it."""
     return Worker(
         client,
         task_queue=TASK_QUEUE_JOBS,
-        activities=[Jobs(pool, found).run],
+        activities=[Jobs(pool, found, others).run],
         max_concurrent_activities=settings.worker_job_slots,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_heartbeat_throttle_interval=_HEARD,

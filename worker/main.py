@@ -82,7 +82,7 @@ async def run(settings: Settings) -> None:
 
     WorkerRefuses if it could not run the jobs of recipes that are in use.
     """
-    functions = jobs.functions(settings)
+    functions, systems = jobs.functions(settings), jobs.systems(settings)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -96,7 +96,7 @@ async def run(settings: Settings) -> None:
     async with (
         build(client, pool, settings),
         schedules.build(client, pool, settings),
-        jobs.build(client, pool, settings, functions),
+        jobs.build(client, pool, settings, functions, systems),
     ):
         _log.info("worker runs", task_queues=[TASK_QUEUE, TASK_QUEUE_CHORES, TASK_QUEUE_JOBS])
         await stopping.wait()

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from activities.connections import Connection, ConnectionsInvalid, Lookup, load, parse
-from activities.http_call import Http
+from activities.http_call import http
 from activities.registry import Call, Later, Refused
+from activities.systems import Systems
 from recipes.model import Json
 from tests.integration.books_server import books_server
 
@@ -33,16 +34,24 @@ class Server:
         return answer
 
 
-def a_call(inputs: dict[str, Json], *, again: bool = False, log: list[str] | None = None) -> Call:
+def a_call(
+    server: "Server",
+    inputs: dict[str, Json],
+    books: Connection = BOOKS,
+    *,
+    again: bool = False,
+    log: list[str] | None = None,
+) -> Call:
     lines = [] if log is None else log
-    return Call(inputs, "r-1:book", "r-1", "book", 2 if again else 1, again, lines.append)
+    systems = Systems({"books": books}, httpx.MockTransport(server.answer))
+    attempt = 2 if again else 1
+    return Call(inputs, "r-1:book", "r-1", "book", attempt, again, lines.append, systems)
 
 
 async def called(
     server: Server, books: Connection = BOOKS, *, again: bool = False, **inputs: Json
 ) -> Json:
-    http = Http({"books": books}, httpx.MockTransport(server.answer))
-    return await http(a_call({"connection": "books", **inputs}, again=again))
+    return await http(a_call(server, {"connection": "books", **inputs}, books, again=again))
 
 
 def ok(body: Json = None, status: int = 200) -> httpx.Response:
@@ -121,9 +130,8 @@ async def test_who_it_says_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 async def test_what_it_does_not_do(inputs: dict[str, Json], says: str) -> None:
     server = Server(ok())
     connection = replace(BOOKS, headers={"Accept": "application/json"})
-    http = Http({"books": connection}, httpx.MockTransport(server.answer))
     with pytest.raises(Refused) as caught:
-        await http(a_call({"connection": "books"} | inputs))
+        await http(a_call(server, {"connection": "books"} | inputs, connection))
     assert str(caught.value).startswith(says)
     assert server.asked == []
 
@@ -205,8 +213,8 @@ async def test_a_look_up_before_a_call_is_made_once_more() -> None:
     assert made == {"status": 201, "body": "made"}
     assert str(server.asked[0].url) == "http://books.test/api/v1/records?id=r-1%3Abook&n=a%26b"
     server, log = Server(ok([{"id": 7}])), list[str]()
-    http = Http({"books": connection}, httpx.MockTransport(server.answer))
-    again = a_call({"connection": "books", "body": {"n": 1}}, again=True, log=log)
+    inputs: dict[str, Json] = {"connection": "books", "body": {"n": 1}}
+    again = a_call(server, inputs, connection, again=True, log=log)
     assert await http(again) == {"status": 200, "body": [{"id": 7}]}
     assert log == ["it had been done before: the look-up found it"]
     assert [request.method for request in server.asked] == ["GET"]
@@ -235,7 +243,7 @@ async def test_hundreds_of_orders_are_booked_once_each(honours: bool) -> None:
     lookup = Lookup("/records?external_id={{ key }}", "status == 200 && size(body) > 0")
     async with books_server(honours=honours, trouble=0.1, seed=7) as books:
         connection = Connection("books", books.url, timeout=0.2, lookup=None if honours else lookup)
-        http = Http({"books": connection})
+        systems = Systems({"books": connection})
         for number in range(orders):
             key = f"o-{number}"
             inputs: dict[str, Any] = {
@@ -246,7 +254,8 @@ async def test_hundreds_of_orders_are_booked_once_each(honours: bool) -> None:
             attempt, done = 0, False
             while not done:
                 attempt += 1
-                call = Call(inputs, key, "r", "book", attempt, attempt > 1, lambda _: None)
+                again = attempt > 1
+                call = Call(inputs, key, "r", "book", attempt, again, lambda _: None, systems)
                 try:
                     await http(call)
                     done = True
@@ -271,6 +280,14 @@ books:
   headers: {Accept: application/json}
   lookup: {path: "/records/{{ key }}", found: status == 200}
 plain: {url: "http://127.0.0.1:9000", auth: bearer, secret_file: /run/secrets/token}
+erp:
+  url: https://erp.example.org/rest
+  auth: oauth2
+  token_url: https://erp.example.org/token
+  client_id: countersign
+  key_id: certificate-1
+  secret_env: ERP_KEY
+  scope: orders
 """
 
 
@@ -289,6 +306,16 @@ def test_a_file_of_connections(tmp_path: Path) -> None:
         Lookup("/records/{{ key }}", "status == 200"),
     )
     assert found["plain"].secret_file == Path("/run/secrets/token")
+    assert found["erp"] == Connection(
+        "erp",
+        "https://erp.example.org/rest",
+        "oauth2",
+        secret_env="ERP_KEY",
+        token_url="https://erp.example.org/token",
+        client_id="countersign",
+        key_id="certificate-1",
+        scope="orders",
+    )
     assert load(None) == {}
     (tmp_path / "c.yaml").write_bytes(FILE)
     assert load(tmp_path / "c.yaml") == found
@@ -309,6 +336,11 @@ def test_a_file_of_connections(tmp_path: Path) -> None:
         ("a: {url: 'https://x', token: t}", "a.token: unknown key `token` in a connection"),
         ("a: {url: 'https://x', auth: bearer}", "needs one of `secret_env` and `secret_file`"),
         ("a: {url: 'https://x', auth: header, secret_env: X}", "does not say in which header"),
+        ("a: {url: 'https://x', auth: oauth2, secret_env: X}", "a: `client_id` is missing"),
+        ("a: {url: 'https://x', auth: oauth2, secret_env: X}", "a: `token_url` is missing"),
+        ("a: {url: 'https://x', auth: oauth2, token_url: x}", "a.token_url: is no http or https"),
+        ("a: {url: 'https://x', auth: oauth2}", "needs one of `secret_env` and `secret_file`"),
+        ("a: {url: 'https://x', scope: all}", "a.scope: counts with `auth: oauth2` alone"),
         ("a: {url: 'https://x', headers: {a: 1}}", "a.headers: must be names and texts"),
         ("a: {url: 'https://x', lookup: 3}", "a.lookup: must say `path` and `found`"),
         ("a: {url: 'https://x', lookup: {path: x, found: status}}", "must begin with /"),

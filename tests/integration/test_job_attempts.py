@@ -22,7 +22,7 @@ from storage.vault import Vault
 from tests.integration.house import House, make_settings
 from tests.integration.test_jobs import order
 from tests.stack import REGION
-from worker.jobs import WorkerRefuses, functions, say_and_compare
+from worker.jobs import WorkerRefuses, functions, say_and_compare, systems
 
 
 class Attempt:
@@ -232,7 +232,7 @@ def test_settings_that_a_worker_refuses(shelf: Path) -> None:
         functions(settings.model_copy(update={"jobs": "no_such"}))
     (shelf / "connections.yaml").write_text("books: {url: nowhere}\n")
     with pytest.raises(WorkerRefuses, match=r"books\.url: is no http or https address"):
-        functions(settings.model_copy(update={"connections": shelf / "connections.yaml"}))
+        systems(settings.model_copy(update={"connections": shelf / "connections.yaml"}))
 
 
 async def test_a_worker_refuses_to_start_without_what_recipes_need(house: House) -> None:

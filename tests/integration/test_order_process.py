@@ -14,8 +14,9 @@ import temporal_client
 from activities import registry
 from activities.commit import Activities
 from activities.connections import Connection, Lookup
-from activities.http_call import Http
+from activities.http_call import http
 from activities.registry import Function
+from activities.systems import Systems
 from contract.names import TASK_QUEUE
 from recipes.model import HTTP
 from recipes.parse import parse
@@ -81,7 +82,10 @@ on_approved:
 
 @asynccontextmanager
 async def carried(
-    house: House, server: TemporalServer, functions: dict[str, Function]
+    house: House,
+    server: TemporalServer,
+    functions: dict[str, Function],
+    systems: Systems | None = None,
 ) -> AsyncIterator[Client]:
     """With workers that carry requests out, and run these functions."""
     client = await temporal_client.connect(server.address, server.namespace, house.pool)
@@ -92,14 +96,15 @@ async def carried(
         activities=[Activities(house.pool).commit],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
-    async with requests, jobs.build(client, house.pool, house.settings, functions):
+    async with requests, jobs.build(client, house.pool, house.settings, functions, systems):
         yield client
 
 
 async def ended(house: House, client: Client, workflow: str, inputs: Any) -> dict[str, Any]:
     """A request, submitted by alice and carried to its end."""
     made = await house.submit("alice", workflow, inputs)
-    await delivery.start(client, house.delivery.starts[-1])
+    [begun] = [it for it in house.delivery.starts if it.state.request_id == made["id"]]
+    await delivery.start(client, begun)
     try:
         await asyncio.wait_for(client.get_workflow_handle(made["id"]).result(), SECONDS)
     except TimeoutError:
@@ -164,7 +169,8 @@ async def test_exactly_one_record_for_every_order(
         # Long enough that a call which was given up is not still on its way when it is looked up.
         connection = Connection("books", books.url, timeout=3.0, lookup=lookup)
         await house.publish(parse(BOOKING).recipe)
-        async with carried(house, temporal_server, {HTTP: Http({"books": connection})}) as client:
+        systems = Systems({"books": connection})
+        async with carried(house, temporal_server, {HTTP: http}, systems) as client:
 
             async def one(number: int) -> dict[str, Any]:
                 async with few:
