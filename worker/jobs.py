@@ -6,7 +6,7 @@ from datetime import timedelta
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
-from activities import connections, registry
+from activities import connections, netsuite, registry
 from activities.connections import ConnectionsInvalid
 from activities.http_call import http
 from activities.jobs import Jobs
@@ -30,7 +30,7 @@ class WorkerRefuses(Exception):
 def functions(settings: Settings) -> dict[str, Function]:
     """All there are, by name. WorkerRefuses if they cannot be had."""
     try:
-        return {HTTP: http, **registry.load(settings.jobs)}
+        return {HTTP: http, **registry.load(f"{netsuite.__name__},{settings.jobs}")}
     except RegistryInvalid as error:
         raise WorkerRefuses(str(error)) from error
 
