@@ -89,7 +89,7 @@ def authorize(caller: Caller, action: Action, subject: Object) -> Actor:
             assert_never(subject)
 
 
-def possible(caller: Caller, actions: Sequence[RequestAction], subject: RequestObject) -> list[str]:
+def possible(caller: Caller, actions: Sequence[Action], subject: Object) -> list[str]:
     """Those of `actions` that the caller may do."""
     found: list[str] = []
     for action in actions:

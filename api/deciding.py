@@ -193,6 +193,18 @@ def _not_first(row: Row, caller: Caller, body: bodies.DecisionBody) -> dict[str,
     raise closed(row)
 
 
+def why_not(row: asyncpg.Record, caller: Caller) -> str | None:
+    """Why the caller cannot decide a task that they may see, if so."""
+    try:
+        if row["state"] != "open":
+            raise closed(row)
+        authorize(caller, "decide", task_object(row))
+        check_claim(row, caller)
+    except errors.Problem as refusal:
+        return refusal.detail
+    return None
+
+
 def check_claim(row: Row, caller: Caller) -> None:
     """Problem 409 on a task that somebody else has claimed."""
     if row["claimed_by"] not in (None, caller.id):

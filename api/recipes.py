@@ -12,6 +12,7 @@ from api import bodies, errors, recipe_shapes, views
 from api.authorize import House, authorize
 from api.http import Route, answer, header, page, read, read_cursor, takes
 from api.services import caller_of, services
+from api.source_order import as_written
 from api.tasks import Cursor, Limit
 from recipes import parse
 from recipes.model import Json
@@ -198,7 +199,8 @@ async def version_shown(source: Source, name: str, version: int | None) -> dict[
             raise errors.Problem(404, "not_found", detail)
     if row is None:
         raise errors.not_found("recipe")
-    return views.recipe(row)
+    shown = views.recipe(row)
+    return shown | {"inputs": as_written(shown["inputs"], row["source"], "inputs")}
 
 
 def file_name(request: Request) -> str | None:

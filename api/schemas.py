@@ -255,11 +255,22 @@ class Task(Strict):
     withheld: list[str]
 
 
-class TaskShown(Task):
-    """A task with the inputs of its request that it shows: what there is to decide about."""
+TaskDeed = Literal["decide", "claim", "release", "ask", "reassign", "add"]
 
-    model_config = example(**_TASK, inputs=_INPUTS)
+
+class TaskShown(Task):
+    """A task with the inputs of its request that it shows: what there is to decide about. What the caller
+    `may` do to it now; where deciding is not among that, `why_not` says why."""
+
+    model_config = example(
+        **_TASK,
+        inputs=_INPUTS,
+        may=[],
+        why_not="already decided by bob at 2026-03-02T09:30:00.123456Z",
+    )
     inputs: dict[str, Any]
+    may: list[TaskDeed]
+    why_not: str | None
 
 
 class TaskPage(Strict):

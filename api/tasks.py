@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api import bodies, deciding, errors, schemas, views
 from api.auth import Caller
-from api.authorize import capacity, task_object
+from api.authorize import capacity, possible, request_object, task_object
 from api.http import Route, answer, cursor, page, read, read_cursor, takes
 from api.services import caller_of, services
 from recipes.model import Json
@@ -110,8 +110,30 @@ async def show_task(request: Request, task_id: UUID) -> Response:
     mine = capacity(caller, task_object(row))
     if row["state"] == "open" and mine is not None:
         shown |= {"on_behalf_of": mine.on_behalf_of, "via": mine.via}
-    inputs = _looked_at(seen)
-    return answer({**shown, "inputs": inputs, "withheld": _withheld(seen)})
+    why_not = deciding.why_not(row, caller)
+    found = {"inputs": _looked_at(seen), "may": _may(row, caller, why_not), "why_not": why_not}
+    return answer({**shown, **found, "withheld": _withheld(seen)})
+
+
+def _may(row: asyncpg.Record, caller: Caller, why_not: str | None) -> list[str]:
+    """What the caller may do to the task now, as far as its own row says."""
+    if row["state"] != "open":
+        return []
+    subject, about = task_object(row), request_object(row)
+    found = {
+        name: possible(caller, [name], subject) for name in ("ask", "add", "release", "hand_on")
+    }
+    free = why_not is None and row["candidates"] is not None and row["claimed_by"] is None
+    handed = found["hand_on"] or possible(caller, ["reassign"], about)
+    deeds = {
+        "decide": why_not is None,
+        "claim": free,
+        "release": row["claimant"] is not None and found["release"],
+        "ask": found["ask"],
+        "reassign": handed,
+        "add": found["add"],
+    }
+    return [name for name, is_so in deeds.items() if is_so]
 
 
 def _withheld(row: dict[str, Any]) -> list[str]:
