@@ -1,7 +1,7 @@
 """How values are said on pages: moments, spans, amounts, names of fields. Filters of the templates."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from recipes.model import Json
@@ -53,10 +53,41 @@ def stamp(value: datetime | str | None) -> str:
     return f"{at.day} {at:%b %Y, %H:%M} UTC"
 
 
+def day(text: str) -> str | None:
+    """`Mon 21 Dec 2026` of a date as JSON has it; None if it is none."""
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return f"{found:%a} {found.day} {found:%b %Y}"
+
+
+def amount(value: float) -> str:
+    """`7,200`, or `780.50`."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+
+
+def size(count: int) -> str:
+    """Of so many bytes: `48 kB`."""
+    return (
+        f"{count} bytes"
+        if count < 1000
+        else f"{count / 1000:,.0f} kB"
+        if count < 10**6
+        else f"{count / 10**6:,.1f} MB"
+    )
+
+
 def label(name: str) -> str:
     """A name of ours as words: `cost_center` is `Cost center`."""
     text = name.replace("_", " ").strip()
     return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> str:
+    """`only its requester may` as `Only its requester may.`"""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def plain(value: Json) -> str:
@@ -93,5 +124,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "plain": plain,
     "principal": principal,
     "seconds": seconds,
+    "sentence": sentence,
+    "size": size,
     "stamp": stamp,
 }

@@ -1,6 +1,7 @@
 """Pages of the site as a browser asks for them, without one."""
 
 import re
+from html import unescape
 from typing import Any
 
 import httpx
@@ -35,3 +36,16 @@ async def sent(
     return await house.client.post(
         path, data={"csrf": csrf, **fields}, files=files, headers=ORIGIN | HTML
     )
+
+
+def words(page: str) -> str:
+    """What a page says: no tags, one blank between words."""
+    text = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    text = re.sub(r"</?(strong|span|small|a|time|code|em|b)\b[^>]*>", "", text)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
+def fields(page: str) -> dict[str, str]:
+    """The hidden fields of a page's forms, by name, but for the token; the last one of a name."""
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page)
+    return {name: unescape(value) for name, value in found if name != "csrf"}

@@ -1,0 +1,157 @@
+"""The decision pane: everything there is to decide about, and decisions that count once."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+from api import schemas
+from tests.integration.browsing import fields, sent, shown, signed_in, words
+from tests.integration.house import House, Workflow
+
+
+async def looked_at(house: House, inputs: dict[str, Any] | None = None) -> tuple[Workflow, str]:
+    """A request of alice's, and the path of its task, which is bob's."""
+    flow = await house.begun(inputs=inputs)
+    return flow, f"/tasks/{flow.task}"
+
+
+async def test_the_pane_says_all_there_is_to_decide_about(house: House) -> None:
+    _, path = await looked_at(house, {"days": 5, "why": "a <b>wedding</b>"})
+    await signed_in(house, "bob")
+    page = await shown(house, path)
+    said = words(page)
+    assert "5 days for Alice Moreau" in said
+    assert "Alice Moreau, Sales, sent" in said
+    assert "Days 5" in said
+    assert "Why a <b>wedding</b>" in said
+    assert "<b>wedding" not in page
+    assert "Bob Tanaka is the nearest manager" in said or "employee.manager decides" in said
+
+
+async def test_a_decision_leads_to_the_next_task(house: House) -> None:
+    _, path = await looked_at(house)
+    other, _ = await looked_at(house, {"days": 2})
+    token = await signed_in(house, "bob")
+    hidden = fields(await shown(house, path))
+    assert hidden["next"] == f"/tasks/{other.task}"
+    answered = await sent(house, f"{path}/decision", token, **hidden | {"decision": "approve"})
+    assert (answered.status_code, answered.headers["location"]) == (303, f"/tasks/{other.task}")
+    assert "You decided" in words(await shown(house, path))
+
+
+async def may(house: House, task: str, who: str, *roles: str) -> tuple[set[str], str | None]:
+    seen = (await house.get(f"/v1/tasks/{task}", who, *roles)).json()
+    return set(schemas.TaskShown.model_validate(seen).may), seen["why_not"]
+
+
+async def test_a_task_says_what_one_may_do_to_it(house: House) -> None:
+    own = (await house.begun()).task
+    assert await may(house, own, "bob") == ({"decide", "ask", "reassign", "add"}, None)
+    assert await may(house, own, "alice") == (set(), "nobody decides their own request")
+    assert (await may(house, own, "frank"))[0] == {"ask", "reassign", "add"}  # its owner
+    assert (await may(house, own, "root", "admin"))[0] == {"reassign", "add"}
+    pool = (await house.begun("carol", "shared", {})).task
+    assert await may(house, pool, "dave") == ({"decide", "claim", "ask", "add"}, None)
+    await house.post(f"/v1/tasks/{pool}/claim", "dave")
+    assert await may(house, pool, "dave") == (
+        {"decide", "release", "ask", "reassign", "add"},
+        None,
+    )
+    others, why_not = await may(house, pool, "erin")
+    assert (others, (why_not or "")[:21]) == ({"ask", "add"}, "claimed by dave since")
+    await house.decide("dave", pool)
+    assert (await may(house, pool, "dave"))[0] == set()
+
+
+async def test_inputs_come_in_the_order_that_their_recipe_has(house: House) -> None:
+    source = """
+workflow: ordered
+version: 1
+inputs:
+  type: object
+  properties:
+    zeta: {type: string}
+    alpha: {type: object, properties: {y: {type: string}, b: {type: string}}}
+    mu: {type: number}
+steps:
+  - id: one
+    approver: user:bob
+"""
+    made = await house.post("/v1/recipes", "root", "admin", content=source.encode())
+    assert made.status_code == 201, made.text
+    found = (await house.get("/v1/recipes/ordered", "alice")).json()["inputs"]
+    assert list(found["properties"]) == ["zeta", "alpha", "mu"]
+    assert list(found["properties"]["alpha"]["properties"]) == ["y", "b"]
+
+
+async def test_a_comment_that_is_needed_is_asked_for_at_its_field(house: House) -> None:
+    _, path = await looked_at(house)
+    token = await signed_in(house, "bob")
+    hidden = fields(await shown(house, path))
+    answered = await sent(house, f"{path}/decision", token, **hidden | {"decision": "reject"})
+    assert answered.status_code == 422
+    assert 'aria-describedby="comment-wrong"' in answered.text
+    again = await sent(
+        house, f"{path}/decision", token, **hidden | {"decision": "maybe", "comment": "Why <now>?"}
+    )
+    assert (again.status_code, "Why &lt;now&gt;?" in again.text) == (422, True)
+    assert (await house.get(path.replace("/tasks", "/v1/tasks"), "bob")).json()["state"] == "open"
+
+
+async def test_what_has_changed_cannot_be_decided_unseen(house: House) -> None:
+    flow, path = await looked_at(house)
+    token = await signed_in(house, "bob")
+    hidden = fields(await shown(house, path))
+    async with house.pool.acquire() as connection:
+        await connection.execute(
+            "UPDATE tasks SET digest = 'another' WHERE id = $1", UUID(flow.task)
+        )
+    answered = await sent(
+        house, f"{path}/decision", token, **hidden | {"decision": "approve", "comment": "fine"}
+    )
+    assert answered.status_code == 409
+    assert "it has changed" in words(answered.text)
+    assert fields(answered.text)["digest"] == "another"
+    assert ">fine</textarea>" in answered.text
+
+
+async def test_who_comes_too_late_is_told_who_was_first(house: House) -> None:
+    flow = await house.begun("carol", "shared", {})
+    path = f"/tasks/{flow.task}"
+    token = await signed_in(house, "bob")
+    hidden = fields(await shown(house, path))
+    await house.decide("dave", flow.task, comment="Fine by me.")
+    answered = await sent(house, f"{path}/decision", token, **hidden | {"decision": "reject"})
+    assert answered.status_code == 409
+    assert "Already decided by dave" in words(answered.text)
+    said = words(await shown(house, path))
+    assert "dave decided" in said
+    assert "Fine by me." in said
+    assert 'id="decide"' not in answered.text
+
+
+async def test_a_task_of_others_is_none(house: House) -> None:
+    _, path = await looked_at(house)
+    token = await signed_in(house, "erin")
+    assert "no such task" in await shown(house, path, 404)
+    assert (await sent(house, f"{path}/decision", token, decision="approve")).status_code == 404
+    assert "no page" in await shown(house, "/tasks/1", 404)
+
+
+async def test_files_come_as_the_api_gives_them(house: House) -> None:
+    flow, path = await looked_at(house)
+    request = flow.state.request_id
+    await house.post(
+        f"/v1/requests/{request}/attachments?name=offer.txt",
+        "alice",
+        content=b"<script>",
+        headers={"content-type": "text/plain"},
+    )
+    await signed_in(house, "bob")
+    [link] = re.findall(r'href="(/requests/[^"]+/files/[^"]+)"', await shown(house, path))
+    found = await house.client.get(link)
+    assert (found.content, found.headers["x-content-type-options"]) == (b"<script>", "nosniff")
+    assert found.headers["content-security-policy"].startswith("sandbox")
+    assert found.headers["content-disposition"].startswith("attachment")
+    await signed_in(house, "erin")
+    assert (await house.client.get(link)).status_code == 404
