@@ -83,7 +83,10 @@ async def database(postgres_cluster: postgres.Cluster) -> AsyncIterator[Database
     """A database of the test's own, migrated and empty; gone afterwards."""
     name = f"test_{uuid4().hex}"
     maintenance = postgres_cluster.url(postgres.SUPERUSER, "postgres")
-    await _execute(maintenance, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+    # Nobody writes to the template: copying its files takes a fifth of logging their pages.
+    await _execute(
+        maintenance, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" STRATEGY file_copy'
+    )
     yield Database(
         url=postgres_cluster.url(migrate.APP, name),
         admin_url=postgres_cluster.url(postgres.SUPERUSER, name),

@@ -28,7 +28,7 @@ _PAGES = (
 def install(app: FastAPI) -> None:
     """Serve the pages. After `errors.install`: of pages, refusals are pages too."""
     for router in _PAGES:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)
     app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(Refused, _refused)
     for kind in (errors.Problem, HTTPException):
