@@ -29,6 +29,7 @@ from api import (
     events,
     evidence,
     explain,
+    feed,
     health,
     holds,
     impact,
@@ -66,6 +67,7 @@ from recipes.model import Json
 from relay import delivery
 from settings import Settings
 from storage import audit
+from storage.bell import Bell
 from storage.errors import FAILED
 from storage.pool import Pool, create_pool
 from storage.trail import trail
@@ -116,6 +118,8 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         )
         await _prepare_months(pool)
         told = await make_delivery(settings, pool)
+        bell = Bell(settings.database_url)
+        ringing = asyncio.create_task(bell.run())
         app.state.services = Services(
             settings,
             pool,
@@ -126,10 +130,12 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
             Counts(pool),
             trail(settings.audit_store, settings.audit_cache),
             Limits(settings),
+            bell,
         )
         try:
             yield
         finally:
+            ringing.cancel()
             await told.close()
             await pool.close()
 
@@ -175,6 +181,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         explain,
         evidence,
         asking,
+        feed,
         imports,
         holds,
         impact,

@@ -16,6 +16,7 @@ _PEOPLE = "people"
 
 _ROLES: dict[str, str] = {
     "events:send": "events",
+    "feed:read": "feed",
     "audit:read": "auditor",
     "recipes:write": "admin",
     "org:write": "admin",
@@ -81,6 +82,9 @@ _CALLS: dict[str, str] = {
     """,
     "events:send": """
         POST /v1/events
+    """,
+    "feed:read": """
+        GET /v1/feed
     """,
     "audit:read": """
         GET /v1/audit

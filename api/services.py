@@ -15,6 +15,7 @@ from api.limits import Limits
 from api.metrics import Metrics
 from contract.messages import Message, StartInput, SyncAsked, Synced
 from settings import Settings
+from storage.bell import Bell
 from storage.pool import Pool
 from storage.trail import Trail
 
@@ -47,6 +48,7 @@ class Services:
     counts: Counts
     trail: Trail
     limits: Limits
+    bell: Bell
 
 
 def services(request: Request) -> Services:

@@ -147,6 +147,22 @@ async def hot(
 CHAIN = f"SELECT {_COLUMNS} {_FROM} WHERE a.request_id = $1 AND a.seq > $2 ORDER BY a.seq LIMIT $3"
 
 
+AT = f"""
+SELECT {_COLUMNS}
+  FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS w(request_id, seq, recorded_at)
+  JOIN audit a USING (request_id, seq, recorded_at)
+  LEFT JOIN LATERAL (
+       SELECT * FROM audit_subjects e WHERE e.request_id = a.request_id AND e.seq <= a.seq
+        ORDER BY e.seq DESC LIMIT 1) s ON true
+"""
+
+
+async def at(source: Source, places: Sequence[tuple[UUID, int, datetime]]) -> list[Told]:
+    """Rows by request, `seq` and when they were recorded: those that are in Postgres, in any order."""
+    columns = zip(*places, strict=True) if places else ((), (), ())
+    return [_told(row) for row in await source.fetch(AT, *map(list, columns))]
+
+
 async def chain(source: Source, request_id: UUID, after: int = 0, limit: int = 1000) -> list[Told]:
     """A request's rows that are in Postgres, in the order of its chain, those with `seq` above `after`."""
     return [_told(row) for row in await source.fetch(CHAIN, request_id, after, limit)]

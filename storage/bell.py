@@ -31,37 +31,38 @@ class Bell:
                     await self._rung.wait()
         return self.position > position
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Listen until `stopping` is set. A connection that breaks is made again."""
-        while not stopping.is_set():
+    async def run(self) -> None:
+        """Listen until cancelled. A connection that breaks is made again."""
+        why = None
+        while True:
             try:
-                await self._listen(stopping)
+                await self._listen()
+                why = None
             except FAILED as error:
-                _log.warning("not heard of the feed now", error=plain(error))
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), _PAUSE)
+                if why != plain(error):
+                    why = plain(error)
+                    _log.warning("the feed cannot be listened to now", error=why)
+            await asyncio.sleep(_PAUSE)
 
-    async def _listen(self, stopping: asyncio.Event) -> None:
-        """Until the connection ends, or `stopping` is set."""
+    async def _listen(self) -> None:
+        """Until the connection ends."""
         ended = asyncio.Event()
         connection: Connection = await asyncpg.connect(self._url, timeout=10)
         try:
             connection.add_termination_listener(lambda _: ended.set())
             await connection.add_listener(feed.CHANNEL, self._heard)
             # What was told while nobody listened.
-            self.ring((await feed.ends(connection))[1])
-            waits = [asyncio.create_task(each.wait()) for each in (ended, stopping)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for each in waits:
-                each.cancel()
+            _, last = await feed.ends(connection)
+            self._ring(last)
+            await ended.wait()
         finally:
             connection.terminate()
 
     def _heard(self, _connection: object, _process: int, _channel: str, payload: object) -> None:
-        self.ring(int(str(payload)))
+        self._ring(int(str(payload)))
 
-    def ring(self, position: int) -> None:
-        """There is a position now."""
-        self.position = max(self.position, position)
+    def _ring(self, position: int) -> None:
+        """The last position is this one now: a lower one than before if the database was put back."""
+        self.position = position
         self._rung.set()
         self._rung = asyncio.Event()

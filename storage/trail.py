@@ -183,11 +183,11 @@ async def opened(source: Source, reader: Reader, rows: Sequence[Told]) -> list[T
     """The rows, with what was sealed as far as the reader may see it."""
     sealed = {row.request_id for row in rows if row.box is not None or SEALED in row.payload}
     keys = await vault_of(source).reading(source, reader, sealed) if sealed else {}
-    return [_opened(row, keys.get(row.request_id)) for row in rows]
+    return [readable(row, keys.get(row.request_id)) for row in rows]
 
 
-def _opened(row: Told, keys: Keys | None) -> Told:
-    """What is damaged is withheld from everybody; verifying says which row it is."""
+def readable(row: Told, keys: Keys | None) -> Told:
+    """The row as a holder of these keys of its request reads it. What is damaged is withheld from everybody; verifying says which row it is."""
     try:
         return _read(row, keys)
     except CannotOpen as error:

@@ -106,6 +106,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/recalls/{recall_id}"),
         ("GET", "/v1/recalls/{recall_id}/requests"),
         ("POST", "/v1/recalls/{recall_id}/continue"),
+        ("GET", "/v1/feed"),
         ("GET", "/v1/audit/proof"),
         ("GET", "/v1/audit/verify"),
         ("GET", "/v1/audit/months"),

@@ -258,8 +258,8 @@ async def test_one_relay_does_a_consumer_s_work_until_its_lease_ends(
 async def test_the_bell_rings_when_the_feed_grows(pool: Pool, database: Database) -> None:
     await happen(pool)
     await feed.sequence(pool)
-    bell, stopping = Bell(database.url), asyncio.Event()
-    running = asyncio.create_task(bell.run(stopping))
+    bell = Bell(database.url)
+    running = asyncio.create_task(bell.run())
     assert await bell.wait(0, 30)
     assert not await bell.wait(1, 0.01)
     waiting = asyncio.create_task(bell.wait(1, 30))
@@ -267,15 +267,14 @@ async def test_the_bell_rings_when_the_feed_grows(pool: Pool, database: Database
     await feed.sequence(pool)
     assert await waiting
     assert bell.position == 2
-    stopping.set()
-    await running
+    running.cancel()
 
 
 async def test_the_bell_listens_again_after_its_connection_broke(
     pool: Pool, database: Database, admin_pool: Pool
 ) -> None:
-    bell, stopping = Bell(database.url), asyncio.Event()
-    running = asyncio.create_task(bell.run(stopping))
+    bell = Bell(database.url)
+    running = asyncio.create_task(bell.run())
     listening = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT position%'"
     await happen(pool)
     await feed.sequence(pool)
@@ -285,5 +284,4 @@ async def test_the_bell_listens_again_after_its_connection_broke(
     await happen(pool)
     await feed.sequence(pool)
     assert await bell.wait(1, 30)
-    stopping.set()
-    await running
+    running.cancel()
