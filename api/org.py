@@ -129,6 +129,9 @@ async def list_people(
     q: Annotated[
         str | None, Query(max_length=200, description="In their id, name or e-mail address.")
     ] = None,
+    ids: Annotated[
+        str | None, Query(max_length=10_000, description="Those of these ids, commas between.")
+    ] = None,
     at: At = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -137,7 +140,9 @@ async def list_people(
     caller = await caller_of(request)
     after: str = "" if cursor is None else read_cursor(cursor, "text")[0]
     pool = services(request).pool
-    found = await org.people(pool, after, limit + 1, at or await commands.now(pool), q)
+    named = None if ids is None else [each.strip() for each in ids.split(",")]
+    moment = at or await commands.now(pool)
+    found = await org.people(pool, after, limit + 1, moment, text=q, ids=named)
     items = [_seen(dict(row), caller) for row in found]
     return page(items, limit, lambda item: [item["id"]])
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -129,13 +129,29 @@ async def check_recipe(request: Request) -> Response:
 
 
 @router.get("", response_model=recipe_shapes.RecipePage, summary="List recipes")
-async def list_recipes(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def list_recipes(
+    request: Request,
+    *,
+    startable: Annotated[
+        bool, Query(description="Those that I may submit; not what events alone start.")
+    ] = False,
+    workflow: Annotated[
+        str | None, Query(max_length=63, description="With `startable`: only this one.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
     """Workflows by name, each with the version that a submission takes, and how many requests are
     in flight on which version."""
-    await caller_of(request)
+    caller = await caller_of(request)
+    if workflow is not None and not startable:
+        raise errors.invalid_parameter("workflow", "needs startable=true beside it")
     after: str = "" if cursor is None else read_cursor(cursor, "text")[0]
     pool = services(request).pool
-    found = await recipes.current(pool, after, limit + 1)
+    if startable:
+        found = await recipes.startable(pool, caller.id, after, limit + 1, workflow)
+    else:
+        found = await recipes.current(pool, after, limit + 1)
     flying = await requests.in_flight(pool, [row["workflow"] for row in found])
     items = [views.recipe_summary(row) | {"in_flight": flying[row["workflow"]]} for row in found]
     return page(items, limit, lambda item: [item["workflow"]])

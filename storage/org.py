@@ -120,7 +120,7 @@ async def unknown_people(source: Source, ids: Sequence[str]) -> set[str]:
     return set(ids) - {row["id"] for row in rows}
 
 
-# $1 after, $2 limit, $3 at, $4 what their id, name or email has in it.
+# $1 after, $2 limit, $3 at, $4 what their id, name or email has in it, $5 which ones.
 LIST_PEOPLE = """
 SELECT p.id, p.name, p.email, p.time_zone,
        (SELECT l.manager FROM manager_lines l WHERE l.person = p.id AND l.valid @> $3::timestamptz) AS manager,
@@ -131,16 +131,24 @@ SELECT p.id, p.name, p.email, p.time_zone,
   FROM people p
  WHERE p.id > $1 AND p.employed @> $3::timestamptz
    AND ($4::text IS NULL OR p.id ILIKE $4 OR p.name ILIKE $4 OR p.email ILIKE $4)
+   AND ($5::text[] IS NULL OR p.id = ANY($5))
  ORDER BY p.id LIMIT $2
 """
 
 
 async def people(
-    source: Source, after: str, limit: int, at: datetime, text: str | None = None
+    source: Source,
+    after: str,
+    limit: int,
+    at: datetime,
+    *,
+    text: str | None = None,
+    ids: Sequence[str] | None = None,
 ) -> list[asyncpg.Record]:
-    """Those who are here at a moment, by id; with `text`, those who have it in id, name or email."""
+    """Those who are here at a moment, by id; with `text`, those who have it in id, name or email; with
+    `ids`, those of them."""
     pattern = None if text is None else f"%{_literally(text)}%"
-    return await source.fetch(LIST_PEOPLE, after, limit, at, pattern)
+    return await source.fetch(LIST_PEOPLE, after, limit, at, pattern, ids)
 
 
 def _literally(text: str) -> str:

@@ -80,6 +80,17 @@ async def publish(source: Source, item: Publication) -> Literal["published", "sa
     return "same" if there == item.sha256 else "other"
 
 
+def may_start(person: str, starters: str) -> str:
+    """SQL: whether a person is one of the references in a JSON array; anybody is where there are none."""
+    return f"""coalesce((SELECT bool_or(CASE
+              WHEN s.who LIKE 'user:%' THEN s.who = 'user:' || {person}
+              WHEN s.who LIKE 'role:%' OR EXISTS (SELECT 1 FROM roles r WHERE r.name = s.who)
+              THEN EXISTS (SELECT 1 FROM role_members m WHERE m.person = {person} AND m.valid @> now()
+                              AND m.role = CASE WHEN s.who LIKE 'role:%' THEN substr(s.who, 6) ELSE s.who END)
+              ELSE s.who = {person} END)
+          FROM jsonb_array_elements_text({starters}) s(who)), true)"""
+
+
 _COLUMNS = """
 p.workflow, p.version, p.sha256, p.recipe, p.published_at, p.published_by,
 s.disabled_at, s.disabled_by, s.reason AS disabled_reason,
@@ -104,6 +115,32 @@ SELECT {_COLUMNS}, w.versions
 async def current(source: Source, after: str, limit: int) -> list[asyncpg.Record]:
     """Workflows by name, each with its current version and all `versions`, the highest first."""
     return await source.fetch(LIST, after, limit)
+
+
+# Of those, the ones that take new requests and that $3, who is here, may submit; of what events alone start, none.
+STARTABLE = f"""
+SELECT {_COLUMNS}, w.versions
+  FROM (SELECT workflow, array_agg(version ORDER BY version DESC) AS versions
+          FROM recipes WHERE workflow > $1 AND ($4::text IS NULL OR workflow = $4) GROUP BY workflow) w
+  JOIN people e ON e.id = $3 AND e.employed @> now(),
+       LATERAL (SELECT p.version FROM recipes p LEFT JOIN recipe_switches s USING (workflow, version)
+                 WHERE p.workflow = w.workflow AND s.disabled_at IS NULL
+                 ORDER BY p.version DESC LIMIT 1) current
+  JOIN recipes p ON true
+  LEFT JOIN recipe_switches s ON s.workflow = p.workflow AND s.version = p.version,
+       LATERAL (SELECT p.recipe #> '{{start,who}}' AS who, p.recipe #> '{{start,events}}' AS events) starts
+ WHERE p.workflow = w.workflow AND p.version = current.version
+   AND (coalesce(starts.who, '[]') <> '[]' OR coalesce(starts.events, '[]') = '[]')
+   AND {may_start("e.id", "starts.who")}
+ ORDER BY p.workflow LIMIT $2
+"""
+
+
+async def startable(
+    source: Source, person: str, after: str, limit: int, workflow: str | None = None
+) -> list[asyncpg.Record]:
+    """As `current`: the workflows (or the one named) that somebody may submit, at the version it would be."""
+    return await source.fetch(STARTABLE, after, limit, person, workflow)
 
 
 SHOW = f"""

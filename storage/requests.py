@@ -20,6 +20,7 @@ from storage import audit, pools, vault
 from storage.errors import AlreadyOpen
 from storage.jsonpath import jsonpath
 from storage.pool import Source, vault_of
+from storage.recipes import may_start
 from storage.sight import Row
 from storage.vault import Wrapped
 
@@ -32,25 +33,19 @@ r.erased_at, r.erased_by, r.erased_reason"""
 # All that a submission depends on: who submits, the recipe (the highest version that is not
 # disabled, or the one named, whatever its switch says), the time, the key's earlier use, whether the
 # requester is one of those who may start it, and who of its workflow is open about the same entity.
-PREPARE = """
+PREPARE = f"""
 SELECT clock_timestamp() AS now,
        e.id AS person, e.name, e.email, e.attributes, e.employed @> now() AS employed,
        (SELECT d.department FROM department_members d
          WHERE d.person = e.id AND d.valid @> now()) AS department,
        c.version, c.sha256, c.disabled_reason, c.disabled_at, c.starters,
        k.fingerprint, k.request_id, o.id AS open_id,
-       coalesce((SELECT bool_or(CASE
-              WHEN s.who LIKE 'user:%' THEN s.who = 'user:' || e.id
-              WHEN s.who LIKE 'role:%' OR EXISTS (SELECT 1 FROM roles r WHERE r.name = s.who)
-              THEN EXISTS (SELECT 1 FROM role_members m WHERE m.person = e.id AND m.valid @> now()
-                              AND m.role = CASE WHEN s.who LIKE 'role:%' THEN substr(s.who, 6) ELSE s.who END)
-              ELSE s.who = e.id END)
-          FROM jsonb_array_elements_text(c.starters) s(who)), true) AS may_start
+       {may_start("e.id", "c.starters")} AS may_start
   FROM (SELECT) one
   LEFT JOIN people e ON e.id = $1
   LEFT JOIN LATERAL (
        SELECT p.version, p.sha256, s.reason AS disabled_reason, s.disabled_at,
-              p.recipe #> '{start,who}' AS starters
+              p.recipe #> '{{start,who}}' AS starters
          FROM recipes p LEFT JOIN recipe_switches s USING (workflow, version)
         WHERE p.workflow = $2 AND ($3::int IS NULL OR p.version = $3)
         ORDER BY (s.disabled_at IS NULL) DESC, p.version DESC LIMIT 1) c ON true
