@@ -3,7 +3,9 @@
 The field is an ordinary one that may hold an id, a name or an e-mail address; suggestions only save typing.
 """
 
+from collections.abc import Iterable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -11,7 +13,7 @@ from starlette.responses import Response
 
 from api.web.desk import Desk, Refused
 from api.web.pages import page
-from api.web.visitors import PageRoute, visitor
+from api.web.visitors import PageRoute, Visitor, visitor
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -52,6 +54,44 @@ async def person_meant(desk: Desk, text: str) -> str:
         more = " and others" if len(exact) > 5 else ""
         raise Unclear(f"several people are called so: {listed}{more}. Write the id")
     return str(exact[0]["id"])
+
+
+async def myself(guest: Visitor) -> dict[str, Any]:
+    """Whoever looks, as the directory knows them, in a time zone that is known here; not `here` is somebody whom
+    it does not have."""
+    nobody: dict[str, Any] = {
+        "id": guest.caller.id,
+        "name": guest.caller.id,
+        "here": False,
+        "roles": [],
+    }
+    nobody |= {"time_zone": "UTC", "manager": None, "email": None, "department": None}
+    try:
+        found: dict[str, Any] = await guest.desk.get(f"/v1/org/people/{guest.caller.id}")
+    except Refused as refusal:
+        if refusal.status != 404:
+            raise
+        return nobody
+    return found if _is_zone(found["time_zone"]) else found | {"time_zone": "UTC"}
+
+
+async def called(desk: Desk, people: Iterable[str]) -> dict[str, str]:
+    """The names of people by their ids, as far as they are here."""
+    wanted = sorted(set(people))
+    found: dict[str, str] = {}
+    for first in range(0, len(wanted), _LOOKED_AT):
+        ids = ",".join(wanted[first : first + _LOOKED_AT])
+        part = await desk.get("/v1/org/people", ids=ids, limit=_LOOKED_AT)
+        found |= {each["id"]: each["name"] for each in part["items"]}
+    return found
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
 
 
 async def _is_id(desk: Desk, text: str) -> bool:

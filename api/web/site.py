@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
-from api.web import admin, decision, files, inbox, people, sign_in
+from api.web import admin, decision, files, inbox, new, people, sign_in
 from api.web.desk import Refused
 from api.web.pages import page
 from api.web.visitors import SignInNeeded
@@ -19,6 +19,7 @@ _PAGES = (
     sign_in.leaving,
     inbox.router,
     people.router,
+    new.router,
     admin.router,
     decision.router,
     files.router,

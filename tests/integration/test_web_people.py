@@ -7,8 +7,8 @@ import pytest
 from api.auth import Caller
 from api.web.desk import Desk
 from api.web.people import Unclear, person_meant
+from tests.integration.browsing import signed_in
 from tests.integration.house import House
-from tests.integration.test_web_core import signed_in
 
 
 async def test_a_field_suggests_whom_is_meant(house: House) -> None:
