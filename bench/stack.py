@@ -102,7 +102,7 @@ class Stack:
 
     async def restart_postgres(self) -> None:
         """Stop it and start it again: it has nothing in its memory then."""
-        self._end("postgres")
+        self.end("postgres")
         self._spawn("postgres", self.cluster.command(), {}, account=self.cluster.account)
         await self.until("postgres", self._postgres_serves)
 
@@ -168,9 +168,10 @@ class Stack:
         """Stop all parts, those started last first."""
         self.go_on(*self.parts)
         for name in reversed(tuple(self.parts)):
-            self._end(name)
+            self.end(name)
 
-    def _end(self, name: str) -> None:
+    def end(self, name: str) -> None:
+        """Stop one part."""
         part = self.parts.pop(name)
         part.send_signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
         try:

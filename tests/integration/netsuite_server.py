@@ -64,7 +64,7 @@ class NetSuite:
     strict: bool
     random: Random
     secret: Any
-    uses: int = 100
+    uses: int
     items: tuple[str, ...] | None = None
     """Those it knows; None: any."""
     origin: str = ""
@@ -238,9 +238,14 @@ def say(writer: asyncio.StreamWriter, sent: Sent) -> None:
 
 @asynccontextmanager
 async def netsuite_server(
-    *, trouble: float = 0.0, strict: bool = True, seed: int = 1, secret: Any = None
+    *,
+    trouble: float = 0.0,
+    strict: bool = True,
+    seed: int = 1,
+    secret: Any = None,
+    uses: int = 100,
 ) -> AsyncIterator[NetSuite]:
-    netsuite = NetSuite(trouble, strict, Random(seed), secret)
+    netsuite = NetSuite(trouble, strict, Random(seed), secret, uses)
     server = await asyncio.start_server(netsuite.serve, "127.0.0.1", 0, backlog=1024)
     netsuite.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
