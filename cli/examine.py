@@ -222,7 +222,7 @@ def places(url: str | None) -> Places:
     announced = datadir.running(loaded.data_dir)
     unset = {
         name: announced[name]
-        for name in ("database_url", "temporal_address")
+        for name in ("database_url", "temporal_address", "audit_store")
         if name in announced and name not in loaded.model_fields_set
     }
     api_url = url or announced.get("api_url") or f"http://{loaded.api_host}:{loaded.api_port}"

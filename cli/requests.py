@@ -318,7 +318,9 @@ def show_request(api: Api, request: dict[str, Any]) -> None:
             "waiting for": request["waiting_for"],
             "waits until": when(request.get("waits_until")),
             "watched by": [it["person"] for it in request.get("watchers", [])],
-            "reason": told(request, "reason"),
+            "reason": None
+            if request.get("reason") == request["state"]
+            else told(request, "reason"),
             "submitted": when(request["created_at"]),
             "deadline": when(request["deadline_at"]),
             "to be resubmitted by": when(request.get("resubmit_by")),

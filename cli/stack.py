@@ -272,6 +272,7 @@ class Stack:
             "temporal_address": plan.temporal,
             "temporal_ui_url": plan.ui_url,
             "data_dir": str(plan.data_dir.path),
+            "audit_store": self.child_settings(database).audit_store,
         }
         plan.data_dir.announce(facts)
         if plan.ready_file:
@@ -341,7 +342,8 @@ def _welcome(plan: Plan) -> str:
     return "\n".join(
         (
             "",
-            f"  API            {plan.api_url}   (reference: {plan.api_url}/docs)",
+            f"  inbox          {plan.api_url}",
+            f"  API            {plan.api_url}/v1   (reference: {plan.api_url}/docs)",
             f"  Temporal UI    {plan.ui_url or '(of the server you named)'}",
             f"  data and logs  {plan.data_dir.path}",
             "",

@@ -11,6 +11,7 @@ import pytest
 
 from cli import datadir
 from cli.datadir import DataDir
+from cli.examine import places
 from cli.output import Failure
 from cli.processes import Identity, port_holder
 
@@ -65,6 +66,21 @@ def test_an_announcement_counts_while_its_process_lives(tmp_path: Path) -> None:
     assert datadir.running(tmp_path) == facts
     DataDir(tmp_path).announce({**facts, "started": 1.0})
     assert datadir.running(tmp_path) == {}
+
+
+def test_what_looks_at_a_running_one_looks_where_it_has_things(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERSIGN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COUNTERSIGN_TEMPORAL_ADDRESS", "temporal.test:7233")
+    monkeypatch.delenv("COUNTERSIGN_AUDIT_STORE", raising=False)
+    me = Identity.of(os.getpid())
+    assert me is not None
+    facts = {"pid": me.pid, "started": me.started, "temporal_address": "127.0.0.1:1"}
+    DataDir(tmp_path).announce({**facts, "audit_store": "file:///audit", "api_url": "http://x:1"})
+    found = places(None)
+    assert (found.settings.audit_store, found.api_url) == ("file:///audit", "http://x:1")
+    assert found.settings.temporal_address == "temporal.test:7233"  # what is set counts first
 
 
 def test_a_broken_file_counts_as_none(tmp_path: Path) -> None:
