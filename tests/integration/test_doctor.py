@@ -1,6 +1,7 @@
 """`countersign doctor` against real parts, whole and broken."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -93,7 +94,7 @@ async def test_messages_that_nobody_takes(parts: Settings, admin_pool: Pool) -> 
     )
     relay = (await _found(parts))["relay"]
     assert relay.verdict == "problem"
-    assert relay.seen == "1 messages wait, the oldest for 300 s"
+    assert re.fullmatch(r"1 messages wait, the oldest for [3-9]\d\d s", relay.seen)
     assert "no route" in (relay.fix or "")
 
 
