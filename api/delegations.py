@@ -14,6 +14,7 @@ from api import bodies, errors, org_shapes, views
 from api.authorize import PersonalObject, authorize
 from api.days import start_of
 from api.http import Route, answer, page, read, read_cursor, takes
+from api.once import ONCE, Made, within
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from contract.canonical import timestamp
@@ -33,7 +34,7 @@ _SLACK = timedelta(minutes=1)
     status_code=201,
     response_model=org_shapes.Delegation,
     summary="Delegate",
-    openapi_extra=takes(bodies.DelegationBody),
+    openapi_extra=takes(bodies.DelegationBody, ONCE),
 )
 async def set_delegation(request: Request) -> Response:
     """What would be asked of me is asked of `delegate` meanwhile; only one delegate at a time for the
@@ -46,7 +47,7 @@ async def set_delegation(request: Request) -> Response:
     if body.delegate == delegator:
         raise errors.invalid_at("/delegate", "nobody delegates to themselves")
 
-    async def insert(connection: Connection, at: datetime) -> asyncpg.Record:
+    async def insert(connection: Connection, at: datetime) -> Made:
         begins, ends = await _span(connection, body, delegator, at)
         item = Setting(
             id=uuid4(),
@@ -60,9 +61,13 @@ async def set_delegation(request: Request) -> Response:
         if item.ends is not None and item.ends <= item.begins:
             raise errors.invalid_at("/to", "must be later than `from`, and than now")
         _check(item, await delegations.prepare(connection, item, at), own=delegator == caller.id)
-        return await delegations.insert(connection, item, actor, at)
+        row = await delegations.insert(connection, item, actor, at)
+        return answer(views.delegation(row), 201), None
 
-    return answer(views.delegation(await org.write(services(request).pool, insert)), 201)
+    async def insert_once(connection: Connection, at: datetime) -> Response:
+        return await within(connection, request, caller, lambda own: insert(own, at))
+
+    return await org.write(services(request).pool, insert_once)
 
 
 def _need_reason(reason: str | None, *, own: bool) -> None:

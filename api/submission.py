@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
-from api import bodies, errors
+from api import bodies, errors, once
 from api.auth import Caller
 from api.services import Services
 from contract import canonical, content
@@ -23,7 +23,8 @@ from recipes.starting import entity_problem
 from recipes.state import Entity, State
 from storage import calendars, idempotency, jsonb, requests
 from storage.errors import AlreadyOpen
-from storage.pool import Source, vault_of
+from storage.idempotency import Slot
+from storage.pool import Connection, Source, vault_of
 
 _LONGEST_TITLE = 200
 _log = structlog.get_logger(__name__)
@@ -42,31 +43,61 @@ async def submit(
     house: Services, caller: Caller, body: bodies.Submission, key: str | None, raw: bytes
 ) -> Made:
     """Make a request and have its workflow started behind the answer. Problem 403, 409 or 422."""
-    entity = None if body.entity is None else Entity(body.entity.type, body.entity.id)
-    async with house.pool.acquire() as connection:
-        found = await requests.prepare(
-            connection, caller.id, body.workflow, body.version, key=key, entity=entity
-        )
-        if found["fingerprint"] is not None:
-            return await _again(connection, raw, found["fingerprint"], found["request_id"])
-        check_requester(caller.id, found)
-        _check_recipe(body, found)
-        check_starter(caller.id, body.workflow, found)
-        ready = await draft(
-            house, connection, found, Wanted(caller.id, body.workflow, body.inputs, entity)
-        )
-        item = replace(ready.item, key=key, fingerprint=_fingerprint(raw, ready.item.keys))
-        try:
-            outbox_id = await requests.submit(connection, item)
-        except AlreadyOpen:
-            raise await one_open(connection, item) from None
-        if outbox_id is None:
-            # The key came in twice at once, and the other was first.
-            known = await idempotency.known(connection, caller.id, key or "")
-            assert known is not None
-            return await _again(connection, raw, *known)
+    try:
+        async with house.pool.acquire() as connection:
+            if key is None:
+                found = await _submitted(house, connection, caller, body, key=None, raw=raw)
+            else:
+                async with connection.transaction():
+                    await once.alone(connection, Slot(caller.id, key))
+                    found = await _submitted(house, connection, caller, body, key=key, raw=raw)
+    except _Taken as taken:
+        raise await one_open(house.pool, taken.item) from None
+    if isinstance(found, Made):
+        return found
+    outbox_id, ready = found
     house.delivery.soon_start(outbox_id, ready.start)
-    return Made(item.id, _row(item))
+    return Made(ready.item.id, _row(ready.item))
+
+
+async def _submitted(
+    house: Services,
+    connection: Connection,
+    caller: Caller,
+    body: bodies.Submission,
+    *,
+    key: str | None,
+    raw: bytes,
+) -> "Made | tuple[int, Ready]":
+    """What its key had made before, or a new request with its row in the outbox. Problem or _Taken."""
+    entity = None if body.entity is None else Entity(body.entity.type, body.entity.id)
+    found = await requests.prepare(
+        connection, caller.id, body.workflow, body.version, key=key, entity=entity
+    )
+    if found["fingerprint"] is not None:
+        return await _again(connection, raw, found["fingerprint"], found["request_id"])
+    if found["key_taken"]:
+        raise once.reused()
+    check_requester(caller.id, found)
+    _check_recipe(body, found)
+    check_starter(caller.id, body.workflow, found)
+    wanted = Wanted(caller.id, body.workflow, body.inputs, entity)
+    ready = await draft(house, connection, found, wanted)
+    item = replace(ready.item, key=key, fingerprint=_fingerprint(raw, ready.item.keys))
+    try:
+        outbox_id = await requests.submit(connection, item)
+    except AlreadyOpen:
+        raise _Taken(item) from None
+    assert outbox_id is not None, "whoever has the key to themselves is the first to use it"
+    return outbox_id, ready
+
+
+class _Taken(Exception):
+    """Another request about the entity was made at the same instant."""
+
+    def __init__(self, item: requests.Submission) -> None:
+        super().__init__(str(item.id))
+        self.item = item
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +192,7 @@ def _fingerprint(raw: bytes, keys: Keys | None) -> str:
 async def _again(source: Source, raw: bytes, known: str, request_id: UUID) -> Made:
     keys = await vault_of(source).writing(source, request_id)
     if known != _fingerprint(raw, keys):
-        raise errors.Problem(
-            422, "idempotency_key_reused", "this Idempotency-Key was used with another body"
-        )
+        raise once.reused()
     return Made(request_id, {}, again=True)
 
 

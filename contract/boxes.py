@@ -7,6 +7,7 @@ nonce of 12 bytes, the ciphertext and its tag of 16; it is bound to its request 
 """
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import digest as hmac
@@ -93,6 +94,21 @@ def wrap(region_key: bytes, request_id: UUID, scope: Scope, data_key: bytes) -> 
 def unwrap(region_key: bytes, request_id: UUID, scope: Scope, wrapped: bytes) -> bytes:
     """CannotOpen if it was wrapped with another region key, or is of another request."""
     return _open(region_key, wrapped, b"wrapped:" + _about(request_id, scope))
+
+
+def seal_as(key: bytes, about: str, plain: bytes) -> bytes:
+    """A box of no request, sealed with a key of the house (`Vault.derived`) and bound to what it is about."""
+    return _seal(key, plain, f"countersign:{about}".encode())
+
+
+def open_as(keys: Iterable[bytes], about: str, box: bytes) -> bytes:
+    """What is in a box of no request, sealed with one of these keys. CannotOpen."""
+    for key in keys:
+        try:
+            return _open(key, box, f"countersign:{about}".encode())
+        except CannotOpen:
+            continue
+    raise CannotOpen("this box was sealed with another key, or is damaged")
 
 
 def commitment(plain: bytes) -> str:

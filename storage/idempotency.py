@@ -1,11 +1,20 @@
-"""Idempotency keys: what a key of a person made before. Keys are written where the thing is made."""
+"""Idempotency keys: what a key of a person made before. Keys are written where the thing is made.
 
+Of a submission the key says which request it made (`idempotency_keys`); of everything else the answer is kept
+(`idempotent_answers`), in a box that opens with the keys of the request that it is about, or with the house's.
+"""
+
+from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
-from storage.pool import Source
+from contract import boxes
+from contract.boxes import CannotOpen
+from storage.pool import Connection, Source, vault_of
+from storage.vault import Reader
 
 _AT_ONCE = 10_000
+_PURPOSE = "answers"
 
 
 def fingerprint(method: str, path: str, body: bytes, salt: bytes) -> str:
@@ -23,18 +32,82 @@ async def known(source: Source, actor: str, key: str) -> tuple[str, UUID] | None
     return None if row is None else (row["fingerprint"], row["request_id"])
 
 
-FORGET = """
-DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM idempotency_keys WHERE created_at < now() - make_interval(days => $1) LIMIT $2))
+ALONE = "SELECT pg_try_advisory_xact_lock(hashtextextended('idempotency:' || $1 || ' ' || $2, 0))"
+
+
+async def alone(connection: Connection, actor: str, key: str) -> bool:
+    """Have a key to oneself until the transaction ends; False if a call with it is being carried out."""
+    found: bool = await connection.fetchval(ALONE, actor, key)
+    return found
+
+
+class AnswerLost(Exception):
+    """What the key made is there; its answer cannot be opened, or not for whoever asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A key of somebody's."""
+
+    actor: str
+    key: str
+
+    @property
+    def about(self) -> str:
+        return f"answer:{self.actor} {self.key}"
+
+
+ANSWERED = "SELECT request_id, box FROM idempotent_answers WHERE actor = $1 AND key = $2"
+SUBMITTED = "SELECT EXISTS (SELECT FROM idempotency_keys WHERE actor = $1 AND key = $2)"
+KEEP = "INSERT INTO idempotent_answers (actor, key, request_id, box) VALUES ($1, $2, $3, $4)"
+
+
+async def submitted(connection: Connection, slot: Slot) -> bool:
+    """Whether a key made a request."""
+    found: bool = await connection.fetchval(SUBMITTED, slot.actor, slot.key)
+    return found
+
+
+async def answered(connection: Connection, slot: Slot, reader: Reader) -> bytes | None:
+    """What was kept under a key. AnswerLost."""
+    row = await connection.fetchrow(ANSWERED, slot.actor, slot.key)
+    if row is None:
+        return None
+    vault, request_id = vault_of(connection), row["request_id"]
+    try:
+        if request_id is not None:
+            keys = (await vault.reading(connection, reader, [request_id])).get(request_id)
+            if keys is not None:
+                return boxes.open_box(keys, keys.widest, row["box"])
+        return boxes.open_as(vault.derived(_PURPOSE), slot.about, row["box"])
+    except CannotOpen as error:
+        raise AnswerLost(str(error)) from None
+
+
+async def keep(connection: Connection, slot: Slot, request_id: UUID | None, plain: bytes) -> None:
+    """Keep an answer, in the transaction of what the call made; about a request, it goes with its keys."""
+    vault = vault_of(connection)
+    keys = None if request_id is None else await vault.writing(connection, request_id)
+    if keys is None:
+        box = boxes.seal_as(vault.derived(_PURPOSE)[0], slot.about, plain)
+    else:
+        box = boxes.seal(keys, keys.widest, plain)
+    await connection.execute(KEEP, slot.actor, slot.key, request_id, box)
+
+
+_FORGET = """
+DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM {table} WHERE created_at < now() - make_interval(days => $1) LIMIT $2))
 """
 
 
 async def forget(source: Source, days: int) -> int:
     """Forget the keys older than `days`; how many. What they made stays."""
     forgotten = 0
-    while True:
-        status = await source.execute(FORGET, days, _AT_ONCE)
-        count = int(status.rpartition(" ")[2])
-        forgotten += count
-        if count < _AT_ONCE:
-            return forgotten
+    for table in ("idempotency_keys", "idempotent_answers"):
+        statement, count = _FORGET.format(table=table), _AT_ONCE
+        while count == _AT_ONCE:
+            status = await source.execute(statement, days, _AT_ONCE)
+            count = int(status.rpartition(" ")[2])
+            forgotten += count
+    return forgotten

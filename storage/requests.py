@@ -40,6 +40,7 @@ SELECT clock_timestamp() AS now,
          WHERE d.person = e.id AND d.valid @> now()) AS department,
        c.version, c.sha256, c.disabled_reason, c.disabled_at, c.starters,
        k.fingerprint, k.request_id, o.id AS open_id,
+       EXISTS (SELECT FROM idempotent_answers a WHERE a.actor = $1 AND a.key = $4) AS key_taken,
        {may_start("e.id", "c.starters")} AS may_start
   FROM (SELECT) one
   LEFT JOIN people e ON e.id = $1
@@ -101,7 +102,7 @@ class Submission:
     reopens: tuple[UUID, UUID] | None = None
 
 
-# The key's row is what serialises: a second submission under it waits here for the first to end.
+# Whoever submits with a key has it alone (`storage.idempotency`); its row is the backstop.
 SUBMIT = f"""
 WITH claimed AS (
     INSERT INTO idempotency_keys (actor, key, fingerprint, request_id)
