@@ -6,9 +6,6 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
-from typing_extensions import override
 
 from api import (
     actions,
@@ -47,7 +44,6 @@ from api import (
     reports,
     requests,
     resubmission,
-    schemas,
     simulation,
     tasks,
     versions,
@@ -57,13 +53,12 @@ from api.auth import tokens
 from api.catalogue import Catalogue
 from api.cors import Cors
 from api.counts import Counts
-from api.http import BODIES
 from api.limits import Limits
 from api.metrics import Metrics
 from api.middleware import Around
+from api.openapi import Documented
 from api.services import Delivery, Services
 from api.web import site
-from recipes.model import Json
 from relay import delivery
 from settings import Settings
 from storage import audit
@@ -139,7 +134,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
             await told.close()
             await pool.close()
 
-    app = _Documented(
+    app = Documented(
         title="Countersign",
         version="1",
         description=DESCRIPTION,
@@ -198,75 +193,3 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         app.router.routes.extend(part.router.routes)
     site.install(app)
     return app
-
-
-class _Documented(FastAPI):
-    """FastAPI, with what its own OpenAPI page leaves out: bodies, problems, bearer tokens."""
-
-    @override
-    def openapi(self) -> dict[str, Json]:
-        if self.openapi_schema is None:
-            self.openapi_schema = self._described()
-        return self.openapi_schema
-
-    def _described(self) -> dict[str, Json]:
-        page = get_openapi(
-            title=self.title,
-            version=self.version,
-            description=self.description,
-            routes=self.routes,
-        )
-        components = page.setdefault("components", {})
-        bodies = [*BODIES.values(), schemas.ProblemDetails]
-        _, shapes = models_json_schema(
-            [(model, "validation") for model in bodies], ref_template="#/components/schemas/{model}"
-        )
-        known = components.setdefault("schemas", {})
-        known |= shapes["$defs"]
-        for name in ("HTTPValidationError", "ValidationError"):
-            known.pop(name, None)
-        components["securitySchemes"] = {
-            "bearer": {
-                "type": "http",
-                "scheme": "bearer",
-                "bearerFormat": "JWT, or the API key of a service",
-            }
-        }
-        for path, operations in page["paths"].items():
-            for operation in operations.values():
-                _describe(path, operation)
-        return page
-
-
-_BEARER: dict[str, list[str]] = {"bearer": []}
-_PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
-
-
-def _describe(path: str, operation: dict[str, Json]) -> None:
-    """Every operation's problems in their media type; every one under /v1 needs a token."""
-    answers: dict[str, Json] = operation["responses"]
-    answers.pop("422", None)
-    expected = {"503": "Not available now; try again after `Retry-After` seconds."}
-    if path.startswith("/v1/") or path == "/codec/decode":
-        operation["security"] = [_BEARER]
-        expected |= {
-            "401": "No good bearer token.",
-            "422": "Something in the input is not valid.",
-            "429": "Too many calls; try again after `Retry-After` seconds.",
-        }
-        if "{" in path:
-            expected["404"] = "Not there, or not for you to see."
-        if "requestBody" in operation:
-            expected |= {
-                "400": "The body is not JSON.",
-                "403": "Not allowed; the detail says why.",
-                "409": "Too late, or against what is so now.",
-                "413": "The body is longer than 1 MiB.",
-            }
-    for status, text in expected.items():
-        response: dict[str, Json] = {"description": text}
-        answers.setdefault(status, response)
-    for status, response in answers.items():
-        if status >= "400":
-            documented: dict[str, Json] = response.pop("content", {"application/json": _PROBLEM})
-            response["content"] = {errors.MEDIA_TYPE: next(iter(documented.values()))}

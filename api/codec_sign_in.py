@@ -110,7 +110,12 @@ async def sign_in(request: Request) -> Response:
     return response
 
 
-@router.post("/sign-out", summary="End the session for the Temporal Web UI", status_code=303)
+@router.post(
+    "/sign-out",
+    status_code=303,
+    response_class=Response,
+    summary="End the session for the Temporal Web UI",
+)
 async def sign_out(request: Request) -> Response:
     """The browser forgets its cookie."""
     _require_own_page(request)
