@@ -19,6 +19,7 @@ from api import (
     codec_sign_in,
     comments,
     decisions,
+    delayed,
     delegations,
     docs,
     erasure,
@@ -115,7 +116,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         told = await make_delivery(settings, pool)
         bell = Bell(settings.database_url)
         ringing = asyncio.create_task(bell.run())
-        app.state.services = Services(
+        house = app.state.services = Services(
             settings,
             pool,
             told,
@@ -127,10 +128,13 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
             Limits(settings),
             bell,
         )
+        sending = asyncio.create_task(delayed.send_all(house))
         try:
             yield
         finally:
             ringing.cancel()
+            sending.cancel()
+            await asyncio.wait([sending])
             await told.close()
             await pool.close()
 
@@ -163,6 +167,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         questions,
         notifications,
         decisions,
+        delayed,
         incidents,
         recipes,
         simulation,

@@ -135,6 +135,13 @@ class DecisionBody(Strict):
     to: Text | None = None
 
 
+class DecisionNowOrLater(DecisionBody):
+    """With `after`, the decision is sent so many seconds later, and may be undone until then."""
+
+    model_config = example(decision="approve", comment="Enjoy.", after=10)
+    after: Annotated[int, Field(ge=1, le=60)] | None = None
+
+
 class DecisionItem(DecisionBody):
     """A decision on one of many tasks."""
 

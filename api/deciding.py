@@ -40,7 +40,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
+class Ready:
     """A decision that nothing stands against, as far as could be seen. `row` is the task as who decides
     sees it."""
 
@@ -54,7 +54,7 @@ class _Judged:
     """By the numbers of the items. What is in neither waits until one that is `ready` is recorded."""
 
     verdicts: dict[int, Verdict] = field(default_factory=dict)
-    ready: dict[int, _Ready] = field(default_factory=dict)
+    ready: dict[int, Ready] = field(default_factory=dict)
 
     def several(self) -> set[UUID]:
         """The requests of those that are ready, of steps that need several people."""
@@ -69,6 +69,13 @@ async def decide(house: Services, caller: Caller, items: Sequence[Item]) -> list
             waiting = {n: item for n, item in enumerate(items) if n not in verdicts}
             verdicts |= await _round(house, connection, caller, waiting)
     return [verdicts[number] for number in range(len(items))]
+
+
+async def look(house: Services, caller: Caller, item: Item) -> Ready | Verdict:
+    """What a decision would come to now: ready if nothing stands against it. Nothing is recorded."""
+    async with house.pool.acquire() as connection:
+        judged = await _judge(connection, caller, {0: item})
+    return judged.ready.get(0) or judged.verdicts[0]
 
 
 async def _round(
@@ -120,7 +127,7 @@ async def _judge(connection: Connection, caller: Caller, waiting: Mapping[int, I
                 )
             judged.verdicts[number] = refusal
             continue
-        if not isinstance(found, _Ready):
+        if not isinstance(found, Ready):
             judged.verdicts[number] = found
         elif not taken & one_at_a_time:
             judged.ready[number] = found
@@ -160,7 +167,7 @@ def _capacity(
 
 def _look(
     row: Row, actor: Actor | errors.Problem, caller: Caller, body: bodies.DecisionBody
-) -> _Ready | dict[str, Json]:
+) -> Ready | dict[str, Json]:
     """Ready to be recorded, or recorded before by the same person. Problem if there is something
     against it."""
     if isinstance(actor, errors.Problem):
@@ -237,7 +244,7 @@ def closed(row: Row) -> errors.Problem:
     )
 
 
-def _ready(row: Row, actor: Actor, body: bodies.DecisionBody, outcome: Outcome) -> _Ready:
+def _ready(row: Row, actor: Actor, body: bodies.DecisionBody, outcome: Outcome) -> Ready:
     task_id, to = str(row["id"]), outcome.to
     message = Decided(task_id, body.decision, actor, row["now"], body.comment, to=to)
     decision_id = uuid4()
@@ -276,7 +283,7 @@ def _ready(row: Row, actor: Actor, body: bodies.DecisionBody, outcome: Outcome) 
         digest=row["digest"],
         claimed_at=row["claimed_at"],
     )
-    return _Ready(row, record, message)
+    return Ready(row, record, message)
 
 
 async def _record(connection: Connection, judged: _Judged) -> dict[UUID, int]:
@@ -287,7 +294,7 @@ async def _record(connection: Connection, judged: _Judged) -> dict[UUID, int]:
 
 def _tell(house: Services, judged: _Judged, rows: dict[UUID, int]) -> None:
     """Tell each request once of all that was decided on it."""
-    made: dict[int, list[_Ready]] = {}
+    made: dict[int, list[Ready]] = {}
     for item in judged.ready.values():
         if item.record.task_id in rows:
             made.setdefault(rows[item.record.task_id], []).append(item)
@@ -297,7 +304,7 @@ def _tell(house: Services, judged: _Judged, rows: dict[UUID, int]) -> None:
         house.delivery.soon_signal(outbox_id, items[0].record.request_id, message)
 
 
-def _decided(item: _Ready) -> dict[str, Json]:
+def _decided(item: Ready) -> dict[str, Json]:
     """The task as it stands after the commit, without reading it again."""
     record, actor = item.record, item.record.actor
     decision: dict[str, Json] = {

@@ -129,6 +129,8 @@ _CALLS: dict[str, str] = {
         POST /v1/keys
         GET /v1/keys
         POST /v1/keys/{key_id}/revoke
+        GET /v1/delayed
+        DELETE /v1/delayed/{delayed_id}
     """,
 }
 """`METHOD path`, by the scope that it takes. `admin` opens all that are not for people alone."""

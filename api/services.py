@@ -1,6 +1,7 @@
 """What the handlers of one API process share: made once by the lifespan, found on `app.state`."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -39,6 +40,8 @@ class Delivery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
+    """`delayed` is set when a decision is kept here that has to be sent."""
+
     settings: Settings
     pool: Pool
     delivery: Delivery
@@ -49,6 +52,7 @@ class Services:
     trail: Trail
     limits: Limits
     bell: Bell
+    delayed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def services(request: Request) -> Services:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, deciding, errors, schemas, views
+from api import bodies, deciding, delayed, delayed_shapes, errors, schemas, views
 from api.auth import Caller
 from api.authorize import capacity, possible, request_object, task_object
 from api.http import Route, answer, cursor, page, read, read_cursor, takes
@@ -157,16 +157,26 @@ def _looked_at(row: dict[str, Any]) -> dict[str, Json]:
     "/{task_id}/decisions",
     response_model=schemas.Task,
     summary="Decide a task",
-    responses={409: {"model": schemas.AlreadyClosed, "description": "Somebody was first."}},
-    openapi_extra=takes(bodies.DecisionBody),
+    responses={
+        202: {"model": delayed_shapes.DecisionDelayed, "description": "Kept, to be sent later."},
+        409: {"model": schemas.AlreadyClosed, "description": "Somebody was first."},
+    },
+    openapi_extra=takes(bodies.DecisionNowOrLater),
 )
 async def decide_task(request: Request, task_id: UUID) -> Response:
     """Approve, reject, request changes, or choose another of its outcomes, as one it is assigned to. The
     first decision counts; a later one gets 409 with who was first, one on what the request said before
-    409 with what has changed. The same decision by the same person again gets 200 again."""
+    409 with what has changed. The same decision by the same person again gets 200 again.
+
+    With `after` it is judged now, and again when it is sent, so many seconds later; until then it may be undone
+    (`DELETE /v1/delayed/{delayed_id}`). Another one by the same person takes its place."""
     caller = await caller_of(request)
-    body = await read(request, bodies.DecisionBody)
-    [verdict] = await deciding.decide(services(request), caller, [deciding.Item(task_id, body)])
+    body = await read(request, bodies.DecisionNowOrLater)
+    house = services(request)
+    if body.after is not None:
+        found = await delayed.delay(house, caller, task_id, body, body.after)
+        return answer(found, 202 if "delayed" in found else 200)
+    [verdict] = await deciding.decide(house, caller, [deciding.Item(task_id, body)])
     if isinstance(verdict, errors.Problem):
         raise verdict
     return answer(verdict)

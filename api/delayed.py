@@ -1,0 +1,170 @@
+"""Undo: decisions that are sent some seconds after they were made, unless whoever made them takes them back.
+
+They are judged when they are made, as if they were sent at once, and again when they are: by the one decide function,
+as that person.
+"""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import bodies, deciding, delayed_shapes, errors
+from api.auth import Caller
+from api.http import Route, answer
+from api.services import Services, caller_of, services
+from contract.boxes import CannotOpen
+from recipes.model import Json
+from storage import delayed, sight
+from storage.delayed import Delaying
+from storage.errors import FAILED
+from storage.sight import Row
+
+router = APIRouter(prefix="/v1/delayed", tags=["tasks"], route_class=Route)
+
+_log = structlog.get_logger(__name__)
+
+_LONGEST_PAUSE = 5.0
+"""Seconds between looks for what another process kept, and left behind."""
+_FORGET_EVERY = 3600.0
+
+
+@router.get(
+    "", response_model=delayed_shapes.DelayedPage, summary="My decisions that may be undone"
+)
+async def list_delayed(request: Request) -> Response:
+    """Those that are still to be sent, and those that were refused when they were, for a day."""
+    caller = await caller_of(request)
+    pool = services(request).pool
+    found = await delayed.of_person(pool, caller.id)
+    rows = await sight.seen_by(pool, caller.reader, found, sight.TITLED)
+    return answer({"items": [shown(row) for row in rows]})
+
+
+@router.delete("/{delayed_id}", response_model=delayed_shapes.Delayed, summary="Undo a decision")
+async def undo(request: Request, delayed_id: UUID) -> Response:
+    """Before it is sent: afterwards it stands, and this gets 409. One that was refused is shown no more."""
+    caller = await caller_of(request)
+    pool = services(request).pool
+    row = await delayed.one(pool, delayed_id, caller.id)
+    if row is None:
+        raise errors.not_found("delayed decision")
+    if not await delayed.undo(pool, delayed_id, caller.id):
+        raise errors.conflict("sent", "too late to undo: the decision was sent")
+    return answer(shown(await sight.seen_one(pool, caller.reader, row, sight.TITLED)))
+
+
+async def delay(
+    house: Services, caller: Caller, task_id: UUID, body: bodies.DecisionBody, seconds: int
+) -> dict[str, Json]:
+    """Keep a decision that nothing stands against, bound to what the request says now: what is shown of it; or
+    the task, if it was decided so before. Problem."""
+    if caller.scopes is not None:
+        raise errors.forbidden("undo is for people: a service decides at once")
+    found = await deciding.look(house, caller, deciding.Item(task_id, body))
+    if isinstance(found, errors.Problem):
+        raise found
+    if not isinstance(found, deciding.Ready):
+        return found
+    record = found.record
+    bound = body.model_copy(update={"digest": record.digest})
+    item = Delaying(
+        task_id,
+        record.request_id,
+        caller.id,
+        caller.roles,
+        record.decision,
+        bound.model_dump(mode="json", include=set(bodies.DecisionBody.model_fields)),
+        seconds,
+    )
+    kept = await delayed.keep(house.pool, item)
+    row = None if kept is None else await delayed.one(house.pool, kept, caller.id)
+    if row is None:
+        raise errors.conflict("sent", "your decision on this task is being sent already")
+    house.delayed.set()
+    return {"delayed": shown(await sight.seen_one(house.pool, caller.reader, row, sight.TITLED))}
+
+
+def shown(row: Row) -> dict[str, Json]:
+    names = (
+        "id",
+        "task_id",
+        "request_id",
+        "workflow",
+        "title",
+        "step",
+        "decision",
+        "name",
+        "made_at",
+        "send_at",
+    )
+    refusal: dict[str, Json] | None = row["refusal"]
+    refused = None if refusal is None else {"at": row["ended_at"], **refusal}
+    return {**{name: row[name] for name in names}, "refused": refused, "withheld": row["withheld"]}
+
+
+# --- sending -------------------------------------------------------------------------------------
+
+
+async def send_all(house: Services) -> None:
+    """Send what is due until this is cancelled, in whichever API process is up: each decision is leased to one
+    of them. What is kept waits while Postgres cannot be reached."""
+    pause, forgotten = _LONGEST_PAUSE, 0.0
+    while True:
+        await _rest(house, pause)
+        pause = _LONGEST_PAUSE
+        try:
+            await send_due(house)
+            left = await delayed.seconds_to_next(house.pool)
+            pause = pause if left is None else min(pause, max(left, 0.05))
+            now = asyncio.get_running_loop().time()
+            if now - forgotten > _FORGET_EVERY:
+                forgotten = now
+                await delayed.forget(house.pool)
+        except FAILED as error:
+            _log.warning("delayed decisions wait", error=type(error).__name__)
+
+
+async def _rest(house: Services, seconds: float) -> None:
+    """So long, or until something is kept here."""
+    house.delayed.clear()
+    try:
+        async with asyncio.timeout(seconds):
+            await house.delayed.wait()
+    except TimeoutError:
+        return
+
+
+async def send_due(house: Services) -> int:
+    """Carry out what is due: how many decisions. One that cannot be now is tried again when its lease is over."""
+    rows = await delayed.take(house.pool)
+    for row in rows:
+        try:
+            await delayed.end(house.pool, row["id"], await _sent(house, row))
+        except Exception as error:  # noqa: BLE001 (whatever it is, the others are sent)
+            _log.error("a delayed decision cannot be sent now", id=str(row["id"]), exc_info=error)
+    return len(rows)
+
+
+async def _sent(house: Services, row: Any) -> dict[str, Json] | None:
+    """Decide as whoever made it: why it was refused, unless it stands."""
+    try:
+        said = await delayed.body(house.pool, row)
+    except CannotOpen:
+        return {"kind": "erased", "detail": "the request is erased"}
+    caller = Caller(row["person"], frozenset(row["roles"]))
+    body = bodies.DecisionBody.model_validate(said)
+    [verdict] = await deciding.decide(house, caller, [deciding.Item(row["task_id"], body)])
+    if not isinstance(verdict, errors.Problem) or _own(verdict, caller):
+        return None
+    return {"kind": verdict.kind, "detail": verdict.detail}
+
+
+def _own(refusal: errors.Problem, caller: Caller) -> bool:
+    """They decided otherwise themselves meanwhile."""
+    winner: dict[str, Json] | None = refusal.extra.get("winner")
+    return winner is not None and winner["user"] == caller.id
