@@ -15,11 +15,13 @@ from api.web.desk import Refused
 from api.web.inbox import listing
 from api.web.pages import page
 from api.web.visitors import PageRoute, local, texts_of, visitor
-from recipes.model import REQUESTER
+from recipes.model import REQUESTER, Json
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 _TYPED = ("decision", "comment", "reason", "to", "digest")
+UNDO_SECONDS = 10
+"""How long a decision made here may be undone."""
 _ANSWERED = frozenset((403, 409, 422))
 """Refusals that are shown beside what was refused."""
 
@@ -32,11 +34,13 @@ async def show_task(request: Request, task_id: UUID) -> Response:
 
 @router.post("/tasks/{task_id:uuid}/decision")
 async def decide(request: Request, task_id: UUID) -> Response:
-    """Decide it, and go on to the next."""
+    """Decide it, to be sent when it can be undone no more, and go on to the next."""
     typed = await texts_of(request)
-    said = {name: typed[name] for name in _TYPED if typed.get(name)}
+    said: dict[str, Json] = {name: typed[name] for name in _TYPED if typed.get(name)}
     try:
-        await visitor(request).desk.post(f"/v1/tasks/{task_id}/decisions", said)
+        await visitor(request).desk.post(
+            f"/v1/tasks/{task_id}/decisions", {**said, "after": UNDO_SECONDS}
+        )
     except Refused as refusal:
         if refusal.status not in _ANSWERED:
             raise
@@ -71,6 +75,7 @@ async def task_page(
         found=found,
         facts=told,
         why=why,
+        mine=next((each for each in shown["banners"] if each["task_id"] == str(task_id)), None),
         rule=rules.rule(found.recipe, task["step"], task["branch"]),
         step_name=rules.step_name(found.recipe, task["step"], task["branch"]),
         decision_name=_decided_as(task),

@@ -1,5 +1,6 @@
 """The inbox: what needs me, and the whole decision beside it."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -20,6 +21,10 @@ async def show_inbox(request: Request) -> Response:
 
 
 async def listing(desk: Desk) -> dict[str, Any]:
-    """What the left pane shows: also beside the page of one task."""
-    waiting = await desk.get("/v1/tasks", state="open", limit=50)
-    return {"tasks": waiting["items"]}
+    """What the left pane shows: also beside the page of one task. What I decided, and may undo, needs me no more."""
+    waiting, banners = await asyncio.gather(
+        desk.get("/v1/tasks", state="open", limit=50), desk.get("/v1/delayed")
+    )
+    decided = {each["task_id"] for each in banners["items"] if not each["refused"]}
+    tasks = [task for task in waiting["items"] if task["id"] not in decided]
+    return {"tasks": tasks, "banners": banners["items"]}

@@ -7,6 +7,7 @@ from uuid import UUID
 from api import schemas
 from tests.integration.browsing import fields, sent, shown, signed_in, words
 from tests.integration.house import House, Workflow
+from tests.integration.test_delayed import come_due
 
 
 async def looked_at(house: House, inputs: dict[str, Any] | None = None) -> tuple[Workflow, str]:
@@ -28,15 +29,42 @@ async def test_the_pane_says_all_there_is_to_decide_about(house: House) -> None:
     assert "Bob Tanaka is the nearest manager" in said or "employee.manager decides" in said
 
 
-async def test_a_decision_leads_to_the_next_task(house: House) -> None:
-    _, path = await looked_at(house)
+async def test_a_decision_leads_to_the_next_task_and_may_be_undone(house: House) -> None:
+    first, path = await looked_at(house)
     other, _ = await looked_at(house, {"days": 2})
     token = await signed_in(house, "bob")
     hidden = fields(await shown(house, path))
     assert hidden["next"] == f"/tasks/{other.task}"
     answered = await sent(house, f"{path}/decision", token, **hidden | {"decision": "approve"})
     assert (answered.status_code, answered.headers["location"]) == (303, f"/tasks/{other.task}")
-    assert "You decided" in words(await shown(house, path))
+    following = await shown(house, f"/tasks/{other.task}")
+    assert "Approve: 5 days for Alice Moreau Sending in" in words(following)
+    assert f'href="{path}" ' not in following
+    assert 'id="decide"' not in await shown(house, path)
+    [undo] = re.findall(r'action="(/delayed/[^"]+/undo)"', following)
+    undone = await sent(house, undo, token)
+    assert (undone.status_code, undone.headers["location"]) == (303, path)
+    again = await shown(house, path)
+    assert ("Sending in" in again, 'id="decide"' in again) == (False, True)
+    assert "no such delayed decision" in (await sent(house, undo, token)).text
+    assert (await house.get(f"/v1/tasks/{first.task}", "bob")).json()["state"] == "open"
+
+
+async def test_a_decision_that_did_not_count_says_so_until_it_is_dismissed(house: House) -> None:
+    flow = await house.begun("carol", "shared", {})
+    path = f"/tasks/{flow.task}"
+    token = await signed_in(house, "bob")
+    hidden = fields(await shown(house, path))
+    await sent(house, f"{path}/decision", token, **hidden | {"decision": "reject"})
+    await house.decide("dave", flow.task)
+    await come_due(house)
+    page = await shown(house, "/")
+    assert "Reject: Shared did not count. Already decided by dave" in words(page)
+    [dismiss] = re.findall(r'action="(/delayed/[^"]+/dismiss)"', page)
+    for _ in range(2):
+        dismissed = await sent(house, dismiss, token, next=path)
+        assert (dismissed.status_code, dismissed.headers["location"]) == (303, path)
+    assert "did not count" not in await shown(house, "/")
 
 
 async def may(house: House, task: str, who: str, *roles: str) -> tuple[set[str], str | None]:

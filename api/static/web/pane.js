@@ -22,3 +22,24 @@
     }
   });
 })();
+
+// Banners of what may be undone count down, and say when it was sent.
+(() => {
+  const begun = new WeakMap();
+  const tick = () => {
+    for (const banner of document.querySelectorAll(".banner[data-left]")) {
+      if (!begun.has(banner)) begun.set(banner, performance.now());
+      const left = Math.ceil(Number(banner.dataset.left) - (performance.now() - begun.get(banner)) / 1000);
+      const said = left > 0 ? `Sending in ${left} s` : "Sent";
+      const place = banner.querySelector(".left");
+      if (place.textContent !== said) place.textContent = said;
+      if (left <= 0) {
+        banner.querySelector("form")?.remove();
+        banner.removeAttribute("data-left");
+        setTimeout(() => banner.remove(), 4000);
+      }
+    }
+  };
+  tick();
+  setInterval(tick, 500);
+})();
