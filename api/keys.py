@@ -61,7 +61,7 @@ async def make_key(request: Request) -> Response:
 async def list_keys(
     request: Request,
     *,
-    over: Annotated[
+    ended: Annotated[
         bool, Query(description="Also those that have expired or were revoked.")
     ] = False,
     limit: Limit = 50,
@@ -74,7 +74,7 @@ async def list_keys(
     if before[0] is None:
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
     found = await api_keys.newest(
-        services(request).pool, (before[0], before[1]), limit + 1, over=over
+        services(request).pool, (before[0], before[1]), limit + 1, ended=ended
     )
     return page([_shown(row) for row in found], limit, lambda item: [item["made_at"], item["id"]])
 

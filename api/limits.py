@@ -49,6 +49,7 @@ class Limits:
         self._quotas = {"person": settings.rate_limit, "service": settings.service_rate_limit}
         self._now = now
         self._full_at: dict[str, float] = {}
+        self._most = _REMEMBERED
 
     def take(self, caller: Caller) -> Rate | None:
         """Count a call of theirs; None where calls are not counted."""
@@ -61,8 +62,9 @@ class Limits:
         wait = used + each - MINUTE
         if wait > each * 1e-6:
             return Rate(policy, quota, 0, used, wait)
-        if len(self._full_at) >= _REMEMBERED:
+        if len(self._full_at) >= self._most:
             self._full_at = {who: at for who, at in self._full_at.items() if at > now}
+            self._most = max(_REMEMBERED, 2 * len(self._full_at))
         self._full_at[caller.id] = now + used + each
         left = int((MINUTE - used - each) / each + 1e-6)
         return Rate(policy, quota, left, used + each)

@@ -46,7 +46,7 @@ def list_keys(
 ) -> None:
     """List the keys, the newest first, as an administrator."""
     api = connect(url, as_person, role)
-    found = list(api.items("/v1/keys", limit, over="true" if ended else None))
+    found = list(api.items("/v1/keys", limit, ended="true" if ended else None))
     if as_json:
         write_json(found)
     elif ids:

@@ -97,10 +97,10 @@ async def one(source: Source, key_id: str) -> asyncpg.Record | None:
 
 
 async def newest(
-    source: Source, before: tuple[datetime, str], limit: int, *, over: bool
+    source: Source, before: tuple[datetime, str], limit: int, *, ended: bool
 ) -> Sequence[asyncpg.Record]:
-    """The newest first; with `over` also those that have expired or were revoked."""
-    return await source.fetch(NEWEST, over, *before, limit)
+    """The newest first; with `ended` also those that have expired or were revoked."""
+    return await source.fetch(NEWEST, ended, *before, limit)
 
 
 async def _record(

@@ -41,7 +41,7 @@ async def test_a_key_from_making_to_revoking(house: House, admin_pool: Pool) -> 
     again = await house.post(f"/v1/keys/{key_id}/revoke", "olga", "admin")
     assert again.json()["type"] == "urn:countersign:problem:already_revoked"
     assert (await house.get("/v1/keys", "oscar", "admin")).json()["items"] == []
-    everything = await house.get("/v1/keys", "oscar", "admin", params={"over": "true"})
+    everything = await house.get("/v1/keys", "oscar", "admin", params={"ended": "true"})
     assert [item["state"] for item in everything.json()["items"]] == ["revoked"]
     trail = await house.get("/v1/audit", "olga", "auditor", params={"workflow": "api_keys"})
     found = [(row["type"], row["actor"]["user"]) for row in trail.json()["items"]]

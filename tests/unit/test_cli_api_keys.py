@@ -28,7 +28,7 @@ def test_a_list_and_a_revoking(api: FakeApi, capsys: pytest.CaptureFixture[str])
     api.answers["GET /v1/keys"] = page(kept)
     assert main.run(["api-key", "list", "--ended"]) == 0
     assert MADE["id"] in capsys.readouterr().out
-    assert api.asked[0].url.params["over"] == "true"
+    assert api.asked[0].url.params["ended"] == "true"
     path = f"/v1/keys/{MADE['id']}/revoke"
     api.answers[f"POST {path}"] = answer_json(200, kept | {"state": "revoked"})
     assert main.run(["api-key", "revoke", MADE["id"]]) == 0

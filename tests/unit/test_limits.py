@@ -85,3 +85,12 @@ def test_large_quotas_lose_nothing_to_rounding() -> None:
     assert one_more.wait > 0
     clock.at += 60
     assert _lefts(limits, ALICE, 1) == [(6999, 0)]
+
+
+def test_who_has_all_of_it_back_is_forgotten() -> None:
+    limits, clock = _limits(1)
+    for number in range(10_000):
+        limits.take(Caller(f"p{number}"))
+    clock.at += 60
+    assert _lefts(limits, BOB, 1) == [(0, 0)]
+    assert limits._full_at.keys() == {"bob"}
