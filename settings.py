@@ -5,7 +5,7 @@ Sizes are counts, times are seconds. The README lists them all.
 """
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     audit_retention_years: int = Field(7, ge=1, le=1000)
 
     feed_days: int = Field(30, ge=1, le=3650)
+    webhook_allow: str = ""
 
     worker_workflow_slots: int = Field(100, ge=2, le=10_000)
     worker_activity_slots: int = Field(50, ge=1, le=10_000)
@@ -111,6 +112,10 @@ class Settings(BaseSettings):
                     f"cors_origins: {origin!r} is not an origin, such as https://app.example.org"
                 )
         self._directory_fits_together()
+        try:
+            _ = self.webhook_networks
+        except ValueError as error:
+            raise ValueError(f"webhook_allow is networks with commas between: {error}") from None
         if self.audit_store is not None and not _STORE.match(self.audit_store):
             raise ValueError("audit_store must be file:///folder or s3://bucket/prefix")
         return self
@@ -180,6 +185,13 @@ class Settings(BaseSettings):
     def secure_cookies(self) -> bool:
         """Whether browsers reach us by https alone."""
         return (self.public_url or "").startswith("https://")
+
+    @property
+    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Networks that webhooks may go to although they are not of the public Internet."""
+        return tuple(
+            ip_network(part.strip()) for part in self.webhook_allow.split(",") if part.strip()
+        )
 
     @property
     def feed_kept_days(self) -> int:

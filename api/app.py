@@ -49,6 +49,7 @@ from api import (
     tasks,
     versions,
     watchers,
+    webhooks,
 )
 from api.auth import tokens
 from api.catalogue import Catalogue
@@ -182,6 +183,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         evidence,
         asking,
         feed,
+        webhooks,
         imports,
         holds,
         impact,

@@ -124,6 +124,16 @@ _CALLS: dict[str, str] = {
         POST /v1/recalls/{recall_id}/continue
         POST /v1/audit/holds
         POST /v1/audit/holds/{hold_id}/end
+        POST /v1/webhooks
+        GET /v1/webhooks
+        GET /v1/webhooks/{webhook_id}
+        DELETE /v1/webhooks/{webhook_id}
+        POST /v1/webhooks/{webhook_id}/rotate
+        POST /v1/webhooks/{webhook_id}/pause
+        POST /v1/webhooks/{webhook_id}/resume
+        POST /v1/webhooks/{webhook_id}/test
+        GET /v1/webhooks/{webhook_id}/dead
+        POST /v1/webhooks/{webhook_id}/resend
     """,
     _PEOPLE: """
         POST /v1/keys

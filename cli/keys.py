@@ -62,7 +62,7 @@ def ensure(loaded: Settings) -> None:
 
 
 async def _rewrap(loaded: Settings, keys: list[RegionKey]) -> int:
-    from storage import vault
+    from storage import vault, webhooks
     from storage.errors import UNAVAILABLE
     from storage.pool import create_pool
 
@@ -74,7 +74,8 @@ async def _rewrap(loaded: Settings, keys: list[RegionKey]) -> int:
             f"Postgres cannot be reached: {error}", code=Exit.UNAVAILABLE, fix=fix
         ) from None
     try:
-        return await vault.rewrap(pool, vault.Vault(keys))
+        mine = vault.Vault(keys)
+        return await vault.rewrap(pool, mine) + await webhooks.rewrap(pool, mine)
     except vault.RegionKeyMissing as error:
         raise Failure(str(error), fix="put that key's line into the file again") from None
     finally:

@@ -46,6 +46,7 @@ from cli import (
     tiers,
     token,
     versions,
+    webhooks,
 )
 from cli.output import Exit, Failure, fail, write
 from settings import SettingsInvalid
@@ -113,6 +114,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(history.app, name="import")
 app.add_typer(keys.app, name="keys")
 app.add_typer(api_keys.app, name="api-key")
+app.add_typer(webhooks.app, name="webhook")
 org.app.add_typer(mirror.app, name="mirror")
 app.add_typer(org.app, name="org")
 

@@ -80,6 +80,11 @@ RECALL_FINISHED = "recall.finished"
 REQUEST_RECALLED = "request.recalled"
 CONTENT_REVEALED = "content.revealed"
 KEY_MADE = "key.made"
+WEBHOOK_ADDED = "webhook.added"
+WEBHOOK_ROTATED = "webhook.rotated"
+WEBHOOK_PAUSED = "webhook.paused"
+WEBHOOK_RESUMED = "webhook.resumed"
+WEBHOOK_REMOVED = "webhook.removed"
 KEY_REVOKED = "key.revoked"
 
 

@@ -1,5 +1,5 @@
-"""The relay: tells Temporal whatever the API's first try did not, until it is told; seals the audit; and puts
-its events into the feed.
+"""The relay: tells Temporal whatever the API's first try did not, until it is told; seals the audit; puts
+its events into the feed; and tells them to those who want to hear of them (`relay.sinks`).
 
 Any number of relays may run. Rows are leased, so the death of one only delays what it had taken; one
 at a time seals (`relay.sealing`).
@@ -18,6 +18,7 @@ from contract.notes import PrivateKey
 from relay import delivery, feed, sealing
 from relay.delivery import Told
 from relay.sealing import Sealer, Signing
+from relay.sinks import Sinks
 from relay.witnesses import Witness, witnesses
 from settings import Settings
 from storage import audit, commits, idempotency, outbox
@@ -57,9 +58,11 @@ async def run(settings: Settings) -> None:
     client = await temporal_client.connect(
         settings.temporal_address, settings.temporal_namespace, pool, lazy=True
     )
+    sinks = Sinks(pool, settings)
     _log.info("relay runs")
     await asyncio.gather(
         *_sealing(stopping, pool, keys, keep, settings),
+        *sinks.work(lambda work, pause: _repeat(stopping, work, pause)),
         _repeat(stopping, lambda: relay_once(client, pool), IDLE_SECONDS),
         _repeat(stopping, lambda: feed.sequence(pool), feed.SEQUENCE_SECONDS),
         _repeat(stopping, lambda: _measure(pool), 1.0),
@@ -69,6 +72,7 @@ async def run(settings: Settings) -> None:
         _repeat(stopping, lambda: _forget(pool, settings.replay_days), HOUSEKEEPING_SECONDS),
         _repeat(stopping, lambda: feed.forget(pool, settings.feed_kept_days), HOUSEKEEPING_SECONDS),
     )
+    await sinks.close()
     await pool.close()
 
 

@@ -199,6 +199,18 @@ class Vault:
         raw = self._unwrap(row)
         return boxes.wrap(self.current.key, row["request_id"], row["scope"], raw)
 
+    def wrap(self, owner: UUID, secret: bytes) -> tuple[str, bytes]:
+        """A secret of something else than a request, by its id: the current region key's name, and how that key
+        wraps it."""
+        return self.current.name, boxes.wrap(self.current.key, owner, "shared", secret)
+
+    def unwrap(self, owner: UUID, region: str, wrapped: bytes) -> bytes:
+        """What `wrap` wrapped. KeyUnreadable."""
+        try:
+            return boxes.unwrap(self._region(region, owner), owner, "shared", wrapped)
+        except CannotOpen as error:
+            raise KeyUnreadable(f"a secret of {owner}: {error}") from None
+
     def _unwrapped(
         self, rows: Sequence[asyncpg.Record]
     ) -> tuple[dict[UUID, Keys], dict[UUID, KeyUnreadable]]:
@@ -230,24 +242,25 @@ class Vault:
             self._known.move_to_end(place)
             return found
         try:
-            found = boxes.unwrap(self._region(row), row["request_id"], row["scope"], row["wrapped"])
+            region = self._region(row["region"], row["request_id"])
+            found = boxes.unwrap(region, row["request_id"], row["scope"], row["wrapped"])
         except CannotOpen as error:
             raise KeyUnreadable(f"the keys of request {row['request_id']}: {error}") from None
         self._known[place] = found
         return found
 
-    def _region(self, row: asyncpg.Record) -> bytes:
+    def _region(self, name: str, owner: UUID) -> bytes:
         """The region key that wrapped a data key. RegionKeyMissing, also after another look into the file:
         parts that run may meet a key that was made after they started."""
-        if row["region"] not in self._regions and self._path is not None:
+        if name not in self._regions and self._path is not None:
             try:
                 self._take(read_keys(self._path))
             except RegionKeyInvalid as error:
                 _log.error("the region keys cannot be read again", why=str(error))
-        found = self._regions.get(row["region"])
+        found = self._regions.get(name)
         if found is None:
             raise RegionKeyMissing(
-                f"the keys of request {row['request_id']} need the region key {row['region']},"
+                f"the keys of request {owner} need the region key {name},"
                 " which is not in COUNTERSIGN_REGION_KEY_FILE"
             )
         return found

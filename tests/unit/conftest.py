@@ -46,6 +46,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
         "tasks",
         "tiers",
         "versions",
+        "webhooks",
     ):
         monkeypatch.setattr(f"cli.{module}.connect", connect)
     return fake
