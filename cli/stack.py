@@ -329,6 +329,7 @@ def _variables(loaded: Settings) -> dict[str, str]:
         "COUNTERSIGN_TEMPORAL_UI_URL": loaded.temporal_ui_url or "",
         "COUNTERSIGN_API_HOST": loaded.api_host,
         "COUNTERSIGN_API_PORT": str(loaded.api_port),
+        "COUNTERSIGN_AUDIT_STORE": loaded.audit_store or "",
     }
 
 
