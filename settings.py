@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 _STORE = re.compile(r"file:///.|s3://.")
+_ADDRESS = re.compile(r"(?:[^<>@\r\n]*<{0}>|{0})".format(r"[!-;=?A-~]+@[A-Za-z0-9.-]+"))
 
 
 class SettingsInvalid(Exception):
@@ -45,6 +46,12 @@ class Settings(BaseSettings):
     cors_origins: str = ""
     rate_limit: int = Field(3000, ge=0, le=1_000_000)
     service_rate_limit: int = Field(12_000, ge=0, le=1_000_000)
+
+    smtp_url: SecretStr | None = None
+    mail_from: str | None = None
+    slack_token: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    slack_url: str = "https://slack.com/api/"
 
     oidc_url: str | None = None
     oidc_client_id: str | None = None
@@ -116,6 +123,7 @@ class Settings(BaseSettings):
             _ = self.webhook_networks
         except ValueError as error:
             raise ValueError(f"webhook_allow is networks with commas between: {error}") from None
+        self._messages_fit_together()
         if self.audit_store is not None and not _STORE.match(self.audit_store):
             raise ValueError("audit_store must be file:///folder or s3://bucket/prefix")
         return self
@@ -134,6 +142,29 @@ class Settings(BaseSettings):
             raise ValueError("public_url has no path: the inbox is served at the top of its host")
         if self.oidc_url and not (self.oidc_client_id and self.public_url):
             raise ValueError("oidc_client_id and public_url must be set beside oidc_url")
+
+    def _messages_fit_together(self) -> None:
+        if self.smtp_url is not None:
+            where = urlsplit(self.smtp_url.get_secret_value())
+            if where.scheme not in ("smtp", "smtps") or not where.hostname or not _has_port(where):
+                raise ValueError("smtp_url must be smtp://host:port or smtps://host:port")
+            if self.mail_from is None:
+                raise ValueError("mail_from must be set beside smtp_url")
+        if self.mail_from is not None and not _ADDRESS.fullmatch(self.mail_from):
+            raise ValueError(
+                "mail_from must be an address, such as Approvals <no-reply@example.org>"
+            )
+        if self.slack_signing_secret and not self.slack_token:
+            raise ValueError("slack_token must be set beside slack_signing_secret")
+        where = urlsplit(self.slack_url)
+        if where.scheme not in ("http", "https") or not where.hostname or not _has_port(where):
+            raise ValueError("slack_url must be an http or https URL")
+        if where.scheme == "http" and self.production and not is_loopback(where.hostname):
+            raise ValueError("slack_url must be https in production: its token goes there")
+        if self.production and (self.smtp_url or self.slack_token) and not self.public_url:
+            raise ValueError(
+                "public_url must be set beside smtp_url and slack_token: messages link there"
+            )
 
     def _directory_fits_together(self) -> None:
         if self.directory_url is None:
@@ -156,6 +187,11 @@ class Settings(BaseSettings):
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @property
+    def pages_url(self) -> str:
+        """Where people reach the pages: links in messages lead there."""
+        return self.public_url or f"http://127.0.0.1:{self.api_port}"
 
     @property
     def migrations_url(self) -> str:

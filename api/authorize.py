@@ -16,7 +16,9 @@ from recipes.happenings import Actor
 
 RequestAction = Literal["see", "cancel", "resubmit", "retry", "reassign", "watchers", "erase"]
 TaskAction = Literal["see", "decide", "release", "ask", "hand_on", "add"]
-HouseAction = Literal["publish", "switch", "import", "migrate", "recall", "keys", "webhooks"]
+HouseAction = Literal[
+    "publish", "switch", "import", "migrate", "recall", "keys", "webhooks", "messages"
+]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
 EventAction = Literal["send"]
 Action: TypeAlias = RequestAction | TaskAction | HouseAction | DelegationAction | EventAction

@@ -134,8 +134,16 @@ _CALLS: dict[str, str] = {
         POST /v1/webhooks/{webhook_id}/test
         GET /v1/webhooks/{webhook_id}/dead
         POST /v1/webhooks/{webhook_id}/resend
+        GET /v1/messages
+        POST /v1/messages/resend
+        POST /v1/messages/{message_id}/resend
+        GET /v1/slack/people
+        POST /v1/slack/people
+        DELETE /v1/slack/people/{person_id}
     """,
     _PEOPLE: """
+        GET /v1/me/preferences
+        PUT /v1/me/preferences
         POST /v1/keys
         GET /v1/keys
         POST /v1/keys/{key_id}/revoke

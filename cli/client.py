@@ -69,6 +69,9 @@ class Api:
         """What is there as it stands, not as JSON."""
         return self._call("GET", path).text
 
+    def put(self, path: str, body: object) -> Any:
+        return self._call("PUT", path, json=body).json()
+
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path).json()
 

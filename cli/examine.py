@@ -16,7 +16,14 @@ from temporalio.service import RPCError
 
 import settings
 import temporal_client
-from cli import datadir, examine_chores, examine_erasure, examine_sealing, examine_tiers
+from cli import (
+    datadir,
+    examine_chores,
+    examine_erasure,
+    examine_messages,
+    examine_sealing,
+    examine_tiers,
+)
 from cli.examine_jobs import automatic
 from cli.finding import Finding
 from contract import names
@@ -81,6 +88,7 @@ async def _postgres(loaded: Settings) -> list[Finding]:
         sealed = await examine_sealing.sealed(pool, loaded)
         sealed += await examine_tiers.tiers(pool, loaded)
         sealed.append(await examine_erasure.erased(pool))
+        sealed += await examine_messages.told(pool, loaded)
     finally:
         await pool.close()
     return [

@@ -29,10 +29,12 @@ from cli import (
     holds,
     incidents,
     keys,
+    messages,
     migrate,
     mirror,
     notifications,
     org,
+    preferences,
     questions,
     reassign,
     recalls,
@@ -79,6 +81,7 @@ app.command()(remarks.watch)
 app.command()(questions.questions)
 app.command()(questions.answer)
 app.command()(notifications.notifications)
+app.command()(preferences.preferences)
 app.command("decide-all")(decisions.decide_all)
 app.command()(reassign.reassign)
 app.command("add-approver")(adding.add_approver)
@@ -92,6 +95,7 @@ requests.app.command("download")(attachments.download)
 app.add_typer(requests.app, name="request")
 app.add_typer(events.app, name="event")
 app.add_typer(incidents.app, name="incident")
+app.add_typer(messages.app, name="message")
 recipes.app.command("simulate")(simulate.simulate)
 recipes.app.command("backtest")(backtest.backtest)
 recipes.app.command("diff")(versions.diff)

@@ -15,7 +15,7 @@ from temporalio.client import Client
 
 import temporal_client
 from contract.notes import PrivateKey
-from relay import delivery, feed, sealing
+from relay import delivery, feed, notifying, sealing
 from relay.delivery import Told
 from relay.sealing import Sealer, Signing
 from relay.sinks import Sinks
@@ -71,6 +71,7 @@ async def run(settings: Settings) -> None:
         _repeat(stopping, lambda: _prepare_months(pool), HOUSEKEEPING_SECONDS),
         _repeat(stopping, lambda: _forget(pool, settings.replay_days), HOUSEKEEPING_SECONDS),
         _repeat(stopping, lambda: feed.forget(pool, settings.feed_kept_days), HOUSEKEEPING_SECONDS),
+        *(_repeat(stopping, work, rest) for work, rest in notifying.chores(pool, settings)),
     )
     await sinks.close()
     await pool.close()

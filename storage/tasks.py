@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -192,6 +192,7 @@ _MATCHES = """
                        AND ($7::bigint IS NULL OR m.opened_at < now() - make_interval(secs => $7)))"""
 
 MOST_MATCHING = 501
+_BEFORE_ALL = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 _STEPS = (51, 201)
 
 
@@ -205,6 +206,12 @@ _MATCHING = INBOX.format(
     columns=_COLUMNS,
     direct=_MATCHES.format(task_id="t.id"),
     shared=_MATCHES.format(task_id="s.task_id"),
+)
+_WAITING = INBOX.format(
+    limit=MOST_MATCHING,
+    columns=_COLUMNS,
+    direct=" AND t.id = ANY($4::uuid[])",
+    shared=" AND s.task_id = ANY($4::uuid[])",
 )
 _CLOSED = _sized(CLOSED, columns=_COLUMNS, decision=_DECISION)
 
@@ -241,6 +248,11 @@ async def matching(
     """As `inbox`, narrowed; MOST_MATCHING at most."""
     narrowed = (only.workflow, only.requester, only.step, only.older_than)
     return await source.fetch(_MATCHING, person, *after, *narrowed)
+
+
+async def waiting(source: Source, person: str, task_ids: list[UUID]) -> list[asyncpg.Record]:
+    """Those of these tasks, MOST_MATCHING at most, that would be in the person's `inbox`."""
+    return await source.fetch(_WAITING, person, *_BEFORE_ALL, task_ids)
 
 
 async def closed(

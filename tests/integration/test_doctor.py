@@ -49,6 +49,8 @@ async def test_what_is_well_is_ok_and_what_is_missing_is_named(parts: Settings) 
         "erasures",
         "relay",
         "requests",
+        "mail",
+        "slack",
         "Temporal",
         "search attributes",
     }

@@ -69,7 +69,7 @@ def test_every_call_is_there_and_no_other() -> None:
     paths = create_app(Settings()).openapi()["paths"]
     existing = {f"{verb.upper()} {path}" for path, verbs in paths.items() for verb in verbs}
     reference = README.partition("### HTTP")[2].partition("### Recipes")[0]
-    documented = set(re.findall(r"`((?:GET|POST|DELETE) /[^`?]*)`", reference))
+    documented = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", reference))
     assert documented == existing
 
 

@@ -93,6 +93,49 @@ def test_what_of_the_hr_system_does_not_fit(
     assert "hunter2" not in str(caught.value)
 
 
+MAIL = {"SMTP_URL": "smtp://bob:hunter2@mail.example.org", "MAIL_FROM": "Approvals <a@example.org>"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"SMTP_URL": "smtp://mail.example.org"}, "mail_from must be set"),
+        (MAIL | {"SMTP_URL": "mail.example.org:hunter2"}, "smtp_url must be smtp://"),
+        (MAIL | {"SMTP_URL": "smtp://mail.example.org:hunter2"}, "smtp_url must be smtp://"),
+        (MAIL | {"MAIL_FROM": "Approvals"}, "mail_from must be an address"),
+        (
+            MAIL | {"MAIL_FROM": "a@example.org\nBcc: eve@example.org"},
+            "mail_from must be an address",
+        ),
+        (MAIL | {"ENVIRONMENT": "production"}, "public_url must be set"),
+        ({"SLACK_SIGNING_SECRET": "hunter2"}, "slack_token must be set"),
+        ({"SLACK_URL": "slack.example.org"}, "slack_url must be an http or https URL"),
+        (
+            {"SLACK_URL": "http://slack.example.org", "ENVIRONMENT": "production"},
+            "slack_url must be https in production",
+        ),
+    ],
+)
+def test_what_of_mail_and_slack_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
+    with pytest.raises(settings.SettingsInvalid, match=message) as caught:
+        settings.load()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_mail_and_slack_need_is_taken_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        MAIL | {"SLACK_TOKEN": "hunter2", "SLACK_SIGNING_SECRET": "hunter2"}
+    ).items():
+        monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
+    loaded = settings.load()
+    assert "hunter2" not in repr(loaded)
+    assert loaded.pages_url == "http://127.0.0.1:8080"
+
+
 def test_the_hr_systems_token_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (HR | {"DIRECTORY_TOKEN": "hunter2"}).items():
         monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
