@@ -35,6 +35,10 @@ def _covered(folder: str) -> tuple[str, ...]:
     return ("coverage", "run", "--parallel-mode", "-m", "pytest", folder)
 
 
+def _shared(*folders: str) -> tuple[str, ...]:
+    return ("pytest", *folders, "--numprocesses=3", "--dist=worksteal")
+
+
 LAYERS = (
     Layer(
         "check",
@@ -56,22 +60,30 @@ LAYERS = (
         ("tests/unit", "tests/model"),
     ),
     Layer("replay", ((("pytest", "tests/replay"),),), ("tests/replay",)),
-    # Three for two cores, since tests also wait for Postgres; a file stays in one process, since its tests
-    # may share what they start.
+    # Three for two cores, since tests also wait for Postgres and Temporal. Whoever is done takes tests of the
+    # others: some last a second, some a minute.
     Layer(
         "integration",
-        ((("pytest", "tests/integration", "--numprocesses=3", "--dist=loadfile"),),),
-        ("tests/integration",),
+        ((_shared("tests/integration", "tests/workflow"),),),
+        ("tests/integration", "tests/workflow"),
     ),
+    # They wait for the product more than they work; each file has one of its own, and the longest comes first.
     Layer(
-        "workflow",
-        ((("pytest", "tests/workflow", "--numprocesses=2", "--dist=loadfile"),),),
-        ("tests/workflow",),
+        "acceptance",
+        (
+            (
+                (
+                    "pytest",
+                    "tests/acceptance",
+                    "--numprocesses=2",
+                    "--dist=loadfile",
+                    "--no-loadscope-reorder",
+                ),
+            ),
+        ),
+        ("tests/acceptance",),
     ),
-    *(
-        Layer(name, ((("pytest", f"tests/{name}"),),), (f"tests/{name}",))
-        for name in ("acceptance", "browser")
-    ),
+    Layer("browser", ((("pytest", "tests/browser"),),), ("tests/browser",)),
 )
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -23,6 +24,10 @@ from tests.stack import REGION, Database, TemporalServer, free_ports, write_regi
 
 START_SECONDS = 30
 TEMPLATE = "countersign_template"
+
+# A busy machine is not a finding.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @pytest.fixture(name="free_ports", scope="session")

@@ -1,7 +1,10 @@
 """Values that fixtures of conftest.py give, for annotations; and free ports."""
 
+import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from storage import regions
@@ -24,17 +27,21 @@ class TemporalServer:
     namespace: str = "default"
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports nobody has now. All are held until all are found, so that no two are the same; the
-    kernel hands out a freed port again only after going round."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+_FIRST, _LAST = 10_000, 30_000
+"""Below the ports that kernels give to clients, so that no connection takes one before its server does."""
+_numbers = count(os.getpid() * 64)
+"""Processes that run tests at the same time begin far from each other."""
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports nobody has now; never the same ones twice."""
+    found: list[int] = []
+    while len(found) < number:
+        port = _FIRST + next(_numbers) % (_LAST - _FIRST)
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 AUDITOR = Reader("tess", frozenset(["auditor"]))

@@ -1,12 +1,12 @@
 """Explain: the same answer as live, without a turn being taken; and the past as it was."""
 
-from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
 from api import org_shapes
 from storage.org import PersonRow
-from tests.integration.delegating import delegate, end, soon
+from tests.integration.delegating import TICK, delegate, end, soon
 from tests.integration.house import House
 
 
@@ -37,12 +37,13 @@ async def test_every_hop_and_rule(house: House) -> None:
 
 
 async def test_before_during_and_after(house: House) -> None:
-    before = datetime.now(UTC)
     made = await delegate(house, "bob", "dave")
-    during = datetime.now(UTC)
     await end(house, "bob", made)
-    moments = {before: "bob", during: "dave", datetime.now(UTC): "bob", soon(): "bob"}
-    for at, who in moments.items():
+    begun, ended = await house.pool.fetchrow(
+        "SELECT lower(valid), upper(valid) FROM delegations WHERE id = $1", UUID(made)
+    )
+    moments = {begun - TICK: "bob", begun: "dave", ended - TICK: "dave", ended: "bob"}
+    for at, who in (moments | {soon(): "bob"}).items():
         found = await _explained(house, "alice", approver="bob", at=at.isoformat())
         assert (found.user, found.at) == (who, at)
 

@@ -28,7 +28,9 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 WITH_POSTGRES = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

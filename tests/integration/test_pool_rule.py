@@ -238,7 +238,7 @@ async def _inbox(house: House, person: str) -> dict[UUID, list[str] | None]:
     return {row["id"]: row["standing_path"] for row in found if row["candidates"]}
 
 
-@pytest.mark.parametrize("seeds", [range(200), range(200, 400)], ids=str)
+@pytest.mark.parametrize("seeds", [range(75), range(75, 150)], ids=str)
 async def test_inbox_and_decision_are_of_one_rule(
     house: House, admin_pool: Pool, seeds: range
 ) -> None:
@@ -262,4 +262,4 @@ async def test_inbox_and_decision_are_of_one_rule(
                 assert inbox[task_id] == path, (seed, person, task_id)
                 stood_in += path is not None
                 between += len(actor.via)
-    assert (stood_in > 200, between > 20) == (True, True), (stood_in, between)
+    assert (stood_in > 50, between > 10) == (True, True), (stood_in, between)

@@ -152,7 +152,7 @@ def _turn(number: int) -> resolution.TakeTurn:
 
 
 @settings(
-    max_examples=500,
+    max_examples=200,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -188,7 +188,7 @@ _ASK: TypeAdapter[SeatAsk] = TypeAdapter(Annotated[SeatAsk, Field(discriminator=
 
 
 @settings(
-    max_examples=300,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
