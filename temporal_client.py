@@ -65,5 +65,8 @@ async def connect(
 
 
 def metered(bind: str) -> Runtime:
-    """A runtime that serves the SDK's own Prometheus metrics at `bind`, host:port."""
-    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=bind)))
+    """A runtime that serves the SDK's own Prometheus metrics at `bind`, host:port; named as ours are, in seconds."""
+    config = PrometheusConfig(
+        bind_address=bind, counters_total_suffix=True, unit_suffix=True, durations_as_seconds=True
+    )
+    return Runtime(telemetry=TelemetryConfig(metrics=config))

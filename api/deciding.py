@@ -99,6 +99,7 @@ async def _round(
                 return judged.verdicts
             rows = await _record(connection, judged)
     _tell(house, judged, rows)
+    _count(house, judged, rows)
     return judged.verdicts | {
         number: _decided(item)
         for number, item in judged.ready.items()
@@ -302,6 +303,13 @@ def _tell(house: Services, judged: _Judged, rows: dict[UUID, int]) -> None:
         together = Together(tuple(item.message for item in items))
         message = together if len(items) > 1 else items[0].message
         house.delivery.soon_signal(outbox_id, items[0].record.request_id, message)
+
+
+def _count(house: Services, judged: _Judged, rows: dict[UUID, int]) -> None:
+    for item in judged.ready.values():
+        if item.record.task_id in rows:
+            record = item.record
+            house.metrics.decided(record.workflow, record.counts_as or record.decision)
 
 
 def _decided(item: Ready) -> dict[str, Json]:

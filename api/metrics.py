@@ -1,4 +1,4 @@
-"""Figures for Prometheus: requests by route and status, and how far the outbox is behind."""
+"""Figures for Prometheus: requests by route and status, decisions, and how far the outbox is behind."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -26,6 +26,12 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self._decisions = Counter(
+            "countersign_decisions_total",
+            "Decisions of people that were the first, by workflow and what they count as.",
+            ("workflow", "counts_as"),
+            registry=self.registry,
+        )
         self._depth = Gauge(
             "countersign_outbox_rows",
             "Rows that Temporal must still hear.",
@@ -40,6 +46,9 @@ class Metrics:
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         self._answers.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    def decided(self, workflow: str, counts_as: str) -> None:
+        self._decisions.labels(workflow, counts_as).inc()
 
     def text(self, outbox: Outbox | None) -> bytes:
         """The exposition; without `outbox` (Postgres is away) its two figures say NaN."""

@@ -15,7 +15,7 @@ from temporalio.client import Client
 
 import temporal_client
 from contract.notes import PrivateKey
-from relay import delivery, feed, notifying, sealing
+from relay import delivery, feed, measuring, notifying, sealing
 from relay.delivery import Told
 from relay.sealing import Sealer, Signing
 from relay.sinks import Sinks
@@ -68,6 +68,7 @@ async def run(settings: Settings) -> None:
         _repeat(stopping, lambda: _measure(pool), 1.0),
         _repeat(stopping, lambda: _measure_sealing(pool), 1.0),
         _repeat(stopping, lambda: feed.measure(pool), 1.0),
+        _repeat(stopping, lambda: measuring.measure(pool), measuring.SECONDS),
         _repeat(stopping, lambda: _prepare_months(pool), HOUSEKEEPING_SECONDS),
         _repeat(stopping, lambda: _forget(pool, settings.replay_days), HOUSEKEEPING_SECONDS),
         _repeat(stopping, lambda: feed.forget(pool, settings.feed_kept_days), HOUSEKEEPING_SECONDS),

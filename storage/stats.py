@@ -57,3 +57,32 @@ async def counts(source: Source) -> Counts:
 async def ping(source: Source) -> None:
     """Raises unless Postgres answers."""
     await source.fetchval("SELECT 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What waits for people: open tasks, those of them past their time, requests with incidents."""
+
+    open: int
+    overdue: int
+    incidents: int
+
+
+STANDING = """
+SELECT workflow, sum(open)::int AS open, sum(overdue)::int AS overdue, sum(incidents)::int AS incidents
+  FROM (SELECT r.workflow, count(*) AS open, count(*) FILTER (WHERE t.due_at < now()) AS overdue, 0 AS incidents
+          FROM tasks t JOIN requests r ON r.id = t.request_id
+         WHERE t.state = 'open'
+         GROUP BY r.workflow
+         UNION ALL
+        SELECT workflow, 0, 0, count(*) FROM requests WHERE incidents <> '[]' GROUP BY workflow) s
+ GROUP BY workflow
+"""
+
+
+async def standing(source: Source) -> dict[str, Standing]:
+    """By workflow; without those of which nothing waits. Reads every open task."""
+    return {
+        row["workflow"]: Standing(row["open"], row["overdue"], row["incidents"])
+        for row in await source.fetch(STANDING)
+    }

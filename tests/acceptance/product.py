@@ -20,8 +20,8 @@ import psutil
 from cli import token
 from settings import Settings
 
-READY_SECONDS = 60
-FINISH_SECONDS = 90
+READY_SECONDS = 240  # some seconds, but for a machine that has a lot to do
+FINISH_SECONDS = 240
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Product:
         environment["COUNTERSIGN_DATA_DIR"] = str(self.folder / "data")
         command = [sys.executable, "-m", "cli.main", *arguments]
         return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+            command, env=environment, capture_output=True, text=True, timeout=240, check=False
         )
 
 

@@ -204,12 +204,15 @@ async def test_figures(house: House) -> None:
     flow = await house.begun()
     await house.get(f"/v1/tasks/{flow.task}", "bob")
     await house.client.get("/nowhere/at/all")
+    for who in ("bob", "bob", "carol"):
+        await house.decide(who, flow.task)
     text = (await house.client.get("/metrics")).text
     for line in (
         'countersign_http_requests_total{method="GET",route="/v1/tasks/{task_id}",status="200"} 1.0',
         'countersign_http_requests_total{method="POST",route="/v1/requests",status="201"} 1.0',
         'countersign_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
-        "countersign_outbox_rows 1.0",
+        'countersign_decisions_total{counts_as="approve",workflow="leave"} 1.0',
+        "countersign_outbox_rows 2.0",
     ):
         assert line in text
     assert flow.task not in text
