@@ -67,23 +67,10 @@ LAYERS = (
         ((_shared("tests/integration", "tests/workflow"),),),
         ("tests/integration", "tests/workflow"),
     ),
-    # They wait for the product more than they work; each file has one of its own, and the longest comes first.
-    Layer(
-        "acceptance",
-        (
-            (
-                (
-                    "pytest",
-                    "tests/acceptance",
-                    "--numprocesses=2",
-                    "--dist=loadfile",
-                    "--no-loadscope-reorder",
-                ),
-            ),
-        ),
-        ("tests/acceptance",),
+    *(
+        Layer(name, ((("pytest", f"tests/{name}"),),), (f"tests/{name}",))
+        for name in ("acceptance", "browser")
     ),
-    Layer("browser", ((("pytest", "tests/browser"),),), ("tests/browser",)),
 )
 
 

@@ -39,9 +39,8 @@ async def test_every_hop_and_rule(house: House) -> None:
 async def test_before_during_and_after(house: House) -> None:
     made = await delegate(house, "bob", "dave")
     await end(house, "bob", made)
-    begun, ended = await house.pool.fetchrow(
-        "SELECT lower(valid), upper(valid) FROM delegations WHERE id = $1", UUID(made)
-    )
+    span = await house.pool.fetchval("SELECT valid FROM delegations WHERE id = $1", UUID(made))
+    begun, ended = span.lower, span.upper
     moments = {begun - TICK: "bob", begun: "dave", ended - TICK: "dave", ended: "bob"}
     for at, who in (moments | {soon(): "bob"}).items():
         found = await _explained(house, "alice", approver="bob", at=at.isoformat())
