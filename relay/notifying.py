@@ -175,10 +175,10 @@ def chores(pool: Pool, settings: Settings) -> list[Chore]:
             found.append((lambda sender=sender: refresh(sender), PAUSE_SECONDS))
     found.append((lambda: _measure(pool), 5.0))
     found.append((lambda: _forget(pool), HOUSEKEEPING_SECONDS))
-    return [(_outlived(work), rest) for work, rest in found]
+    return [(outlived(work), rest) for work, rest in found]
 
 
-def _outlived(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+def outlived(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
     """Whatever goes wrong with messages must not take the rest of the relay with it."""
 
     async def guarded() -> bool:

@@ -8,22 +8,26 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import SecretStr
 
 from api.message_shapes import DeadMessages, PreferencesShown
+from cli.examine_messages import told as told_by_doctor
 from contract.preferences import KINDS, Kind, Preferences, Quiet
 from recipes.happenings import Commanded
 from recipes.model import Json
 from recipes.parse import parse
 from relay import notifying
 from relay.composing import told_time
-from storage import messages, preferences
+from storage import feed, messages, preferences
 from storage.audience import Listener
+from storage.feed import LeaseLost
 from storage.org import RoleRow
 from storage.pool import Pool
 from tests.integration.erasing import where
 from tests.integration.house import ROLES, House, leave
 from tests.integration.post_office import (
     PAGES,
+    SENDER,
     STAFF,
     PostOffice,
     Relay,
@@ -31,7 +35,14 @@ from tests.integration.post_office import (
     post_office,
     texts,
 )
-from tests.integration.slack_server import SlackServer, buttons, slack_server, slacking
+from tests.integration.slack_server import (
+    SECRET,
+    TOKEN,
+    SlackServer,
+    buttons,
+    slack_server,
+    slacking,
+)
 
 SALARY = Path(__file__).parents[2] / "workflows_yaml" / "salary_change.v1.yaml"
 MADRID = ZoneInfo("Europe/Madrid")
@@ -360,6 +371,60 @@ async def test_messages_are_for_administrators_and_forgotten(
     )
     await messages.forget(house.pool, 30, 90)
     assert await house.pool.fetchval("SELECT count(*) FROM messages WHERE channel = 'mail'") == 0
+
+
+async def test_a_relay_does_all_of_it_by_its_settings(
+    house: House, relays: tuple[Relay, Relay], office: PostOffice, slack: SlackServer
+) -> None:
+    now = Preferences(dict.fromkeys(KINDS, ("mail", "slack")), gather=timedelta(0))
+    await preferences.say(house.pool, "bob", now)
+    settings = house.settings.model_copy(
+        update={
+            "smtp_url": SecretStr(office.url),
+            "mail_from": SENDER,
+            "slack_token": SecretStr(TOKEN),
+            "slack_signing_secret": SecretStr(SECRET),
+            "slack_url": slack.url,
+            "public_url": PAGES,
+        }
+    )
+    # The one that listened before is gone.
+    await house.pool.execute("UPDATE feed_consumers SET lease_owner = NULL, leased_until = NULL")
+    chores = notifying.chores(house.pool, settings)
+    flow = await house.begun()
+    await feed.sequence(house.pool)
+    for work, _ in chores:
+        await work()
+    assert office.to == ["bob@example.org"]
+    [told] = slack.of("chat.postMessage")
+    assert "Approve" in buttons(told)
+    assert f"{PAGES}/tasks/{flow.task}" in texts(office.taken[0])
+    await house.decide("bob", flow.task)
+    await feed.sequence(house.pool)
+    for _ in range(2):  # listening comes before bringing up to date, whatever their order
+        for work, _ in chores:
+            await work()
+    [changed] = slack.of("chat.update")
+    assert "Bob Tanaka decided: Approve" in str(changed["blocks"])
+    seen = {it.part: (it.verdict, it.seen) for it in await told_by_doctor(house.pool, settings)}
+    assert seen["mail"][0] == seen["slack"][0] == "ok"
+    off = await told_by_doctor(house.pool, house.settings)
+    assert ["is not set" in it.seen for it in off] == [True, True]
+    await house.pool.execute("""UPDATE messages SET state = 'dead' WHERE channel = 'mail'""")
+    [_, _, dead] = await told_by_doctor(house.pool, settings)
+    assert (dead.verdict, dead.seen) == ("warning", "1 were given up")
+
+
+async def test_a_mistake_of_ours_does_not_end_the_relay(house: House) -> None:
+    async def mistaken() -> bool:
+        raise KeyError("a mistake")
+
+    async def refused() -> bool:
+        raise LeaseLost("somebody else's")
+
+    assert await notifying.outlived(mistaken)() is False
+    with pytest.raises(LeaseLost):  # for the loop, which knows it
+        await notifying.outlived(refused)()
 
 
 def test_times_are_told_on_the_persons_clock() -> None:
