@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
-from api.web import absence, admin, decision, files, inbox, new, people, sign_in, undo
+from api.web import absence, admin, decision, files, inbox, new, people, preferences, sign_in, undo
 from api.web.desk import Refused
 from api.web.pages import page
 from api.web.visitors import SignInNeeded
@@ -21,6 +21,7 @@ _PAGES = (
     people.router,
     new.router,
     absence.router,
+    preferences.router,
     admin.router,
     decision.router,
     files.router,
