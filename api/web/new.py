@@ -178,12 +178,13 @@ async def _asking(
 
 
 async def _came_back(request: Request, request_id: str) -> dict[str, Any]:
-    """The request, of which one is the requester."""
+    """The request, of which one is the requester, and the `names` of those who decided on it."""
     guest = visitor(request)
     found: dict[str, Any] = await guest.desk.get(f"/v1/requests/{request_id}")
     if found["requester"] != guest.caller.id:
         raise errors.forbidden("only its requester sends a request again")
-    return found
+    names = await called(guest.desk, (each["user"] for each in found["decisions"]))
+    return found | {"names": names}
 
 
 async def _zone(request: Request) -> str:

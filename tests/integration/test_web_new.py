@@ -248,6 +248,7 @@ async def test_a_request_that_came_back_is_sent_again(outing: House) -> None:
     visit = Visit(outing, f"/requests/{request_id}/resubmit", token)
     text = await visit.open()
     assert "Too &lt;dear&gt;?" in text
+    assert "Bob Tanaka" in text
     assert (stands(text, "/inputs/cost"), stands(text, "/inputs/guests/0/name")) == (
         "250.5",
         "Dora <b>",
