@@ -1,4 +1,5 @@
-"""The README speaks of every command, option, call, setting and exit code there is, and of no other."""
+"""The README speaks of every command, option, call, setting and exit code there is, docs/operations.md of every
+figure and alarm; and of no other."""
 
 import re
 from collections.abc import Iterator
@@ -6,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
+import yaml
 
 from api.app import create_app
 from cli import main
 from cli.output import Exit
 from settings import Settings
+from tests.unit.test_figures import ours
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -89,3 +92,14 @@ def test_every_exit_code_is_there() -> None:
 def test_the_commands_of_the_makefile_are_there() -> None:
     for target in ("run", "test"):
         assert re.search(rf"^    make {target}\b", README, re.MULTILINE)
+
+
+def test_every_figure_is_explained_and_no_other() -> None:
+    reference = OPERATIONS.partition("## Figures")[2].partition("## Logs")[0]
+    assert set(re.findall(r"`(countersign_[a-z_]+)`", reference)) == ours()
+
+
+def test_every_alarm_has_its_answer() -> None:
+    groups = yaml.safe_load((ROOT / "deploy/alerts.yaml").read_text())["groups"]
+    alarms = {rule["alert"] for group in groups for rule in group["rules"]}
+    assert set(re.findall(r"^\| `(Countersign\w+)`", OPERATIONS, re.MULTILINE)) == alarms
