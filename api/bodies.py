@@ -172,11 +172,13 @@ def _duration(text: str) -> str:
 
 
 class DecidableFilter(Strict):
-    """Which of the tasks I may decide; what is left out does not matter. `older_than`: open for longer."""
+    """Which of the tasks I may decide; what is left out does not matter. `older_than`: open for longer;
+    `task_ids`: of these alone."""
 
     workflow: Text | None = None
     requester: Text | None = None
     step: Text | None = None
+    task_ids: Annotated[list[UUID], Field(min_length=1, max_length=500)] | None = None
     older_than: Annotated[Text, AfterValidator(_duration)] | None = None
 
 

@@ -14,6 +14,7 @@ from api import bodies, deciding, errors, schemas, views
 from api.auth import Caller
 from api.http import BODIES, Route, answer, read, takes
 from api.services import caller_of, services
+from api.tasks import looked_at
 from recipes import calendar
 from recipes.model import Json
 from storage import sight, tasks
@@ -72,7 +73,8 @@ async def preview_decisions(request: Request) -> Response:
     body = await read(request, bodies.PreviewBody)
     only = body.filter
     older_than = None if only.older_than is None else calendar.seconds(only.older_than)
-    narrowing = tasks.Narrowing(only.workflow, only.requester, only.step, older_than)
+    ids = None if only.task_ids is None else tuple(only.task_ids)
+    narrowing = tasks.Narrowing(only.workflow, only.requester, only.step, older_than, ids=ids)
     pool = services(request).pool
     found, more = await _decidable(pool, caller, narrowing, body.decision)
     shown = await sight.seen_by(pool, caller.reader, found, sight.TITLED)
@@ -82,7 +84,7 @@ async def preview_decisions(request: Request) -> Response:
                 {"task_id": row["id"], "decision": body.decision, "digest": row["digest"]}
                 for row in found
             ],
-            "tasks": [views.inbox_task(row) for row in shown],
+            "tasks": [views.inbox_task(row) | looked_at(row) for row in shown],
             "need_comment": [row["id"] for row in found if body.decision in row["require_comment"]],
             "need_reason": [row["id"] for row in found if body.decision in row["require_reason"]],
             "more": more,

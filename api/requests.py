@@ -110,6 +110,9 @@ async def list_requests(
     imported: Annotated[
         bool | None, Query(description="Those that another system had; `false`: our own.")
     ] = None,
+    in_flight: Annotated[
+        bool | None, Query(alias="open", description="In flight; `false`: those that have ended.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -131,6 +134,7 @@ async def list_requests(
         words=words,
         condition=read_condition(where),
         imported=imported,
+        open=in_flight,
     )
     return await listed(services(request).pool, caller, wanted, limit, cursor)
 
@@ -143,7 +147,8 @@ async def listed(
         source, caller.reader, wanted, limit + 1, before(cursor), everything=caller.sees_all
     )
     rows = await sight.seen_by(source, caller.reader, found, sight.REQUEST, of="id")
-    items = [views.request_summary(row) for row in rows]
+    waits = await tasks.waited_for(source, [row["id"] for row in rows if not row["finalized_at"]])
+    items = [views.listed_request(row, waits.get(row["id"])) for row in rows]
     return page(items, limit, lambda item: [item["created_at"], item["id"]])
 
 

@@ -273,6 +273,15 @@ class TaskShown(Task):
     why_not: str | None
 
 
+class TaskToDecide(Task):
+    """A task with the inputs of its request that it shows."""
+
+    model_config = example(
+        **_TASK | {"state": "open", "closed_at": None, "decision": None}, inputs=_INPUTS
+    )
+    inputs: dict[str, Any]
+
+
 class TaskPage(Strict):
     items: list[Task]
     next_cursor: str | None
@@ -328,13 +337,13 @@ class DecisionsPreview(Strict):
 
     model_config = example(
         items=[{"task_id": _TASK["id"], "decision": "approve", "digest": _TASK["digest"]}],
-        tasks=[_TASK | {"state": "open", "closed_at": None, "decision": None}],
+        tasks=[_TASK | {"state": "open", "closed_at": None, "decision": None, "inputs": _INPUTS}],
         need_comment=[],
         need_reason=[],
         more=False,
     )
     items: list[PinnedDecision]
-    tasks: list[Task]
+    tasks: list[TaskToDecide]
     need_comment: list[UUID]
     need_reason: list[UUID]
     more: bool
@@ -391,7 +400,7 @@ class Erased(Strict):
     reason: str
 
 
-class RequestSummary(Strict):
+class RequestHead(Strict):
     """`status` is the state that a state machine is in; `imported` is of requests that another system had;
     `recall_id` of those recalled, of a rule that was wrong; `reopens` the recalled one that this one is for.
     One that is `rewound` waits for its requester, and expires at `resubmit_by` if that is set; `reason` is
@@ -432,7 +441,7 @@ class Recalled(Strict):
     reopened_as: UUID | None
 
 
-class Request(RequestSummary):
+class Request(RequestHead):
     """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks, or of what can
     be fired of a state machine; `added_approvers` those added by hand, asked yet or not. A machine's `moves`
     counts the actions fired; the last 100 are in `history`, oldest first, all of them among its events.
@@ -550,6 +559,15 @@ class WaitingIncident(Strict):
 class IncidentPage(Strict):
     items: list[WaitingIncident]
     next_cursor: str | None
+
+
+class RequestSummary(RequestHead):
+    """A request in a list: `waiting_for` are the principals that its open tasks wait for, or its requester
+    where it is `rewound`; `due_at` is when the first of them is due."""
+
+    model_config = example(**_REQUEST, waiting_for=[], due_at=None)
+    waiting_for: list[str]
+    due_at: datetime | None
 
 
 class RequestPage(Strict):

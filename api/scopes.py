@@ -37,6 +37,7 @@ _CALLS: dict[str, str] = {
         GET /v1/tasks/{task_id}
         GET /v1/questions
         GET /v1/notifications
+        GET /v1/me/counts
         GET /v1/incidents
         GET /v1/recipes
         GET /v1/recipes/{name}
@@ -144,6 +145,9 @@ _CALLS: dict[str, str] = {
     _PEOPLE: """
         GET /v1/me/preferences
         PUT /v1/me/preferences
+        GET /v1/me/filters
+        POST /v1/me/filters
+        DELETE /v1/me/filters/{filter_id}
         POST /v1/keys
         GET /v1/keys
         POST /v1/keys/{key_id}/revoke

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from api import bodies, deciding, delayed, delayed_shapes, errors, schemas, view
 from api.auth import Caller
 from api.authorize import capacity, possible, request_object, task_object
 from api.http import Route, answer, cursor, page, read, read_cursor, takes
+from api.narrowing import Narrowed, narrowed
 from api.services import caller_of, services
 from recipes.model import Json
 from storage import sight, tasks
@@ -34,6 +35,7 @@ async def list_tasks(
     request: Request,
     *,
     state: Literal["open", "closed", "all"] = "open",
+    only: Annotated[Narrowed, Depends(narrowed)],
     limit: Limit = 50,
     after: Annotated[str | None, Query(alias="cursor", max_length=1000)] = None,
 ) -> Response:
@@ -46,37 +48,36 @@ async def list_tasks(
         closed, after = True, after[2:]
     if closed and state == "open":
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
+    if state != "open":
+        only.check_any_state()
     if closed:
-        return await _closed_page(pool, caller, limit, after)
+        return await _closed_page(pool, caller, only, limit, after)
     position = _BEGINNING if after is None else tuple(read_cursor(after, "time", "uuid"))
-    opened = await tasks.inbox(pool, caller.id, limit + 1, (position[0], position[1]))
-    found = await sight.seen_by(pool, caller.reader, opened, sight.TITLED)
+    found = await only.opened(pool, caller.reader, limit + 1, (position[0], position[1]))
     if state == "all" and len(found) <= limit:
-        return await _bridge_page(pool, caller, limit, found)
+        return await _bridge_page(pool, caller, only, limit, found)
     return page(
         [views.inbox_task(row) for row in found], limit, lambda item: [item["due_at"], item["id"]]
     )
 
 
-async def _closed_page(pool: Source, caller: Caller, limit: int, after: str | None) -> Response:
+async def _closed_page(
+    pool: Source, caller: Caller, only: Narrowed, limit: int, after: str | None
+) -> Response:
     position = _LATEST if after is None else tuple(read_cursor(after, "time", "uuid"))
     if position[0] is None:
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
-    found = await tasks.closed(pool, caller.id, limit + 1, (position[0], position[1]))
-    return _closed_answer([], await _seen(pool, caller, found), limit)
+    found = await only.closed(pool, caller.reader, limit + 1, (position[0], position[1]))
+    return _closed_answer([], found, limit)
 
 
 async def _bridge_page(
-    pool: Source, caller: Caller, limit: int, opened: list[dict[str, Any]]
+    pool: Source, caller: Caller, only: Narrowed, limit: int, opened: list[dict[str, Any]]
 ) -> Response:
     """The page of `all` on which the open tasks end and the closed ones begin."""
     shown = [views.inbox_task(row) for row in opened]
-    found = await tasks.closed(pool, caller.id, limit - len(shown) + 1, _LATEST)
-    return _closed_answer(shown, await _seen(pool, caller, found), limit)
-
-
-async def _seen(pool: Source, caller: Caller, found: list[asyncpg.Record]) -> list[dict[str, Any]]:
-    return await sight.seen_by(pool, caller.reader, found, sight.TASK)
+    found = await only.closed(pool, caller.reader, limit - len(shown) + 1, _LATEST)
+    return _closed_answer(shown, found, limit)
 
 
 def _closed_answer(
@@ -111,8 +112,8 @@ async def show_task(request: Request, task_id: UUID) -> Response:
     if row["state"] == "open" and mine is not None:
         shown |= {"on_behalf_of": mine.on_behalf_of, "via": mine.via}
     why_not = deciding.why_not(row, caller)
-    found = {"inputs": _looked_at(seen), "may": _may(row, caller, why_not), "why_not": why_not}
-    return answer({**shown, **found, "withheld": _withheld(seen)})
+    found = {"may": _may(row, caller, why_not), "why_not": why_not}
+    return answer(shown | found | looked_at(seen))
 
 
 def _may(row: asyncpg.Record, caller: Caller, why_not: str | None) -> list[str]:
@@ -136,21 +137,18 @@ def _may(row: asyncpg.Record, caller: Caller, why_not: str | None) -> list[str]:
     return [name for name, is_so in deeds.items() if is_so]
 
 
-def _withheld(row: dict[str, Any]) -> list[str]:
-    """Of what the task shows."""
+def looked_at(row: dict[str, Any]) -> dict[str, Json]:
+    """What there is to decide about: the inputs that a task shows, and what is withheld of it."""
+    inputs: dict[str, Json] = row["inputs"]
+    if row["show"]:
+        inputs = {name: inputs[name] for name in row["show"] if name in inputs}
     hidden = {f"/inputs/{name}" for name in row["show"]}
-    return [
+    withheld = [
         name
         for name in row["withheld"]
         if not row["show"] or not name.startswith("/inputs/") or name in hidden
     ]
-
-
-def _looked_at(row: dict[str, Any]) -> dict[str, Json]:
-    inputs: dict[str, Json] = row["inputs"]
-    if not row["show"]:
-        return inputs
-    return {name: inputs[name] for name in row["show"] if name in inputs}
+    return {"inputs": inputs, "withheld": withheld}
 
 
 @router.post(

@@ -85,6 +85,14 @@ def request_summary(row: Row) -> dict[str, Json]:
     }
 
 
+def listed_request(row: Row, waits: tuple[list[str], datetime | None] | None) -> dict[str, Json]:
+    """A request in a list: for whom its open tasks wait, and when the first of them is due."""
+    who, due_at = waits or ([], None)
+    if row["state"] == "rewound":
+        who = [f"user:{row['requester']}"]
+    return request_summary(row) | {"waiting_for": who, "due_at": due_at}
+
+
 def _imported(row: Row) -> dict[str, Json] | None:
     """Where a request comes from that another system had."""
     if row["import_id"] is None:

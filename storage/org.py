@@ -16,6 +16,7 @@ from uuid import NAMESPACE_OID, uuid5
 import asyncpg
 
 from recipes.model import Json
+from storage.patterns import containing
 from storage.pool import Connection, Pool, Source
 
 T = TypeVar("T")
@@ -147,13 +148,8 @@ async def people(
 ) -> list[asyncpg.Record]:
     """Those who are here at a moment, by id; with `text`, those who have it in id, name or email; with
     `ids`, those of them."""
-    pattern = None if text is None else f"%{_literally(text)}%"
+    pattern = None if text is None else containing(text)
     return await source.fetch(LIST_PEOPLE, after, limit, at, pattern, ids)
-
-
-def _literally(text: str) -> str:
-    """For LIKE: without its wildcards."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 LIST_ROLES = """

@@ -19,6 +19,7 @@ from recipes.state import Entity
 from storage import audit, pools, vault
 from storage.errors import AlreadyOpen
 from storage.jsonpath import jsonpath
+from storage.patterns import containing
 from storage.pool import Source, vault_of
 from storage.recipes import may_start
 from storage.sight import Row
@@ -242,7 +243,7 @@ class Filter:
     `incident` is whether people are needed; `version` leaves those alone that are in flight on it;
     `status` is of a state machine; `entity_id` counts beside `entity_type` alone; `words` are all in the
     title or inputs, `condition` is on inputs; `imported` is whether another
-    system had them."""
+    system had them; `open` is whether they are in flight."""
 
     state: str | None = None
     workflow: str | None = None
@@ -256,12 +257,13 @@ class Filter:
     words: str | None = None
     condition: Condition | None = None
     imported: bool | None = None
+    open: bool | None = None
 
 
 # {need}, {about} and {subject} are written into the text: the planner would not see the partial indexes by
 # parameters that may be null.
 _MATCHES = """
-{need}{about}{subject}($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
+{need}{open}{about}{subject}($2::text IS NULL OR r.state = $2) AND ($3::text IS NULL OR r.workflow = $3)
 AND ($4::text IS NULL OR r.requester = $4)
 AND ($5::text IS NULL OR r.title ILIKE $5)
 AND ($9::int IS NULL OR (r.version = $9 AND r.finalized_at IS NULL))
@@ -274,6 +276,8 @@ _NEWEST = "ORDER BY r.created_at DESC, r.id DESC LIMIT $8"
 EVERYTHING = (
     f"SELECT {_COLUMNS} FROM requests r WHERE $1::text IS NOT NULL AND {_MATCHES} {_NEWEST}"
 )
+
+OWN = f"SELECT {_COLUMNS} FROM requests r WHERE r.requester = $1 AND {_MATCHES} {_NEWEST}"
 
 # What concerns one person: own requests, those they were asked about or decided (shared tasks: while
 # open, and also by delegations), and those of recipes that a role of theirs owns. Of state machines those
@@ -322,6 +326,7 @@ SELECT {_COLUMNS} FROM found f JOIN requests r ON r.id = f.id {_NEWEST}
 """
 
 _NEED = {None: "", True: "r.incidents <> '[]' AND ", False: "r.incidents = '[]' AND "}
+_OPEN = {None: "", True: "r.finalized_at IS NULL AND ", False: "r.finalized_at IS NOT NULL AND "}
 _ABOUT = {
     (False, False): "($11::text IS NULL AND $12::text IS NULL) AND ",
     (True, False): "(r.entity_type = $11 AND $12::text IS NULL) AND ",
@@ -338,11 +343,17 @@ _AMONG = "($13::text IS NULL AND $14::text IS NULL AND r.id = ANY($16::uuid[])) 
 
 
 @cache
-def _list(everything: bool, incident: bool | None, kind: bool, number: bool, subject: str) -> str:
-    query = EVERYTHING if everything else VISIBLE
+def _list(
+    query: str,
+    incident: bool | None,
+    in_flight: bool | None,
+    about: tuple[bool, bool],
+    subject: str,
+) -> str:
     return (
         query.replace("{need}", _NEED[incident])
-        .replace("{about}", _ABOUT[kind, number])
+        .replace("{open}", _OPEN[in_flight])
+        .replace("{about}", _ABOUT[about])
         .replace("{subject}", subject)
     )
 
@@ -362,13 +373,15 @@ async def newest(
     asked = (wanted.entity_type is not None, wanted.entity_id is not None)
     about = wanted.words is not None or wanted.condition is not None
     subject = _SUBJECT if about else _ANY_SUBJECT if among is None else _AMONG
+    # One's own are seen by whoever submitted them: nothing else is looked at.
+    seen = OWN if wanted.requester == person else EVERYTHING if everything else VISIBLE
     return await source.fetch(
-        _list(everything, wanted.incident, *asked, subject),
+        _list(seen, wanted.incident, wanted.open, asked, subject),
         person,
         wanted.state,
         wanted.workflow,
         wanted.requester,
-        None if wanted.text is None else f"%{_literal(wanted.text)}%",
+        None if wanted.text is None else containing(wanted.text),
         *before,
         limit,
         wanted.version,
@@ -394,11 +407,6 @@ async def in_flight(source: Source, workflows: Sequence[str]) -> dict[str, dict[
     for row in await source.fetch(IN_FLIGHT, workflows):
         found[row["workflow"]][row["version"]] = row["requests"]
     return found
-
-
-def _literal(text: str) -> str:
-    """`text` as a LIKE pattern that matches just it."""
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
 PAST = """

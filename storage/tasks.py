@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from storage import pools
+from storage.patterns import containing
 from storage.pool import Source
 
 _COLUMNS = f"""
@@ -118,11 +119,27 @@ async def of_request(source: Source, request_id: UUID) -> list[asyncpg.Record]:
     return await source.fetch(OF_REQUEST, request_id)
 
 
+WAITED_FOR = """
+SELECT request_id, min(due_at) AS due_at,
+       array_agg(DISTINCT w.who ORDER BY w.who) AS who
+  FROM tasks t, unnest(coalesce(t.candidates, ARRAY['user:' || t.assignee])) w(who)
+ WHERE t.request_id = ANY($1::uuid[]) AND t.state = 'open' GROUP BY request_id
+"""
+
+
+async def waited_for(
+    source: Source, request_ids: Collection[UUID]
+) -> dict[UUID, tuple[list[str], datetime | None]]:
+    """For whom the open tasks of these requests wait (principals), and when the first is due."""
+    rows = await source.fetch(WAITED_FOR, list(request_ids)) if request_ids else []
+    return {row["request_id"]: (row["who"], row["due_at"]) for row in rows}
+
+
 # The inbox: each of the person's principals gives its first rows from an index in the order of the
 # answer, so that it costs the same however much is open. Closed tasks are in none of the indexes.
 # Shared tasks come a second time by delegations, with the member and the path to the person.
 # LIMIT is written into the text: as a parameter the planner would have to guess it.
-INBOX = f"""
+_FIRST = f"""
 WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, found AS (
     (SELECT t.id, coalesce(t.due_at, 'infinity') AS due, NULL::text AS member, NULL::text AS role,
             NULL::text[] AS path
@@ -159,21 +176,58 @@ WITH RECURSIVE {pools.BEHIND.format(person="$1::text")}, {pools.MEMBERSHIPS}, fo
     SELECT DISTINCT ON (due, id) id, due, member, path FROM found
      ORDER BY due, id, member NULLS FIRST, role NULLS FIRST LIMIT {{limit}}
 )
-SELECT {{columns}}, f.path AS standing_path
+"""
+INBOX = (
+    _FIRST
+    + """SELECT {columns}, f.path AS standing_path
   FROM first f JOIN tasks t ON t.id = f.id JOIN requests r ON r.id = t.request_id
  ORDER BY f.due, f.id
 """
+)
+
+# What there is of one person's, each as far as LIMIT goes.
+COUNTS = (
+    _FIRST.format(limit=501, direct="", shared="")
+    + """, mine AS (
+    SELECT f.due, r.workflow
+      FROM first f JOIN tasks t ON t.id = f.id JOIN requests r ON r.id = t.request_id
+)
+SELECT count(*) AS needs_me,
+       count(*) FILTER (WHERE due <= now()) AS overdue,
+       count(*) FILTER (WHERE due > now() AND due <= now() + interval '24 hours') AS due_soon,
+       (SELECT coalesce(jsonb_object_agg(workflow, n), '{}')
+          FROM (SELECT workflow, count(*) AS n FROM mine GROUP BY workflow) w) AS by_workflow,
+       (SELECT count(*) FROM (SELECT FROM questions WHERE asked = $1 AND answered_at IS NULL
+                               LIMIT 501) q) AS questions,
+       (SELECT count(*) FROM (SELECT FROM requests WHERE requester = $1 AND state = 'rewound'
+                               LIMIT 501) r) AS to_resubmit,
+       (SELECT count(*) FROM (SELECT FROM requests WHERE requester = $1 AND finalized_at IS NULL
+                                 AND state <> 'rewound' LIMIT 501) r) AS waiting,
+       (SELECT count(*) FROM (SELECT FROM notifications WHERE person = $1 AND read_at IS NULL
+                               LIMIT 501) n) AS unread
+  FROM mine
+"""
+)
+
+
+async def counts(source: Source, person: str) -> asyncpg.Record:
+    """How many open tasks `person` may decide, by workflow and by when they are due, and what else there is of
+    theirs; 501 stands for more than 500."""
+    row = await source.fetchrow(COUNTS, person, datetime.min.replace(tzinfo=UTC), UUID(int=0))
+    assert row is not None
+    return row
+
 
 # Closed tasks that were this person's, or that this person decided; the latest first.
 CLOSED = """
 WITH found AS (
     (SELECT t.id, t.closed_at AS at FROM tasks t
       WHERE t.assignee = $1 AND t.state <> 'open' AND t.closed_at <= $2
-        AND (t.closed_at < $2 OR t.id > $3)
+        AND (t.closed_at < $2 OR t.id > $3){own}
       ORDER BY t.closed_at DESC, t.id LIMIT {limit})
     UNION
     (SELECT d.task_id, d.decided_at FROM decisions d
-      WHERE d.actor = $1 AND d.decided_at <= $2 AND (d.decided_at < $2 OR d.task_id > $3)
+      WHERE d.actor = $1 AND d.decided_at <= $2 AND (d.decided_at < $2 OR d.task_id > $3){decided}
       ORDER BY d.decided_at DESC, d.task_id LIMIT {limit})
 ), first AS (
     SELECT id, at FROM found ORDER BY at DESC, id LIMIT {limit}
@@ -184,28 +238,52 @@ SELECT {columns}, {decision}
  ORDER BY f.at DESC, f.id
 """
 
-# What the inbox can be narrowed to; each of $4 to $7 may be null.
+# What the inbox can be narrowed to; each of $4 to $12 may be null. A title that is sealed may hold the text, too:
+# whoever opens it looks. The times of due tasks are bounds of the index.
 _MATCHES = """
+        AND coalesce({due}, 'infinity') > coalesce(now() + make_interval(secs => $9), '-infinity')
+        AND coalesce({due}, 'infinity') <= coalesce(now() + make_interval(secs => $10), 'infinity')
+        AND ($11::boolean IS NULL OR $11 = {shared}) AND ($12::uuid[] IS NULL OR {task_id} = ANY($12))
         AND EXISTS (SELECT 1 FROM tasks m JOIN requests q ON q.id = m.request_id
                      WHERE m.id = {task_id} AND ($4::text IS NULL OR q.workflow = $4)
                        AND ($5::text IS NULL OR q.requester = $5) AND ($6::text IS NULL OR m.step = $6)
-                       AND ($7::bigint IS NULL OR m.opened_at < now() - make_interval(secs => $7)))"""
+                       AND ($7::bigint IS NULL OR m.opened_at < now() - make_interval(secs => $7))
+                       AND ($8::text IS NULL OR q.sealed IS NOT NULL OR q.title ILIKE $8 OR {named}))"""
+_NAMED = """q.requester ILIKE $8
+                            OR replace(q.workflow, '_', ' ') ILIKE $8
+                            OR EXISTS (SELECT 1 FROM people n WHERE n.id = q.requester AND n.name ILIKE $8)"""
+_DONE_MATCHES = """
+        AND EXISTS (SELECT 1 FROM requests q
+                     WHERE q.id = {request_id} AND ($4::text IS NULL OR q.workflow = $4)
+                       AND ($5::text IS NULL OR q.requester = $5)
+                       AND ($6::text IS NULL OR q.sealed IS NOT NULL OR q.title ILIKE $6 OR {named}))"""
+_REQUESTER_NAME = ", (SELECT n.name FROM people n WHERE n.id = r.requester) AS requester_name"
 
 MOST_MATCHING = 501
 _BEFORE_ALL = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 _STEPS = (51, 201)
 
 
-def _sized(query: str, **parts: str) -> dict[int, str]:
-    return {size: query.format(limit=size, **parts) for size in _STEPS}
+def _sized(query: str, *sizes: int, **parts: str) -> dict[int, str]:
+    return {size: query.format(limit=size, **parts) for size in sizes}
 
 
-_INBOX = _sized(INBOX, columns=_COLUMNS, direct="", shared="")
-_MATCHING = INBOX.format(
-    limit=MOST_MATCHING,
-    columns=_COLUMNS,
-    direct=_MATCHES.format(task_id="t.id"),
-    shared=_MATCHES.format(task_id="s.task_id"),
+_INBOX = _sized(INBOX, *_STEPS, columns=_COLUMNS, direct="", shared="")
+_NARROW = {
+    "direct": _MATCHES.format(due="t.due_at", shared="false", task_id="t.id", named=_NAMED),
+    "shared": _MATCHES.format(due="s.due", shared="true", task_id="s.task_id", named=_NAMED),
+}
+_MATCHING = _sized(
+    INBOX, *_STEPS, MOST_MATCHING, columns=f"{_COLUMNS}, r.inputs{_REQUESTER_NAME}", **_NARROW
+)
+_CLOSED = _sized(CLOSED, *_STEPS, columns=_COLUMNS, decision=_DECISION, own="", decided="")
+_CLOSED_MATCHING = _sized(
+    CLOSED,
+    *_STEPS,
+    columns=_COLUMNS + _REQUESTER_NAME,
+    decision=_DECISION,
+    own=_DONE_MATCHES.format(request_id="t.request_id", named=_NAMED.replace("$8", "$6")),
+    decided=_DONE_MATCHES.format(request_id="d.request_id", named=_NAMED.replace("$8", "$6")),
 )
 _WAITING = INBOX.format(
     limit=MOST_MATCHING,
@@ -213,11 +291,10 @@ _WAITING = INBOX.format(
     direct=" AND t.id = ANY($4::uuid[])",
     shared=" AND s.task_id = ANY($4::uuid[])",
 )
-_CLOSED = _sized(CLOSED, columns=_COLUMNS, decision=_DECISION)
 
 
 def _pick(queries: dict[int, str], limit: int) -> str:
-    return queries[_STEPS[0] if limit <= _STEPS[0] else _STEPS[1]]
+    return queries[min(size for size in queries if size >= limit)]
 
 
 async def inbox(
@@ -234,20 +311,49 @@ async def inbox(
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """Which tasks of an inbox; None: whichever. `older_than`: open for so many seconds."""
+    """Which tasks of an inbox; None: whichever. `older_than`: open for so many seconds; due more than
+    `due_after` and at most `due_within` seconds from now; `shared`: with others, or asked of one person.
+    `text` is in the title, or names the requester or workflow, in any case; what is sealed is not looked
+    into here."""
 
     workflow: str | None = None
     requester: str | None = None
     step: str | None = None
     older_than: int | None = None
+    text: str | None = None
+    due_after: int | None = None
+    due_within: int | None = None
+    shared: bool | None = None
+    ids: tuple[UUID, ...] | None = None
+
+    @property
+    def pattern(self) -> str | None:
+        return None if self.text is None else containing(self.text)
 
 
 async def matching(
-    source: Source, person: str, only: Narrowing, after: tuple[datetime | None, UUID]
+    source: Source,
+    person: str,
+    only: Narrowing,
+    after: tuple[datetime | None, UUID],
+    limit: int = MOST_MATCHING,
 ) -> list[asyncpg.Record]:
-    """As `inbox`, narrowed; MOST_MATCHING at most."""
-    narrowed = (only.workflow, only.requester, only.step, only.older_than)
-    return await source.fetch(_MATCHING, person, *after, *narrowed)
+    """As `inbox`, narrowed, with `inputs` and `requester_name`; limit at most MOST_MATCHING."""
+    found = await source.fetch(
+        _pick(_MATCHING, limit),
+        person,
+        *after,
+        only.workflow,
+        only.requester,
+        only.step,
+        only.older_than,
+        only.pattern,
+        only.due_after,
+        only.due_within,
+        only.shared,
+        only.ids,
+    )
+    return found[:limit]
 
 
 async def waiting(source: Source, person: str, task_ids: list[UUID]) -> list[asyncpg.Record]:
@@ -265,3 +371,11 @@ async def closed(
 def principals(person: str, held: list[Any]) -> list[str]:
     """The names under which a person can share a task."""
     return [f"user:{person}", *(f"role:{role}" for role in held)]
+
+
+async def closed_matching(
+    source: Source, person: str, only: Narrowing, limit: int, after: tuple[datetime, UUID]
+) -> list[asyncpg.Record]:
+    """As `closed`, narrowed by workflow, requester and text, with `requester_name`."""
+    named = (only.workflow, only.requester, only.pattern)
+    return (await source.fetch(_pick(_CLOSED_MATCHING, limit), person, *after, *named))[:limit]
