@@ -2,7 +2,10 @@
 
 import asyncio
 import gc
+import socket
 from collections.abc import Callable, Coroutine
+
+from typing_extensions import override
 
 import settings
 from cli.output import Exit, Failure, say
@@ -16,12 +19,21 @@ def api() -> None:
     from api.app import create_app
     from cli import logs
 
+    class Server(uvicorn.Server):
+        """It waits for answers under way when it ends; for open pages (`/live`) it would wait for ever."""
+
+        @override
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.state.live.close()
+            await super().shutdown(sockets)
+
     loaded = settings.load()
     logs.set_up(loaded, "api")
     _check_region_key(loaded)
-    server = uvicorn.Server(
+    app = create_app(loaded)
+    server = Server(
         uvicorn.Config(
-            create_app(loaded),
+            app,
             host=loaded.api_host,
             port=loaded.api_port,
             loop="uvloop",

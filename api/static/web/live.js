@@ -1,0 +1,98 @@
+// What happens, at once: the list renews itself in place, and what somebody else has decided cannot be clicked any
+// more. Only while the page is looked at; without this, pages say what was so when they were loaded.
+"use strict";
+(() => {
+  const me = document.body.dataset.me;
+  if (!me || !window.EventSource || !window.htmx) return;
+  const say = window.countersign.say;
+  const wait = { least: 100, spread: 300 };
+  let source = null;
+  let timer = 0;
+  let happened = [];
+
+  const pane = (page) => page.querySelector("[data-request]");
+  const digest = (part) => part?.querySelector("input[name=digest]")?.value;
+  const typed = (part) =>
+    [...part.querySelectorAll("textarea, input:not([type=hidden]):not([type=checkbox])")].some((each) => each.value) ||
+    part.contains(document.activeElement);
+  const put = (selector, swap, text) =>
+    window.htmx.swap({
+      sourceElement: document.body,
+      target: document.querySelector(selector),
+      swap: `${swap} ignoreTitle:true`,
+      select: selector,
+      text,
+    });
+
+  const notice = (part, text) => {
+    if (part.querySelector(".stale")) return;
+    const line = document.createElement("p");
+    line.className = "notice stale";
+    line.setAttribute("role", "status");
+    const link = document.createElement("a");
+    link.href = window.location.href;
+    link.textContent = "Look again";
+    line.append(text, " ", link);
+    part.prepend(line);
+  };
+
+  const renew = async () => {
+    timer = 0;
+    const told = happened;
+    happened = [];
+    const address = window.location.href;
+    const answer = await fetch(address, { headers: { accept: "text/html" } });
+    if (!answer.ok || answer.redirected || address !== window.location.href) return;
+    const text = await answer.text();
+    const page = new DOMParser().parseFromString(text, "text/html");
+    if (document.querySelector("#list") && page.querySelector("#list")) await put("#list", "outerMorph", text);
+    const now = pane(document);
+    const next = pane(page);
+    const about = told.filter((it) => it.request_id === now?.dataset.request);
+    if (!now || !next || !about.length || now.dataset.task !== next.dataset.task) return;
+    const other = about.findLast((it) => it.type === "decision.recorded" && it.by !== me);
+    const decided = now.querySelector("#decide") && !next.querySelector("#decide");
+    if (decided) {
+      await put("#pane", "outerHTML", text);
+      say(other ? `${other.by} decided this just now` : "This is decided");
+    } else if (digest(now) && digest(now) !== digest(next)) {
+      notice(now, "This has changed since you opened it.");
+    } else if (!typed(now) && document.querySelector("#pane")) {
+      await put("#pane", "outerHTML", text);
+    } else if (other || about.some((it) => it.by !== me)) {
+      notice(now, "Something new was said or done.");
+    }
+  };
+
+  const soon = () => {
+    // Not all pages at the same instant.
+    if (!timer) timer = setTimeout(() => renew().catch(() => {}), wait.least + Math.random() * wait.spread);
+  };
+
+  const open = () => {
+    if (source) return;
+    source = new EventSource("/live");
+    source.addEventListener("ready", () => document.body.setAttribute("data-live", "on"));
+    source.addEventListener("happened", (event) => {
+      happened.push(JSON.parse(event.data));
+      soon();
+    });
+    source.addEventListener("look", soon);
+    source.addEventListener("ended", close);
+  };
+  const close = () => {
+    source?.close();
+    source = null;
+    document.body.removeAttribute("data-live");
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) close();
+    else if (!source) {
+      open();
+      soon();
+    }
+  });
+  window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", (event) => event.persisted && !document.hidden && (open(), soon()));
+  if (!document.hidden) open();
+})();

@@ -1,0 +1,84 @@
+"""Whom what happens concerns, for pages that are open: ids and names, nothing of what people wrote."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from storage.pool import Source
+
+# Of each request: who submitted it, who is or was asked (themselves, as a member of a role, on whose behalf, or as one
+# whom such a person delegates to now), who decided or was asked a question, and who was made a watcher. Only those
+# with a page open are looked for.
+CONCERNED = """
+WITH RECURSIVE told AS (
+    SELECT f.position, f.request_id, f.seq, f.recorded_at, f.event_type FROM feed f
+     WHERE f.position > $1 AND f.position <= $2 AND f.of_request
+), about AS (
+    SELECT DISTINCT request_id FROM told
+), asked AS (
+    SELECT t.request_id, unnest(ARRAY[t.assignee, t.on_behalf_of, t.claimed_by]) AS person
+      FROM about a JOIN tasks t USING (request_id)
+    UNION
+    SELECT t.request_id, substr(c.principal, 6)
+      FROM about a JOIN tasks t USING (request_id), unnest(t.candidates) c(principal)
+     WHERE c.principal LIKE 'user:%'
+    UNION
+    SELECT t.request_id, m.person
+      FROM about a JOIN tasks t USING (request_id), unnest(t.candidates) c(principal)
+      JOIN role_members m ON m.role = substr(c.principal, 6) AND m.valid @> now()
+     WHERE c.principal LIKE 'role:%'
+), standing_in AS (
+    SELECT request_id, person, 0 AS depth FROM asked WHERE person IS NOT NULL
+    UNION
+    SELECT s.request_id, d.delegate, s.depth + 1
+      FROM standing_in s JOIN delegations d ON d.delegator = s.person AND d.valid @> now()
+     WHERE s.depth < 5
+), concerned AS (
+    SELECT request_id, person FROM standing_in
+    UNION SELECT a.request_id, r.requester FROM about a JOIN requests r ON r.id = a.request_id
+    UNION SELECT request_id, d.actor FROM about JOIN decisions d USING (request_id)
+    UNION SELECT request_id, q.asked FROM about JOIN questions q USING (request_id)
+    UNION SELECT request_id, w.person FROM about JOIN watchers w USING (request_id)
+           WHERE w.added_by <> w.person
+)
+SELECT t.position, t.request_id, t.event_type, a.occurred_at, a.actor->>'user' AS by,
+       a.payload->>'task_id' AS task_id, array_agg(c.person ORDER BY c.person) AS people
+  FROM told t
+  JOIN audit a ON a.request_id = t.request_id AND a.seq = t.seq AND a.recorded_at = t.recorded_at
+  JOIN concerned c ON c.request_id = t.request_id AND c.person = ANY($3::text[])
+ GROUP BY t.position, t.request_id, t.event_type, a.occurred_at, a.actor, a.payload
+ ORDER BY t.position
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of a request, and which of those asked about it concerns."""
+
+    position: int
+    request_id: UUID
+    type: str
+    at: datetime
+    by: str
+    task_id: str | None
+    people: tuple[str, ...]
+
+
+async def concerned(
+    source: Source, after: int, until: int, people: Collection[str]
+) -> list[Happened]:
+    """What happened after a position of the feed, up to another, that concerns any of these people."""
+    rows = await source.fetch(CONCERNED, after, until, list(people))
+    return [
+        Happened(
+            row["position"],
+            row["request_id"],
+            row["event_type"],
+            row["occurred_at"],
+            row["by"],
+            row["task_id"],
+            tuple(row["people"]),
+        )
+        for row in rows
+    ]

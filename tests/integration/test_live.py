@@ -1,0 +1,140 @@
+"""What happens, told to open pages: to whom it concerns, at once, and nothing of what people wrote."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from starlette.types import Message
+
+from api.live import LOOK_AGAIN, Live, Mailbox
+from api.web import live as stream
+from recipes.model import Json
+from storage import feed
+from storage.pool import Pool
+from tests.integration.house import House, Workflow
+
+
+def _live(house: House) -> Live:
+    found: Live = house.app.state.live
+    return found
+
+
+async def _next(mailbox: Mailbox) -> dict[str, Any]:
+    """The next event, read as browsers do."""
+    async with asyncio.timeout(60):
+        said = await mailbox.letters.get()
+    assert said is not None
+    return _read(said)
+
+
+def _read(said: bytes) -> dict[str, Any]:
+    lines = dict(line.split(": ", 1) for line in said.decode().strip().splitlines())
+    return {"id": int(lines["id"]), "event": lines["event"], **json.loads(lines["data"])}
+
+
+async def test_whom_it_concerns_hears_of_it(house: House, pool: Pool) -> None:
+    live = _live(house)
+    (bob, begin), (erin, _), (alice, _) = [
+        await live.enter(person, None) for person in ("bob", "erin", "alice")
+    ]
+    assert _read(begin[0])["event"] == "ready"
+    flow = await house.begun(inputs={"days": 5, "why": "a secret"})
+    await feed.sequence(pool)
+    assert [(await _next(bob))["type"] for _ in range(2)] == ["request.created", "task.assigned"]
+    await house.decide("bob", flow.task, comment="a secret, too")
+    await feed.sequence(pool)
+    told = await _next(bob)
+    request_id = str(flow.state.request_id)
+    assert told | {"id": 0, "at": ""} == {
+        "id": 0,
+        "event": "happened",
+        "request_id": request_id,
+        "type": "decision.recorded",
+        "by": "bob",
+        "at": "",
+        "task_id": flow.task,
+    }
+    heard = [await _next(alice) for _ in range(3)]
+    assert [each["type"] for each in heard][-1] == "decision.recorded"
+    assert "secret" not in json.dumps(heard)
+    assert erin.letters.empty()
+
+    # Who comes back says what they saw last, and misses nothing.
+    live.leave(bob)
+    again, missed = await live.enter("bob", heard[0]["id"])
+    assert [_read(each).get("type") for each in missed] == [
+        "task.assigned",
+        "decision.recorded",
+        None,
+    ]
+    assert again.letters.empty()
+
+
+async def test_pools_and_who_stands_in_hear_of_it(house: House, pool: Pool) -> None:
+    body: dict[str, Json] = {"delegate": "frank"}
+    assert (await house.post("/v1/org/delegations", "dave", json=body)).status_code == 201
+    live = _live(house)
+    boxes = {who: (await live.enter(who, None))[0] for who in ("bob", "erin", "frank", "carol")}
+    flow = await house.begun("alice", "shared", {})
+    await feed.sequence(pool)
+    for who in ("bob", "erin", "frank"):
+        assert (await _next(boxes[who]))["request_id"] == str(flow.state.request_id)
+    assert boxes["carol"].letters.empty()
+    assert isinstance(flow, Workflow)
+
+
+async def test_who_is_far_behind_is_told_to_look_again(house: House, pool: Pool) -> None:
+    await house.begun()
+    await feed.sequence(pool)
+    await pool.execute("UPDATE feed_state SET position = position + 5000")
+    _, missed = await _live(house).enter("bob", 0)
+    assert missed[0] == LOOK_AGAIN
+
+
+async def test_who_does_not_keep_up_is_closed() -> None:
+    mailbox = Mailbox("bob")
+    for number in range(101):
+        mailbox.put(b"%d" % number)
+    assert mailbox.closed
+    assert await mailbox.letters.get() is None
+    mailbox.put(b"too late")
+    assert mailbox.letters.empty()
+
+
+async def test_it_ends_with_the_session_and_with_the_page(house: House) -> None:
+    live = _live(house)
+
+    async def streamed(until: float, *, hangs_up: bool) -> bytes:
+        mailbox, before = await live.enter("bob", None)
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            if not hangs_up:
+                await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async with asyncio.timeout(60):
+            await stream._Stream(live, mailbox, before, until)({}, receive, send)
+        return b"".join(each.get("body", b"") for each in sent)
+
+    ended = await streamed(time.time() - 1, hangs_up=False)
+    assert ended.startswith(b"retry: 3000\n")
+    assert ended.endswith(b"event: ended\ndata: {}\n\n")
+    assert b"ended" not in await streamed(time.time() + 3600, hangs_up=True)
+    assert live.pages == 0
+
+
+async def test_a_process_that_ends_sends_all_away(house: House) -> None:
+    live = _live(house)
+    mailbox, _ = await live.enter("bob", None)
+    live.close()
+    assert await mailbox.letters.get() is None
+
+
+async def test_nobody_listens_without_a_session(house: House) -> None:
+    answered = await house.client.get("/live")
+    assert (answered.status_code, answered.headers["location"]) == (303, "/sign-in?next=/live")
