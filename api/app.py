@@ -60,11 +60,13 @@ from api.catalogue import Catalogue
 from api.cors import Cors
 from api.counts import Counts
 from api.limits import Limits
+from api.live import Live
 from api.metrics import Metrics
 from api.middleware import Around
 from api.openapi import Documented
 from api.services import Delivery, Services
 from api.web import site
+from api.web.compress import Compressed
 from relay import delivery
 from settings import Settings
 from storage import audit
@@ -134,12 +136,15 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
             bell,
         )
         sending = asyncio.create_task(delayed.send_all(house))
+        app.state.live = Live(settings.database_url, pool)
+        listening = asyncio.create_task(app.state.live.run())
         try:
             yield
         finally:
+            listening.cancel()
             ringing.cancel()
             sending.cancel()
-            await asyncio.wait([sending])
+            await asyncio.wait([sending, listening])
             await told.close()
             await pool.close()
 
@@ -154,6 +159,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
     )
     if settings.shared_with:
         app.add_middleware(Cors, origins=settings.shared_with)
+    app.add_middleware(Compressed)
     app.add_middleware(Around, metrics=figures)
     errors.install(app)
     docs.install(app)

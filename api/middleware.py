@@ -20,6 +20,8 @@ _GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = ("/healthz", "/readyz", "/metrics", "/static")
 """What is asked all the time and says nothing: in the log at level debug alone."""
+_LONG = "/live"
+"""How long it takes says how long somebody looked at a page: no time of an answer."""
 _log = structlog.get_logger(__name__)
 
 
@@ -72,7 +74,8 @@ class Around:
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route, seconds = _template(scope), time.perf_counter() - began
-            self._metrics.answered(method, route, status, seconds)
+            if route != _LONG:
+                self._metrics.answered(method, route, status, seconds)
             tell = _log.debug if scope["path"].startswith(_QUIET) else _log.info
             tell("answered", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 

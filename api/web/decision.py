@@ -57,7 +57,9 @@ async def task_page(
 ) -> Response:
     """The page of a task; after a refusal of a `deed` with what was `typed`, and what was wrong beside it."""
     desk = visitor(request).desk
-    task, shown = await asyncio.gather(desk.get(f"/v1/tasks/{task_id}"), listing(desk))
+    task, shown = await asyncio.gather(
+        desk.get(f"/v1/tasks/{task_id}"), listing(desk, request.query_params, str(task_id))
+    )
     found, why = await asyncio.gather(
         about(desk, task), if_there(desk.get("/v1/org/explain", task=task_id))
     )

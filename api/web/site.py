@@ -6,18 +6,44 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
-from api.web import absence, admin, decision, files, inbox, new, people, preferences, sign_in, undo
+from api.web import (
+    absence,
+    admin,
+    bulk,
+    decision,
+    files,
+    inbox,
+    live,
+    new,
+    notices,
+    people,
+    preferences,
+    sign_in,
+    undo,
+)
 from api.web.desk import Refused
 from api.web.pages import page
 from api.web.visitors import SignInNeeded
 
-_OF_PROGRAMS = ("/v1/", "/codec/", "/static/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+_OF_PROGRAMS = (
+    "/v1/",
+    "/codec/",
+    "/static/",
+    "/live",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+)
 _TITLES = {403: "Not allowed", 404: "Not found", 409: "Too late", 422: "Not valid"}
 
 _PAGES = (
     sign_in.router,
     sign_in.leaving,
     inbox.router,
+    bulk.router,
+    notices.router,
+    live.router,
     people.router,
     new.router,
     absence.router,

@@ -46,6 +46,7 @@
     const text = await answer.text();
     const page = new DOMParser().parseFromString(text, "text/html");
     if (document.querySelector("#list") && page.querySelector("#list")) await put("#list", "outerMorph", text);
+    if (document.querySelector(".banners") && page.querySelector(".banners")) await put(".banners", "outerHTML", text);
     const now = pane(document);
     const next = pane(page);
     const about = told.filter((it) => it.request_id === now?.dataset.request);
