@@ -24,6 +24,10 @@ READY_SECONDS = 240  # some seconds, but for a machine that has a lot to do
 FINISH_SECONDS = 240
 
 
+_UNCOUNTED = {"COUNTERSIGN_RATE_LIMIT": "0"}
+"""Tests look far more often than people do."""
+
+
 @dataclass
 class Product:
     """One `countersign dev` on a data folder and ports (API, Temporal, its UI) of its own, with these settings
@@ -62,7 +66,7 @@ class Product:
                 command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment},
+                env={**os.environ, **_UNCOUNTED, **self.environment},
             )
         until = time.monotonic() + READY_SECONDS
         while not ready.exists():
@@ -125,6 +129,13 @@ class Frozen:
         self.process.resume()
 
 
+def _comes_back(response: httpx.Response) -> bool:
+    """Whether an answer says to try again: something is down, or a call with this key is still under way
+    (of a part that was killed, until Postgres notices)."""
+    in_flight = response.status_code == httpx.codes.CONFLICT and "in_flight" in response.text
+    return in_flight or response.status_code == httpx.codes.SERVICE_UNAVAILABLE
+
+
 @dataclass
 class Person:
     """Somebody with a client that keeps trying while a part is down, as a good client does."""
@@ -135,7 +146,8 @@ class Person:
     async def call(
         self, method: str, path: str, body: object = None, key: str | None = None
     ) -> httpx.Response:
-        """The first answer that isn't a refused connection or a 503. Repeats are safe: see `key`."""
+        """The first answer that doesn't say to come back, and isn't a refused connection. Repeats are safe:
+        see `key`."""
         until = time.monotonic() + FINISH_SECONDS
         headers = {"Idempotency-Key": key} if key else {}
         while True:
@@ -143,7 +155,7 @@ class Person:
                 response = await self.http.request(method, path, json=body, headers=headers)
             except httpx.TransportError:
                 response = None
-            if response is not None and response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            if response is not None and not _comes_back(response):
                 return response
             assert time.monotonic() < until, f"{method} {path}: no answer"
             await asyncio.sleep(0.1)
