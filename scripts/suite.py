@@ -31,8 +31,8 @@ class Layer:
         return not self.folders or any((ROOT / folder).is_dir() for folder in self.folders)
 
 
-def _covered(folder: str) -> tuple[str, ...]:
-    return ("coverage", "run", "--parallel-mode", "-m", "pytest", folder)
+def _covered(*arguments: str) -> tuple[str, ...]:
+    return ("coverage", "run", "--parallel-mode", "-m", "pytest", *arguments)
 
 
 def _shared(*folders: str) -> tuple[str, ...]:
@@ -53,7 +53,10 @@ LAYERS = (
         "unit",
         (
             (("coverage", "erase"),),
-            (_covered("tests/unit"), _covered("tests/model")),
+            (
+                _covered("tests/unit/recipes"),
+                _covered("tests/unit", "--ignore=tests/unit/recipes", "tests/model"),
+            ),
             (("coverage", "combine", "--quiet"),),
             (("coverage", "report"),),
         ),
@@ -67,10 +70,23 @@ LAYERS = (
         ((_shared("tests/integration", "tests/workflow"),),),
         ("tests/integration", "tests/workflow"),
     ),
-    *(
-        Layer(name, ((("pytest", f"tests/{name}"),),), (f"tests/{name}",))
-        for name in ("acceptance", "browser")
+    # They wait for the product more than they work; each file has one of its own, and the longest comes first.
+    Layer(
+        "acceptance",
+        (
+            (
+                (
+                    "pytest",
+                    "tests/acceptance",
+                    "--numprocesses=2",
+                    "--dist=loadfile",
+                    "--no-loadscope-reorder",
+                ),
+            ),
+        ),
+        ("tests/acceptance",),
     ),
+    Layer("browser", ((("pytest", "tests/browser"),),), ("tests/browser",)),
 )
 
 
