@@ -1,5 +1,6 @@
-"""What I am told of by mail and Slack, how and when: one form, all of it at once."""
+"""What I am told of by mail and Slack, how and when: one form, all of it at once. And who I am here."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.web.desk import Desk, Refused
 from api.web.pages import page
+from api.web.people import called, myself
 from api.web.visitors import PageRoute, texts_of, visitor
 from contract.preferences import CHANNELS, KINDS
 from recipes.model import Json
@@ -57,7 +59,7 @@ class Form:
 @router.get("/preferences")
 async def show_preferences(request: Request) -> Response:
     """What I said, or how it is for everybody."""
-    found = await visitor(request).desk.get(_PLACE)
+    found, known = await asyncio.gather(visitor(request).desk.get(_PLACE), _known(request))
     hours = found["quiet_hours"] or {"from": "", "to": ""}
     ticked = {f"{kind}.{way}" for kind, ways in found["channels"].items() for way in ways}
     texts = {
@@ -68,7 +70,7 @@ async def show_preferences(request: Request) -> Response:
         "gather_minutes": str(found["gather_minutes"]),
     }
     daily = {f"{kind}.digest" for kind in found["digest"]}
-    return _shown(request, found, Form(frozenset(ticked | daily), texts, {}))
+    return _shown(request, found, known, Form(frozenset(ticked | daily), texts, {}))
 
 
 @router.post("/preferences")
@@ -120,10 +122,26 @@ def _plainly(name: str, text: str) -> str:
 
 
 async def _again(request: Request, desk: Desk, form: Form) -> Response:
-    return _shown(request, await desk.get(_PLACE), form, 422)
+    found, known = await asyncio.gather(desk.get(_PLACE), _known(request))
+    return _shown(request, found, known, form, 422)
 
 
-def _shown(request: Request, found: Mapping[str, Any], form: Form, status: int = 200) -> Response:
+async def _known(request: Request) -> dict[str, Any]:
+    """Whoever looks, as the directory knows them, with their manager's name."""
+    guest = visitor(request)
+    me = await myself(guest)
+    manager = me["manager"]
+    names = {} if manager is None else await called(guest.desk, [manager])
+    return me | {"manager": names.get(manager, manager)}
+
+
+def _shown(
+    request: Request,
+    found: Mapping[str, Any],
+    known: Mapping[str, Any],
+    form: Form,
+    status: int = 200,
+) -> Response:
     used = {way for ways in found["channels"].values() for way in ways}
     ways = {way: name for way, name in _WAYS.items() if way in found["ways"] or way in used}
     return page(
@@ -131,6 +149,7 @@ def _shown(request: Request, found: Mapping[str, Any], form: Form, status: int =
         "preferences.html",
         status,
         found=found,
+        me=known,
         form=form,
         kinds=_KINDS,
         ways=ways,

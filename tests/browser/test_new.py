@@ -1,4 +1,4 @@
-"""Asking for something, and leaving decisions to somebody else, as people do it."""
+"""Asking for something, leaving decisions to somebody else, and saying what to be told, as people do it."""
 
 from tests.acceptance.product import Product
 from tests.browser.programs import Program, until
@@ -148,3 +148,18 @@ def test_somebody_leaves_for_a_week_and_stays_after_all(visit: Begin) -> None:
     desk.check("left")
     page.get_by_role("button", name="Cancel Bob Larsson").click()
     page.get_by_text("Ended.").wait_for()
+
+
+def test_somebody_wants_less_mail(visit: Begin) -> None:
+    phone = visit("grace", phone=True)
+    page = phone.go("/preferences")
+    phone.check("told")
+    page.get_by_role("group", name="It still waits").get_by_label("Once a day").check()
+    page.get_by_label("Quiet from").fill("20:00")
+    page.get_by_label("Quiet until").fill("07:00")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Saved.").wait_for()
+    assert page.get_by_role("group", name="It still waits").get_by_label("Once a day").is_checked()
+    desk = visit("grace", dark=True)
+    desk.go("/preferences")
+    desk.check("told-dark")

@@ -66,3 +66,12 @@ async def test_what_cannot_be_is_said_at_its_field(house: House) -> None:
     assert await house.pool.fetchval("SELECT count(*) FROM preferences") == 0
     forged = await house.client.post("/preferences", data=FIELDS, headers=ORIGIN)
     assert forged.status_code == 403
+
+
+async def test_one_sees_who_one_is_here_and_can_leave(house: House) -> None:
+    await signed_in(house, "alice")
+    text = await shown(house, "/preferences")
+    assert "<dd>Alice Moreau (alice)</dd>" in text
+    assert "<dd>Bob Tanaka</dd>" in text
+    assert "<dd>Sales</dd>" in text
+    assert text.count('action="/sign-out"') == 2
