@@ -90,6 +90,9 @@ class Settings(BaseSettings):
 
     feed_days: int = Field(30, ge=1, le=3650)
     webhook_allow: str = ""
+    kafka_brokers: str | None = None
+    kafka_topic: str = Field("approvals", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    kafka_config: Path | None = None
 
     worker_workflow_slots: int = Field(100, ge=2, le=10_000)
     worker_activity_slots: int = Field(50, ge=1, le=10_000)

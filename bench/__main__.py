@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from bench import audit, connector, decide, inbox, lifecycle, memory, org, tiers, wide
+from bench import audit, connector, decide, feed, inbox, lifecycle, memory, org, tiers, wide
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "lifecycle": lifecycle.run,
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "tiers": tiers.run,
     "wide": wide.run,
     "connector": connector.run,
+    "feed": feed.run,
 }
 
 

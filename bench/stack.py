@@ -119,6 +119,10 @@ class Stack:
             self._spawn(name, our_command(name), {**self.settings(), **(extra or {})})
         await self.until("api", lambda: answers(self.api_port))
 
+    def relay(self, extra: Mapping[str, str]) -> None:
+        """Start a relay alone."""
+        self._spawn("relay", our_command("relay"), {**self.settings(), **extra})
+
     async def api(self, database: str) -> None:
         """Start a further API, before another database, on `ports[database]`."""
         port = self.ports.setdefault(database, free_port())

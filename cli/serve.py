@@ -71,6 +71,7 @@ def relay() -> None:
     import relay.main
     from cli import logs
     from contract.notes import KeyInvalid
+    from relay.kafka import KafkaInvalid
     from relay.witnesses import WitnessInvalid
 
     loaded = settings.load()
@@ -84,6 +85,9 @@ def relay() -> None:
     except WitnessInvalid as error:
         fix = "set COUNTERSIGN_SEAL_WITNESSES"
         raise Failure(f"a witness: {error}", code=Exit.USAGE, fix=fix) from None
+    except KafkaInvalid as error:
+        fix = "set COUNTERSIGN_KAFKA_BROKERS and COUNTERSIGN_KAFKA_CONFIG"
+        raise Failure(f"Kafka: {error}", code=Exit.USAGE, fix=fix) from None
 
 
 def migrate() -> None:

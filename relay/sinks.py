@@ -1,9 +1,10 @@
-"""Who is told the events of the feed by this relay: webhooks."""
+"""Who is told the events of the feed by this relay: webhooks, and Kafka where there are brokers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 
-from relay import webhooks
+from relay import kafka, webhooks
+from relay.kafka import Kafka
 from relay.posting import Poster
 from relay.webhooks import Webhooks
 from settings import Settings
@@ -14,13 +15,17 @@ Repeat = Callable[[Callable[[], Awaitable[bool]], float], Coroutine[None, None, 
 
 
 class Sinks:
-    """The sinks of one relay."""
+    """The sinks of one relay. KafkaInvalid if there can be none as the settings say."""
 
     def __init__(self, pool: Pool, settings: Settings) -> None:
         self._pool = pool
         self._bell = Bell(settings.database_url)
         poster = Poster(production=settings.production, allowed=settings.webhook_networks)
         self._webhooks = Webhooks(pool, poster, self._bell)
+        self._kafka: Kafka | None = None
+        if settings.kafka_brokers is not None:
+            config = kafka.configuration(settings.kafka_brokers, settings.kafka_config)
+            self._kafka = Kafka(pool, config, settings.kafka_topic, self._bell)
 
     def work(self, repeat: Repeat) -> list[Coroutine[None, None, None]]:
         """What is to be done again and again, each with a pause in seconds."""
@@ -28,8 +33,11 @@ class Sinks:
         return [
             repeat(self._webhooks.find, webhooks.LOOK_SECONDS),
             repeat(lambda: webhooks.measure(self._pool), webhooks.LOOK_SECONDS),
+            *([] if self._kafka is None else [repeat(self._kafka.look, kafka.LOOK_SECONDS)]),
         ]
 
     async def close(self) -> None:
         self._ringing.cancel()
         await self._webhooks.close()
+        if self._kafka is not None:
+            await self._kafka.close()

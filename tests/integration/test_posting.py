@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -42,6 +43,18 @@ async def test_a_connection_that_was_closed_meanwhile_is_made_again() -> None:
         assert await mine.post(there.url, HEADERS, b"2") == (200, None)
         assert [each.body for each in there.taken] == [b"1", b"2"]
         mine.close()
+
+
+def test_on_the_loop_that_relays_run_on() -> None:
+    async def posted() -> None:
+        async with receiving() as there:
+            mine = poster()
+            for _ in range(2):
+                assert await mine.post(there.url, HEADERS, b"{}") == (200, None)
+            assert there.connections == 1
+            mine.close()
+
+    uvloop.run(posted())
 
 
 @pytest.mark.parametrize("what", ["twice", "huge", "cut", "200", "204"])

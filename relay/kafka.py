@@ -1,0 +1,177 @@
+"""Kafka: every event of the feed as a record, each request's in their order.
+
+A record's key is the request, its value the envelope. The cursor moves on once the brokers have acknowledged all
+that was sent (idempotent producer, acks=all); what may not have got there is sent again, with the same ids.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from prometheus_client import Counter
+from pydantic_core import to_json
+
+from contract import cloudevents
+from recipes.model import Json
+from storage import feed, telling
+from storage.bell import Bell
+from storage.feed import Forgotten
+from storage.pool import Pool
+
+_log = structlog.get_logger()
+
+CONSUMER = "kafka"
+BATCH = 500
+LEASE = 60.0
+PATIENCE = 20.0
+"""Seconds in which the brokers have to acknowledge what is sent at once."""
+LOOK_SECONDS = 1.0
+_LINE = re.compile(r"([a-z][a-z0-9._]*)\s*=\s*(.*)")
+_HEADERS = ("specversion", "id", "source", "type", "time", "subject", "sequence", "partitionkey")
+
+sent = Counter("countersign_kafka_events_total", "Events that the brokers have acknowledged.")
+failed = Counter("countersign_kafka_failures_total", "Times that they did not, or not in time.")
+missed = Counter(
+    "countersign_kafka_missed_total", "Events that were forgotten before they were sent."
+)
+
+
+class KafkaInvalid(Exception):
+    """There can be no producer with these settings; the text says why."""
+
+
+class _NotSent(Exception):
+    """The brokers have not acknowledged it all; the text says why."""
+
+
+def configuration(brokers: str, path: Path | None) -> dict[str, str]:
+    """That of librdkafka: what a file says (a line `name=value` each), and what must be so. KafkaInvalid."""
+    said = {} if path is None else _read(path)
+    return said | {
+        "bootstrap.servers": brokers,
+        "enable.idempotence": "true",
+        "acks": "all",
+        "message.timeout.ms": "0",  # how long is ours to say
+        "log_level": "0",  # errors come by `error_cb`
+    }
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KafkaInvalid(f"{path} cannot be read: {error}") from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            raise KafkaInvalid(f"{path}: line {number} is not like name=value")
+        found[match[1]] = match[2]
+    return found
+
+
+class Kafka:
+    """The sink of one relay. `look` is called again and again."""
+
+    def __init__(self, pool: Pool, config: Mapping[str, str], topic: str, bell: Bell) -> None:
+        self._pool = pool
+        self._config = dict(config)
+        self._topic = topic
+        self._bell = bell
+        self._owner = uuid4().hex
+        self._begun = False
+        self._why: str | None = None
+        self._producer = self._made()
+
+    async def look(self) -> bool:
+        """Send what is there, if this relay has the lease: then wait for more. True if it is to look again at
+        once."""
+        if not self._begun:
+            await feed.begin(self._pool, CONSUMER)
+            self._begun = True
+        position = await feed.lease(self._pool, CONSUMER, self._owner, LEASE)
+        if position is None:
+            return False
+        try:
+            found = await feed.after(self._pool, position, BATCH)
+        except Forgotten as error:
+            missed.inc(error.oldest - position)
+            _log.error("events were forgotten before Kafka had them", count=error.oldest - position)
+            await feed.advance(self._pool, CONSUMER, self._owner, error.oldest)
+            return True
+        if not found:
+            await self._bell.wait(position, LOOK_SECONDS)
+            return True
+        told = await telling.told(self._pool, telling.ANYBODY, found)
+        try:
+            await asyncio.to_thread(self._send, told)
+        except _NotSent as error:
+            failed.inc()
+            self._begin_again(str(error))
+            return False
+        self._why = None
+        await feed.advance(self._pool, CONSUMER, self._owner, found[-1].position)
+        sent.inc(len(found))
+        return True
+
+    async def close(self) -> None:
+        """Let another relay go on."""
+        self._producer.purge()
+        await feed.release(self._pool, CONSUMER, self._owner)
+
+    def _made(self) -> Producer:
+        try:
+            return Producer(self._config | {"error_cb": self._failed})
+        except (KafkaException, ValueError, TypeError) as error:
+            raise KafkaInvalid(f"no Kafka producer with these settings: {error}") from None
+
+    def _send(self, events: Sequence[dict[str, Json]]) -> None:
+        """Send events and wait for the brokers. _NotSent."""
+        errors: list[str] = []
+
+        def done(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                errors.append(error.str())
+
+        until = time.monotonic() + PATIENCE
+        try:
+            for event in events:
+                self._producer.produce(
+                    self._topic,
+                    key=str(event["partitionkey"]),
+                    value=to_json(event),
+                    headers=_headers(event),
+                    on_delivery=done,
+                )
+            left = self._producer.flush(max(0.0, until - time.monotonic()))
+        except (KafkaException, BufferError) as error:
+            raise _NotSent(str(error)) from None
+        if errors:
+            raise _NotSent(errors[0])
+        if left:
+            raise _NotSent(f"not acknowledged within {PATIENCE:g} s")
+
+    def _begin_again(self, why: str) -> None:
+        """With a producer that has nothing under way: what may have got there is sent again."""
+        if why != self._why:
+            self._why = why
+            _log.warning("Kafka does not take events now", error=why)
+        self._producer.purge()
+        self._producer = self._made()
+
+    def _failed(self, error: KafkaError) -> None:
+        """What librdkafka says of brokers it cannot reach; it goes on by itself."""
+        _log.debug("Kafka", error=error.str())
+
+
+def _headers(event: Mapping[str, Json]) -> list[tuple[str, bytes | str | None]]:
+    """Those of CloudEvents for Kafka; the value is the whole envelope, so its type is that of one."""
+    found = [(f"ce_{name}", str(event[name])) for name in _HEADERS if name in event]
+    return [("content-type", cloudevents.MEDIA_TYPE), *found]

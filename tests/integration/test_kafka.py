@@ -1,0 +1,212 @@
+"""Kafka: every event as a record, each request's in order, on librdkafka's mock brokers in a process of their own."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from pydantic_core import from_json
+
+from relay import kafka
+from relay.kafka import Kafka, KafkaInvalid, configuration
+from storage import feed
+from storage.bell import Bell
+from storage.pool import Pool
+from tests.integration.house import House
+from tests.integration.sealed import happen
+from tests.stack import Database
+
+_CLUSTER = """
+import sys
+from confluent_kafka import Producer
+held = Producer({"test.mock.num.brokers": 3, "log_level": 0})
+brokers = held.list_topics(timeout=60).brokers.values()
+print(",".join(f"{it.host}:{it.port}" for it in brokers), flush=True)
+sys.stdin.read()
+"""
+
+
+Record: TypeAlias = tuple[str, dict[str, Any], dict[str, str]]
+
+
+@dataclass
+class Cluster:
+    """Brokers in a process of their own, which can be halted."""
+
+    process: "subprocess.Popen[str]"
+    brokers: str
+
+    def halt(self) -> None:
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self.process.pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with subprocess.Popen(
+        [sys.executable, "-c", _CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield Cluster(process, process.stdout.readline().strip())
+        process.kill()
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"t{uuid4().hex}"
+
+
+@pytest.fixture
+async def bell(database: Database) -> AsyncIterator[Bell]:
+    found = Bell(database.url)
+    ringing = asyncio.create_task(found.run())
+    yield found
+    ringing.cancel()
+
+
+def records(brokers: str, topic: str, count: int) -> list[Record]:
+    """The records of so many events: key, envelope and headers, those of a key in their order."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": brokers,
+            "group.id": "tests",
+            "enable.auto.commit": False,
+            "log_level": 0,
+        }
+    )
+    partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+    found: list[Record] = []
+    while len({value["id"] for _, value, _ in found}) < count:
+        message = consumer.poll(60)
+        assert message is not None, f"only {len(found)} of {count}"
+        key, value, headers = message.key(), message.value(), message.headers()
+        assert isinstance(key, bytes)
+        assert isinstance(value, bytes)
+        assert isinstance(headers, list)
+        texts = {name: bytes(text).decode() for name, text in headers if isinstance(text, bytes)}
+        found.append((key.decode(), from_json(value), texts))
+    consumer.close()
+    return found
+
+
+async def told(cluster: Cluster, topic: str, count: int) -> list[Record]:
+    return await asyncio.to_thread(records, cluster.brokers, topic, count)
+
+
+async def sent(pool: Pool, *sinks: Kafka) -> None:
+    """Everything fed and sent."""
+    while await feed.sequence(pool):
+        pass
+    _, last = await feed.ends(pool)
+    async with asyncio.timeout(300):
+        while (
+            await pool.fetchval("SELECT position FROM feed_consumers WHERE name = 'kafka'") != last
+        ):
+            await asyncio.gather(*(sink.look() for sink in sinks))
+
+
+async def test_every_event_is_a_record_of_its_request(
+    house: House, cluster: Cluster, topic: str, bell: Bell
+) -> None:
+    sink = Kafka(house.pool, configuration(cluster.brokers, None), topic, bell)
+    await feed.begin(house.pool, kafka.CONSUMER, 0)
+    flow = await house.begun()
+    await house.begun()
+    assert (await house.decide("bob", flow.task, comment="fine")).status_code == 200
+    await sent(house.pool, sink)
+    count = (await feed.ends(house.pool))[1]
+    page = await house.get("/v1/feed", "tess", "auditor", params={"limit": 200})
+    wanted = {it["id"]: it for it in page.json()["items"]}
+    assert len(wanted) == count
+    got = await told(cluster, topic, count)
+    assert {value["id"]: value for _, value, _ in got} == wanted
+    for key, value, headers in got:
+        assert key == value["partitionkey"]
+        assert headers["ce_id"] == value["id"]
+        assert headers["ce_type"] == value["type"]
+        assert headers["content-type"] == "application/cloudevents+json"
+        assert headers.get("ce_subject") == value.get("subject")
+    for request in {key for key, _, _ in got}:
+        order = [value["data"]["seq"] for key, value, _ in got if key == request]
+        assert order == sorted(order)
+    await sink.close()
+
+
+async def test_brokers_that_do_not_answer_and_come_back(
+    pool: Pool, cluster: Cluster, topic: str, bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cursor rests meanwhile; what may have got there is sent again. A relay that starts without brokers waits
+    for them, too."""
+    sink = Kafka(pool, configuration(cluster.brokers, None), topic, bell)
+    await feed.begin(pool, kafka.CONSUMER)
+    requests = [await happen(pool, rows=2) for _ in range(3)]
+    await sent(pool, sink)
+    position = await pool.fetchval("SELECT position FROM feed_consumers")
+    monkeypatch.setattr(kafka, "PATIENCE", 0.5)
+    cluster.halt()
+    try:
+        for request in requests:
+            await happen(pool, request)
+        await feed.sequence(pool)
+        for _ in range(2):
+            assert not await sink.look()
+    finally:
+        cluster.go_on()
+    assert await pool.fetchval("SELECT position FROM feed_consumers") == position
+    monkeypatch.undo()
+    await sent(pool, sink)
+    await sink.close()
+    nowhere = Kafka(pool, configuration("127.0.0.1:1", None), topic, bell)
+    monkeypatch.setattr(kafka, "PATIENCE", 0.5)
+    await happen(pool, requests[0])
+    await feed.sequence(pool)
+    assert not await nowhere.look()
+    await nowhere.close()
+    monkeypatch.undo()
+    again = Kafka(pool, configuration(cluster.brokers, None), topic, bell)
+    await sent(pool, again)
+    await again.close()
+    got = await told(cluster, topic, 10)
+    for request in requests:
+        first = dict.fromkeys(value["data"]["seq"] for key, value, _ in got if UUID(key) == request)
+        assert list(first)[:3] == [1, 2, 3]
+
+
+async def test_two_relays_one_of_which_ends(
+    pool: Pool, cluster: Cluster, topic: str, bell: Bell
+) -> None:
+    sinks = [Kafka(pool, configuration(cluster.brokers, None), topic, bell) for _ in range(2)]
+    await feed.begin(pool, kafka.CONSUMER)
+    request = await happen(pool, rows=3)
+    await sent(pool, *sinks)
+    await sinks[0].close()
+    await sinks[1].close()
+    await happen(pool, request)
+    await sent(pool, sinks[1])
+    got = await told(cluster, topic, 4)
+    assert [value["data"]["seq"] for _, value, _ in got] == [1, 2, 3, 4]
+
+
+def test_configurations(tmp_path: Path) -> None:
+    path = tmp_path / "kafka.conf"
+    path.write_text("# ours\nsecurity.protocol = SASL_SSL\n\nsasl.password=a=b\nacks=0\n")
+    found = configuration("b:9092", path)
+    assert found["security.protocol"] == "SASL_SSL"
+    assert found["sasl.password"] == "a=b"
+    assert (found["acks"], found["bootstrap.servers"]) == ("all", "b:9092")
+    path.write_text("one\n")
+    with pytest.raises(KafkaInvalid, match="line 1 is not like name=value"):
+        configuration("b:9092", path)
+    with pytest.raises(KafkaInvalid, match="cannot be read"):
+        configuration("b:9092", tmp_path / "none")
