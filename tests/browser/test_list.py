@@ -1,0 +1,102 @@
+"""The list as people use it: by keys, on a phone, without scripts, and while others decide."""
+
+from playwright.sync_api import expect
+
+from tests.acceptance.product import Product
+from tests.browser.programs import Program
+from tests.browser.visits import Begin
+
+
+def _asked(product: Product, days: int) -> dict[str, str]:
+    """A leave request of alice's of three days or more (fewer need nobody), as the task that somebody is asked."""
+    alice = Program(product, "alice")
+    task = alice.task_of(alice.submit("leave_request", days=days))
+    return {"who": task["assignee"], "task": task["id"], "request": task["request_id"]}
+
+
+def test_the_list_is_gone_through_by_keys(visit: Begin, product: Product) -> None:
+    asked = [_asked(product, days) for days in (8, 9)]
+    who = asked[0]["who"]
+    desk = visit(who)
+    page = desk.page
+    links = page.locator("#list .tasks a")
+    expect(links.nth(1)).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    desk.check("keys")
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    expect(page.locator("#list a[aria-current=true]")).to_have_count(1)
+    expect(page.locator("#pane article h1")).to_be_visible()
+    first = page.url
+    page.keyboard.press("j")
+    page.wait_for_url(lambda url: url != first)
+    page.keyboard.press("k")
+    page.wait_for_url(first)
+    desk.check("chosen")
+    page.keyboard.press("a")
+    expect(page.locator("button[name=decision][value=approve]")).to_be_focused()
+    page.keyboard.press("c")
+    page.keyboard.type("jka")
+    expect(page.locator("#pane textarea[name=comment]")).to_have_value("jka")
+    page.keyboard.press("Escape")
+    page.locator("#pane h1").click()
+    page.keyboard.press("/")
+    expect(page.locator("#q")).to_be_focused()
+    page.keyboard.type("leave")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=leave*")
+    # They are switched off for good.
+    page.locator("#keys-open").click()
+    page.get_by_role("switch").uncheck()
+    page.get_by_role("button", name="Close").click()
+    page.locator("#list h1").click()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_what_another_decides_cannot_be_clicked_any_more(visit: Begin, product: Product) -> None:
+    asked = _asked(product, 3)
+    who = asked["who"]
+    desk = visit(who)
+    desk.go(f"/tasks/{asked['task']}")
+    expect(desk.page.locator("body[data-live=on]")).to_be_visible()
+    expect(desk.page.locator("#decide")).to_be_visible()
+    Program(product, who).decide(asked["task"])
+    expect(desk.page.locator("#decide")).to_have_count(0)
+    expect(desk.page.locator(f"#list a[href*='{asked['task']}']")).to_have_count(0)
+    desk.check("decided-meanwhile")
+    # What comes in shows up by itself.
+    more = _asked(product, 4)
+    expect(desk.page.locator(f"#list a[href*='{more['task']}']")).to_have_count(1)
+
+
+def test_like_ones_are_approved_together_without_scripts(visit: Begin, product: Product) -> None:
+    asked = [_asked(product, days) for days in (5, 6)]
+    desk = visit(asked[0]["who"], phone=True, scripts=False)
+    for each in asked:
+        desk.page.locator(f"input[value='{each['task']}']").check()
+    desk.shot("chosen")
+    desk.page.get_by_role("button", name="together").click()
+    expect(desk.page.locator(".sums")).to_contain_text("11")
+    desk.shot("preview")
+    Program(product, asked[0]["who"]).decide(asked[0]["task"])
+    desk.page.get_by_role("button", name="Approve these 2").click()
+    expect(desk.page.locator(".outcomes .said-of")).to_have_count(2)
+    desk.shot("results")
+
+
+def test_lists_filters_and_pages_hold_to_the_rules(visit: Begin, product: Product) -> None:
+    asked = _asked(product, 7)
+    for person, phone, dark in ((asked["who"], False, True), (asked["who"], True, False)):
+        desk = visit(person, phone=phone, dark=dark)
+        desk.go("/?due=soon&q=leave")
+        desk.check("narrowed")
+        desk.go(f"/bulk?task={asked['task']}")
+        desk.check("bulk")
+    alice = visit("alice")
+    for view in ("waiting", "mine", "done"):
+        alice.go(f"/?view={view}")
+        alice.check(view)
+    alice.go("/notifications")
+    alice.check("notifications")
