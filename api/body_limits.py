@@ -16,10 +16,14 @@ _LARGER = {
 """By path: files of a whole company's people or past, for administrators alone; and what Temporal keeps,
 where a single payload may have 2 MiB."""
 _FILE = re.compile(r"/v1/requests/[^/]+/attachments")
+_FORM = re.compile(r"/requests/[^/]+/files")
+"""A page's form that brings a file, and little else."""
 
 
 def largest(path: str) -> int:
     """How many bytes a body may have there."""
+    if _FORM.fullmatch(path):
+        return LARGEST_FILE + 64 * 1024
     return LARGEST_FILE if _FILE.fullmatch(path) else _LARGER.get(path, LARGEST_BODY)
 
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from api import errors
 from api.web import (
     absence,
+    acts,
     admin,
     bulk,
     decision,
@@ -16,6 +17,7 @@ from api.web import (
     live,
     new,
     notices,
+    one_request,
     people,
     preferences,
     sign_in,
@@ -52,6 +54,8 @@ _PAGES = (
     decision.router,
     files.router,
     undo.router,
+    one_request.router,
+    acts.router,  # the last: what else may be done to a task or a request
 )
 
 

@@ -1,0 +1,89 @@
+"""One request: where it stands and how it came there, for whoever may see it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.web import facts, rules, timeline
+from api.web.about import about, if_there
+from api.web.desk import Refused
+from api.web.pages import page
+from api.web.people import called
+from api.web.visitors import PageRoute, visitor
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+_EVENTS = 200
+
+
+@router.get("/requests/{request_id:uuid}")
+async def show_request(request: Request, request_id: UUID) -> Response:
+    """A request that I may see."""
+    return await request_page(request, request_id)
+
+
+async def request_page(
+    request: Request,
+    request_id: UUID,
+    refusal: Refused | None = None,
+    typed: Mapping[str, str] | None = None,
+    deed: str = "",
+) -> Response:
+    """The page of a request; after a refusal of a `deed` with what was `typed`, and what was wrong beside it."""
+    desk = visitor(request).desk
+    path = f"/v1/requests/{request_id}"
+    it, events = await asyncio.gather(desk.get(path), desk.get(f"{path}/events", limit=_EVENTS))
+    machine = it["status"] is not None
+    found, fired, names = await asyncio.gather(
+        about(desk, it),
+        if_there(desk.get(f"{path}/actions")) if machine else _nothing(),
+        called(desk, timeline.people_in(events["items"])),
+    )
+    told = timeline.Told(found.recipe, names)
+    shown = facts.facts(found.recipe["inputs"], it["inputs"], withheld=it["withheld"])
+    revisions = [
+        (each, facts.changes(each["changed"], shown.labels)) for each in it["revisions"][1:]
+    ]
+    return page(
+        request,
+        "request.html",
+        200 if refusal is None else refusal.status,
+        it=it,
+        found=found,
+        facts=shown,
+        lines=timeline.lines(events["items"], told),
+        more_events=events["next_cursor"] is not None,
+        next_up=_next_up(it, told),
+        actions=[] if fired is None else [each for each in fired["items"] if each["available"]],
+        moves=it["moves"],
+        revisions=revisions,
+        refusal=refusal,
+        wrong={} if refusal is None else refusal.at(),
+        changed=[],
+        typed=typed or {},
+        deed=deed,
+    )
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _next_up(it: Mapping[str, Any], told: timeline.Told) -> list[dict[str, Any]]:
+    """Whom the request waits for: step, who, and by when."""
+    return [
+        {
+            "id": task["id"],
+            "step": rules.step_name(told.recipe, task["step"], task["branch"]),
+            "who": ", ".join(map(told.who, task["candidates"] or [task["assignee"]])),
+            "claimed_by": task["claimed_by"] and told.who(task["claimed_by"]),
+            "due_at": task["due_at"],
+        }
+        for task in it["tasks"]
+        if task["state"] == "open"
+    ]

@@ -1,0 +1,122 @@
+"""The page of a request, and what people do besides deciding."""
+
+import re
+
+from tests.integration.browsing import HTML, ORIGIN, sent, shown, signed_in, words
+from tests.integration.house import House
+
+
+async def test_the_page_of_a_request_tells_where_it_stands_and_how_it_came_there(
+    house: House,
+) -> None:
+    flow = await house.begun(inputs={"days": 5, "why": "a wedding"})
+    path = f"/requests/{flow.state.request_id}"
+    await signed_in(house, "alice")
+    said = words(await shown(house, path))
+    for each in (
+        "5 days for Alice Moreau Pending",
+        "Alice Moreau, Sales, sent",
+        "Who is next Bob Tanaka, manager, due in",
+        "Why a wedding",
+        "Alice Moreau sent it",
+        "manager: Bob Tanaka was asked",
+        "Cancel this request",
+    ):
+        assert each in said, (each, said)
+    await house.decide("bob", flow.task, "reject", comment="Not in December.")
+    await flow.befall(house.delivery.signals[-1][1])
+    said = words(await shown(house, path))
+    for each in (
+        "manager: Bob Tanaka chose Reject Not in December.",
+        "The request is rejected",
+    ):
+        assert each in said, (each, said)
+    assert "Cancel this request" not in said
+    await signed_in(house, "erin")
+    assert "no such request" in await shown(house, path, 404)
+
+
+async def test_people_ask_answer_and_comment_where_they_decide(house: House) -> None:
+    flow = await house.begun()
+    task, request = f"/tasks/{flow.task}", f"/requests/{flow.state.request_id}"
+    token = await signed_in(house, "bob")
+    unclear = await sent(house, f"{task}/ask", token, ask_to="nobody", text="Sure?")
+    assert unclear.status_code == 422
+    assert "nobody here is called nobody" in unclear.text
+    assert re.search(r'<details class="deed" id="ask" open>', unclear.text)
+    assert ">Sure?</textarea>" in unclear.text
+    asked = await sent(house, f"{task}/ask", token, ask_to="Erin Novak", text="Sure?")
+    assert (asked.status_code, asked.headers["location"]) == (303, task)
+    said = await sent(house, f"{request}/comment", token, text="Hm.", back=task)
+    assert said.headers["location"] == task
+    empty = await sent(house, f"{request}/comment", token, text=" ", back=task)
+    assert (empty.status_code, 'id="remark-wrong"' in empty.text) == (422, True)
+    assert "bob asked erin" in words(await shown(house, task))
+
+    token = await signed_in(house, "erin")
+    page = await shown(house, request)
+    [question] = re.findall(r'name="question" value="([^"]+)"', page)
+    answered = await sent(house, f"{request}/answer", token, question=question, text="Yes.")
+    assert (answered.status_code, answered.headers["location"]) == (303, request)
+    page = words(await shown(house, request))
+    assert "erin answered" in page
+    assert "Yes." in page
+    assert "Hm." in page
+
+
+async def test_a_shared_task_is_claimed_released_and_handed_on(house: House) -> None:
+    flow = await house.begun("carol", "shared", {})
+    task = f"/tasks/{flow.task}"
+    token = await signed_in(house, "dave")
+    assert (await sent(house, f"{task}/claim", token)).status_code == 303
+    page = await shown(house, task)
+    assert ('id="release"' in page, 'id="claim"' in page) == (True, False)
+    refused = await sent(house, f"{task}/reassign", token, give_to="carol", comment="You know it.")
+    assert refused.status_code == 422
+    assert "nobody decides their own request" in refused.text
+    assert (await sent(house, f"{task}/release", token)).status_code == 303
+    wrong = await sent(house, f"{task}/add", token, add="erin", where="above", comment="x")
+    assert (wrong.status_code, re.search(r'id="add-approver" open', wrong.text) is None) == (
+        422,
+        False,
+    )
+    assert (await sent(house, f"{task}/nothing", token)).status_code == 404
+
+
+async def test_files_are_added_and_watchers_named(house: House) -> None:
+    flow = await house.begun()
+    request = f"/requests/{flow.state.request_id}"
+    token = await signed_in(house, "alice")
+
+    async def add(name: str, content: bytes) -> int:
+        answered = await house.client.post(
+            f"{request}/files",
+            data={"csrf": token},
+            files={"file": (name, content, "application/vnd.ms-excel")},
+            headers=ORIGIN | HTML,
+        )
+        return answered.status_code
+
+    assert await add("costs.csv", b"a,b\n1,2\n") == 303
+    assert await add("costs.exe", b"MZ") in (415, 422)
+    assert (await sent(house, f"{request}/files", token)).status_code == 422
+    assert "costs.csv" in await shown(house, request)
+    assert (await sent(house, f"{request}/watch", token, watcher="Frank Weber")).status_code == 303
+    assert "Watching frank" in words(await shown(house, request))
+    token = await signed_in(house, "frank")
+    assert (await sent(house, f"{request}/unwatch", token)).status_code == 303
+    assert "Watching frank" not in words(await shown(house, request))
+
+
+async def test_its_requester_cancels_it(house: House) -> None:
+    flow = await house.begun()
+    request = f"/requests/{flow.state.request_id}"
+    house.delivery.on_signal = None
+    token = await signed_in(house, "alice")
+    answered = await sent(house, f"{request}/cancel", token, comment="Called off.")
+    assert (answered.status_code, answered.headers["location"]) == (303, request)
+    await flow.befall(house.delivery.signals[-1][1])
+    assert "5 days for Alice Moreau Cancelled" in words(await shown(house, request))
+    late = await sent(house, f"{request}/cancel", token)
+    assert late.status_code == 409
+    assert "already cancelled" in late.text
