@@ -46,6 +46,7 @@ from api import (
     recalls,
     recipes,
     reports,
+    request_diagram,
     requests,
     resubmission,
     simulation,
@@ -165,6 +166,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
     docs.install(app)
     for part in (
         requests,
+        request_diagram,
         actions,
         events,
         reassign,

@@ -30,6 +30,7 @@ _CALLS: dict[str, str] = {
         GET /v1/requests
         GET /v1/requests/{request_id}
         GET /v1/requests/{request_id}/events
+        GET /v1/requests/{request_id}/diagram.svg
         GET /v1/requests/{request_id}/actions
         GET /v1/requests/{request_id}/comments
         GET /v1/requests/{request_id}/attachments/{attachment_id}

@@ -81,7 +81,7 @@ async def requests_of_version(
     return await listed(house.pool, caller, wanted, limit, cursor)
 
 
-_SVG: dict[int | str, dict[str, Any]] = {
+PICTURE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture.",
         "content": {"image/svg+xml": {"schema": {"type": "string"}}},
@@ -94,21 +94,21 @@ _MERMAID: dict[int | str, dict[str, Any]] = {
     }
 }
 # A picture may be opened by itself: nothing in it may run.
-_STILL = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+STILL = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 
 
 @router.get(
     "/{name}/versions/{version}/diagram.svg",
     response_class=Response,
-    responses=_SVG,
+    responses=PICTURE,
     summary="A version as a picture",
 )
 async def diagram_svg(request: Request, name: Name, version: Version) -> Response:
     """The steps from top to bottom, in the reader's dark or light mode; all of it is said in `desc`."""
     await caller_of(request)
     recipe = await recipe_of(services(request), name, version)
-    _check_drawable(recipe)
-    return Response(svg(recipe), headers=_STILL, media_type="image/svg+xml")
+    check_drawable(recipe)
+    return Response(svg(recipe), headers=STILL, media_type="image/svg+xml")
 
 
 @router.get(
@@ -121,11 +121,11 @@ async def diagram_mermaid(request: Request, name: Name, version: Version) -> Res
     """For documents that draw Mermaid."""
     await caller_of(request)
     recipe = await recipe_of(services(request), name, version)
-    _check_drawable(recipe)
+    check_drawable(recipe)
     return Response(mermaid(recipe), media_type="text/vnd.mermaid")
 
 
-def _check_drawable(recipe: Recipe) -> None:
+def check_drawable(recipe: Recipe) -> None:
     """Problem 409 for a state machine: a picture of its steps, of which it has none, would be wrong."""
     if recipe.machine is not None:
         raise errors.conflict(

@@ -50,7 +50,7 @@ class Back:
 @dataclass(frozen=True, slots=True)
 class Node:
     """One step. `branches` are side by side in it; `out` are the ends it can lead to beside going on;
-    `ends`: it never goes on."""
+    `ends`: it never goes on. `mark` says what came of it in one request (`way_taken`)."""
 
     id: str
     box: Box
@@ -60,6 +60,7 @@ class Node:
     ends: bool = False
     back: tuple[Back, ...] = ()
     asks: bool = False
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

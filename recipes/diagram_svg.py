@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 from recipes.diagram import Box, Chart, Node, chart
 from recipes.model import REQUESTER, Recipe
+from recipes.way_taken import Way, marked
 
 _WIDTH = 720
 _LEFT, _RIGHT = 90, 550
@@ -26,16 +27,21 @@ _STYLE = """
 svg{font:13px system-ui,-apple-system,"Segoe UI",sans-serif}
 .page{fill:#fff}.box,.end{fill:#f4f6f8;stroke:#57606a}.inner{fill:#fff;stroke:#8c959f}
 .when{fill:#fff8c5;stroke:#7d4e00}.way{fill:none;stroke:#57606a;stroke-width:1.5}
-.dash{stroke-dasharray:5 4}.tip{fill:#57606a}text{fill:#1f2328}.head{font-weight:600}.note{fill:#4d555d}
+.dash{stroke-dasharray:5 4}.tip{fill:#57606a}.good,.bad,.now{stroke-width:2.5}
+.good{stroke:#1a7f37;fill:#eaf7ed}.bad{stroke:#b42318;fill:#fdeceb}.now{stroke:#0969da;fill:#e8f2fe}
+.passed{stroke-dasharray:4 4;fill:#fff}text{fill:#1f2328}.head{font-weight:600}.note{fill:#4d555d}
 @media (prefers-color-scheme:dark){
 .page{fill:#0d1117}.box,.end{fill:#161b22;stroke:#9198a1}.inner{fill:#0d1117;stroke:#7d8590}
-.when{fill:#332701;stroke:#d4a72c}.way{stroke:#9198a1}.tip{fill:#9198a1}text{fill:#e6edf3}.note{fill:#b1bac4}
+.when{fill:#332701;stroke:#d4a72c}.way{stroke:#9198a1}.tip{fill:#9198a1}
+.good{stroke:#3fb950;fill:#12261a}.bad{stroke:#f85149;fill:#2d1516}.now{stroke:#58a6ff;fill:#10233a}.passed{fill:#0d1117}
+text{fill:#e6edf3}.note{fill:#b1bac4}
 }"""
 
 
-def svg(recipe: Recipe) -> str:
-    """The picture, a whole SVG document."""
-    return _Drawing(chart(recipe)).document()
+def svg(recipe: Recipe, taken: Way | None = None) -> str:
+    """The picture, a whole SVG document; with the way that a request took."""
+    drawn = chart(recipe)
+    return _Drawing(drawn if taken is None else marked(drawn, taken)).document()
 
 
 class _Drawing:
@@ -122,7 +128,8 @@ class _Drawing:
         heights = [max(_height(_lines(box, inside - 2 * _PAD)) for box in row) for row in rows]
         height = _height(lines) + sum(heights) + _PAD * len(rows)
         size = f'width="{_RIGHT - _LEFT}" height="{height}"'
-        self.parts.append(f'<rect class="box" x="{_LEFT}" y="{self.y}" rx="6" {size}/>')
+        kind = "box" if node.mark is None else f"box {node.mark}"
+        self.parts.append(f'<rect class="{kind}" x="{_LEFT}" y="{self.y}" rx="6" {size}/>')
         self.written(_LEFT + _PAD, self.y, lines)
         y = self.y + _height(lines)
         for row, tall in zip(rows, heights, strict=True):

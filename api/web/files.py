@@ -24,7 +24,16 @@ _KEPT = (
 @router.get("/requests/{request_id:uuid}/files/{file_id:uuid}")
 async def show_file(request: Request, request_id: UUID, file_id: UUID) -> Response:
     """A file, with the API's own words on how browsers are to treat it."""
-    path = f"/v1/requests/{request_id}/attachments/{file_id}"
+    return await _passed_on(request, f"/v1/requests/{request_id}/attachments/{file_id}")
+
+
+@router.get("/requests/{request_id:uuid}/diagram.svg")
+async def show_diagram(request: Request, request_id: UUID) -> Response:
+    """The recipe with the way that the request took."""
+    return await _passed_on(request, f"/v1/requests/{request_id}/diagram.svg")
+
+
+async def _passed_on(request: Request, path: str) -> Response:
     reply = await visitor(request).desk.call("GET", path)
     if reply.status != 200:
         raise Refused(reply.status, reply.json() or {})

@@ -46,6 +46,7 @@ async def request_page(
     )
     told = timeline.Told(found.recipe, names)
     shown = facts.facts(found.recipe["inputs"], it["inputs"], withheld=it["withheld"])
+    told_lines = timeline.lines(events["items"], told)
     revisions = [
         (each, facts.changes(each["changed"], shown.labels)) for each in it["revisions"][1:]
     ]
@@ -56,11 +57,12 @@ async def request_page(
         it=it,
         found=found,
         facts=shown,
-        lines=timeline.lines(events["items"], told),
+        lines=told_lines,
         more_events=events["next_cursor"] is not None,
         next_up=_next_up(it, told),
         actions=[] if fired is None else [each for each in fired["items"] if each["available"]],
         moves=it["moves"],
+        way=", ".join(each.said for each in told_lines if each.of_step),
         revisions=revisions,
         refusal=refusal,
         wrong={} if refusal is None else refusal.at(),

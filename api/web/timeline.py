@@ -15,12 +15,14 @@ ENGINE = "system:engine"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`said` beside what it says of; `quoted` is what somebody wrote; `kind` marks how it went."""
+    """`said` beside what it says of; `quoted` is what somebody wrote; `kind` marks how it went; `of_step`: it says what came of
+    a step."""
 
     at: str
     said: str
     quoted: str | None = None
     kind: str = ""
+    of_step: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ def lines(events: Iterable[Mapping[str, Any]], told: Told) -> list[Line]:
         said = say(told, event["payload"], _actor(told, event["actor"])) if say else None
         if said is not None:
             text, quoted, kind = said
-            found.append(Line(event["occurred_at"], text, quoted, kind))
+            of_step = event["type"] in ("step.completed", "step.skipped")
+            found.append(Line(event["occurred_at"], text, quoted, kind, of_step))
     return found
 
 

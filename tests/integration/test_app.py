@@ -50,6 +50,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/requests"),
         ("GET", "/v1/requests/{request_id}"),
         ("GET", "/v1/requests/{request_id}/events"),
+        ("GET", "/v1/requests/{request_id}/diagram.svg"),
         ("POST", "/v1/requests/{request_id}/cancel"),
         ("POST", "/v1/requests/{request_id}/resubmit"),
         ("POST", "/v1/requests/{request_id}/retry"),

@@ -23,6 +23,10 @@ async def test_the_page_of_a_request_tells_where_it_stands_and_how_it_came_there
         "Cancel this request",
     ):
         assert each in said, (each, said)
+    picture = await house.client.get(f"{path}/diagram.svg")
+    assert picture.headers["content-type"] == "image/svg+xml"
+    assert "sandbox" in picture.headers["content-security-policy"]
+    assert "manager: here now" in picture.text
     await house.decide("bob", flow.task, "reject", comment="Not in December.")
     await flow.befall(house.delivery.signals[-1][1])
     said = words(await shown(house, path))
@@ -32,8 +36,10 @@ async def test_the_page_of_a_request_tells_where_it_stands_and_how_it_came_there
     ):
         assert each in said, (each, said)
     assert "Cancel this request" not in said
+    assert "manager: rejected" in (await house.client.get(f"{path}/diagram.svg")).text
     await signed_in(house, "erin")
     assert "no such request" in await shown(house, path, 404)
+    assert (await house.client.get(f"{path}/diagram.svg")).status_code == 404
 
 
 async def test_people_ask_answer_and_comment_where_they_decide(house: House) -> None:
