@@ -5,6 +5,7 @@ as that person.
 """
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from contract.boxes import CannotOpen
 from recipes.model import Json
 from storage import delayed, sight
 from storage.delayed import Delaying
-from storage.errors import FAILED
+from storage.errors import FAILED, plain
 from storage.sight import Row
 
 router = APIRouter(prefix="/v1/delayed", tags=["tasks"], route_class=Route)
@@ -31,6 +32,8 @@ _log = structlog.get_logger(__name__)
 _LONGEST_PAUSE = 5.0
 """Seconds between looks for what another process kept, and left behind."""
 _FORGET_EVERY = 3600.0
+_MARGIN = 5
+"""Seconds before a task's time runs out in which nothing waits: a timer must not be first."""
 
 
 @router.get(
@@ -62,7 +65,7 @@ async def delay(
     house: Services, caller: Caller, task_id: UUID, body: bodies.DecisionBody, seconds: int
 ) -> dict[str, Json]:
     """Keep a decision that nothing stands against, bound to what the request says now: what is shown of it; or
-    the task, if it was decided so before. Problem."""
+    the task, if it was decided so before, or is decided so now since its time would run out meanwhile. Problem."""
     if caller.scopes is not None:
         raise errors.forbidden("undo is for people: a service decides at once")
     found = await deciding.look(house, caller, deciding.Item(task_id, body))
@@ -72,6 +75,12 @@ async def delay(
         return found
     record = found.record
     bound = body.model_copy(update={"digest": record.digest})
+    due = found.row["due_at"]
+    if due is not None and timedelta() < due - record.at <= timedelta(seconds=seconds + _MARGIN):
+        [verdict] = await deciding.decide(house, caller, [deciding.Item(task_id, bound)])
+        if isinstance(verdict, errors.Problem):
+            raise verdict
+        return verdict
     item = Delaying(
         task_id,
         record.request_id,
@@ -146,7 +155,9 @@ async def send_due(house: Services) -> int:
         try:
             await delayed.end(house.pool, row["id"], await _sent(house, row))
         except Exception as error:  # noqa: BLE001 (whatever it is, the others are sent)
-            _log.error("a delayed decision cannot be sent now", id=str(row["id"]), exc_info=error)
+            _log.error(
+                "a delayed decision cannot be sent now", id=str(row["id"]), error=plain(error)
+            )
     return len(rows)
 
 

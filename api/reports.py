@@ -1,7 +1,7 @@
 """Reports: how long approvals take, and where they wait."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -18,6 +18,7 @@ router = APIRouter(prefix="/v1/reports", tags=["operation"], route_class=Route)
 _USUAL = timedelta(days=90)
 _LONGEST = timedelta(days=1096)
 _PEOPLE = 100
+_FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 @router.get("", response_model=report_shapes.Report, summary="How long approvals take")
@@ -35,7 +36,7 @@ async def show_report(
         raise errors.forbidden("reports are for administrators and auditors")
     pool = services(request).pool
     end = until or await commands.now(pool)
-    begin = since or end - _USUAL
+    begin = since or end - min(_USUAL, end - _FIRST)
     if not timedelta() < end - begin <= _LONGEST:
         raise errors.invalid_parameter("since", "is before `until`, by three years at most")
     period = reports.Period(begin, end, workflow)

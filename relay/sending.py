@@ -90,17 +90,26 @@ class Sender:
         if not parcels:
             return True
         left, began = list(parcels), time.monotonic()
-        until = at
+        until, there = at, False
         try:
             async with self.way.session() as send:
+                there = True
                 while left and time.monotonic() - began < _ENOUGH:
                     await self._send_one(send, left[0], at)
                     del left[0]
         except Away as error:
             until = self._closes(at, error)
+            if there and left and error.after is None:
+                # It may be about this one alone: others are tried before it is again.
+                await self._stands_back(left.pop(0).message, until, error)
         for parcel in left:
             await messages.put_back(self.pool, parcel.message, until, self.breaker.why)
         return self.breaker.until is None
+
+    async def _stands_back(self, message: Message, until: datetime, error: Away) -> None:
+        await messages.put_back(
+            self.pool, message, until + pause(message.attempts), str(error), tried=True
+        )
 
     def _closes(self, at: datetime, error: Away) -> datetime:
         """Until when nothing is tried by this way."""

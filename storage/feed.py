@@ -219,6 +219,7 @@ async def among(
     if end <= position:
         return [], position
     rows = await source.fetch(AMONG, position, end, limit, types, workflows)
+    await _check_kept(source, position)  # some may have been forgotten since
     found = [_fed(row) for row in rows]
     return found, found[-1].position if len(found) == limit else end
 

@@ -191,7 +191,7 @@ UPDATE messages SET due_at = $2, last_error = coalesce(left($3, 500), last_error
 PUT_BACK = """
 UPDATE messages
    SET due_at = $2, last_error = coalesce(left($3, 500), last_error),
-       attempts = CASE WHEN state = 'sending' THEN 0 ELSE attempts END,
+       attempts = CASE WHEN state = 'sending' AND NOT $4 THEN 0 ELSE attempts END,
        tried_since = CASE WHEN state <> 'sending' THEN tried_since END
  WHERE id = $1 AND (state = 'sending' OR stale)
 """
@@ -219,10 +219,16 @@ async def postpone(source: Source, message: Message, until: datetime, error: str
 
 
 async def put_back(
-    source: Source, message: Message, until: datetime, why: str | None = None
+    source: Source,
+    message: Message,
+    until: datetime,
+    why: str | None = None,
+    *,
+    tried: bool = False,
 ) -> None:
-    """It was not tried, for reasons that are not its own: not before `until`. Also to bring it up to date."""
-    await source.execute(PUT_BACK, message.id, until, why)
+    """It was not tried, for reasons that are not its own: not before `until`. Also to bring it up to date. With
+    `tried` its attempt counts, as one after which it waits for longer."""
+    await source.execute(PUT_BACK, message.id, until, why, tried)
 
 
 async def shown(source: Source, message: Message) -> None:

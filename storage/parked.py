@@ -151,6 +151,7 @@ DEAD = f"""
 SELECT {_EVENT}, attempts, failed_at, tried_at, last_error, dead_at FROM webhook_parked
  WHERE webhook_id = $1 AND dead_at IS NOT NULL AND position > $2 ORDER BY position LIMIT $3
 """
+ALONE = "SELECT FROM feed_consumers WHERE name = $1 FOR UPDATE"
 # The oldest of each request, and what waits behind it; a request with events that are tried has its dead ones behind.
 RESEND = """
 WITH again AS (
@@ -178,7 +179,9 @@ async def dead(
 
 
 async def resend(connection: Connection, webhook_id: UUID, event_id: UUID | None) -> int:
-    """Send dead events again, one or all, in a transaction of the caller's: how many."""
+    """Send dead events again, one or all, in a transaction of the caller's: how many. Not while the relay keeps
+    what came of its attempts: each would set the next of a request without what the other did."""
+    await connection.execute(ALONE, f"webhook:{webhook_id}")
     rows = await connection.fetch(RESEND, webhook_id, event_id)
     requests = list({row["request_id"] for row in rows})
     await connection.execute(BEGIN_AGAIN, webhook_id, requests)

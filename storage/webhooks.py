@@ -137,9 +137,10 @@ async def resume(connection: Connection, webhook_id: UUID, actor: Actor, at: dat
 
 async def remove(connection: Connection, webhook_id: UUID, actor: Actor, at: datetime) -> bool:
     """Forget it, with all that it has not taken, in a transaction of the caller's. False if it is not there."""
+    # In the order in which its relay locks: the other way round both would wait for ever.
+    await feed.end(connection, consumer(webhook_id))
     url = await connection.fetchval(REMOVE, webhook_id)
     if url is not None:
-        await feed.end(connection, consumer(webhook_id))
         await _record(connection, WEBHOOK_REMOVED, webhook_id, url, actor, at, {})
     return url is not None
 

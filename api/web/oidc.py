@@ -19,7 +19,7 @@ import httpx
 import jwt
 
 from api import sessions
-from api.auth import LEEWAY, Caller, JwksKeys, KeysUnavailable
+from api.auth import LEEWAY, SERVICE, Caller, JwksKeys, KeysUnavailable
 from settings import Settings
 from storage.vault import Vault
 
@@ -188,6 +188,8 @@ class Provider:
         if not isinstance(person, str) or not _PERSON.fullmatch(person):
             name = self._settings.oidc_person_claim
             raise SignInFailed(f"the identity provider's token names nobody in its claim {name}")
+        if person.startswith(SERVICE):
+            raise SignInFailed(f"ids that begin with {SERVICE} are those of services")
         roles = _claim(claims, self._settings.oidc_roles_claim)
         named = [role for role in roles if isinstance(role, str)] if isinstance(roles, list) else []
         # Of the session's length our own rule decides: an id token proves a sign-in, it is no session.

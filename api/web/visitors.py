@@ -149,7 +149,7 @@ def require_own_page(request: Request) -> None:
     hosts = {
         request.headers.get("host"),
         urlsplit(services(request).settings.public_url or "").netloc,
-    }
+    } - {None, ""}  # `Origin: null` is nobody's, of sandboxed pages
     if site not in (None, "same-origin", "none") or (
         origin is not None and urlsplit(origin).netloc not in hosts
     ):

@@ -70,8 +70,8 @@ async def test_a_decision_is_sent_when_its_time_comes(house: House) -> None:
                 break
             await asyncio.sleep(0.1)
     assert (found["decision"]["user"], found["decision"]["comment"]) == ("bob", "Enjoy.")
+    await over(house)  # others see what is committed before its sender does
     assert len(house.delivery.signals) == 1
-    await over(house)
     assert await listed(house, "bob") == []
     late = await house.call("DELETE", f"/v1/delayed/{made['id']}", "bob")
     assert (late.status_code, late.json()["type"]) == (409, "urn:countersign:problem:sent")

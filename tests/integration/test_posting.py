@@ -1,6 +1,7 @@
 """Posting to endpoints that answer in every way there is, on real sockets."""
 
 import datetime
+import socket
 import ssl
 from ipaddress import ip_network
 from pathlib import Path
@@ -87,7 +88,7 @@ async def test_no_answer(what: str, why: str) -> None:
 async def test_an_answer_that_never_comes_and_one_that_does_not_end() -> None:
     async with receiving(lambda _: "hang") as there:
         with pytest.raises(PostFailed, match="no answer in time"):
-            await poster(timeout=0.3).post(there.url, HEADERS, b"{}")
+            await poster(timeout=3.0).post(there.url, HEADERS, b"{}")
     async with receiving(lambda _: "no end") as there:
         mine = poster(timeout=5.0)
         assert await mine.post(there.url, HEADERS, b"{}") == (200, None)
@@ -199,7 +200,8 @@ async def test_tls_is_by_name(tmp_path: Path) -> None:
 
 
 async def test_nobody_is_there() -> None:
-    async with receiving() as there:
-        port = there.port
-    with pytest.raises(PostFailed, match="cannot be connected to"):
-        await poster().post(f"http://127.0.0.1:{port}/", HEADERS, b"{}")
+    with socket.socket() as taken:  # by us, and nobody listens: no other test can
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(PostFailed, match="cannot be connected to"):
+            await poster().post(f"http://127.0.0.1:{port}/", HEADERS, b"{}")

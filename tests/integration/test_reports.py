@@ -44,7 +44,7 @@ async def test_cycle_times_by_outcome_and_week(house: House, admin_pool: Pool) -
     await ended(admin_pool, before["id"], "approved", timedelta(hours=99), NOW - timedelta(days=91))
     await house.submit()
 
-    found = await told(house, until=(NOW + timedelta(seconds=1)).isoformat())
+    found = await told(house, until=(NOW + timedelta(microseconds=1)).isoformat())
     assert found["cycles"] == [
         {"workflow": "leave", "state": "approved", "requests": 3, "p50": 7200.0, "p90": 10080.0},
         {"workflow": "leave", "state": "rejected", "requests": 1, "p50": 36000.0, "p90": 36000.0},

@@ -217,7 +217,8 @@ async def test_while_all_fails_nothing_piles_up(
     there.seen.clear()
     there.answer = lambda _: "close"
     assert await look(mine, pool) is Next.REST
-    assert TRIP <= len(there.seen) < TRIP + 16
+    # 16 at once, one more after each failure but the last; and one twice, on a connection that was kept.
+    assert TRIP <= len(there.seen) <= TRIP + 16
     before = len(there.seen)
     for request in requests:
         await happen(pool, request)
@@ -405,8 +406,11 @@ async def test_several_relays_one_of_which_dies(
             await feed.sequence(pool)
             for relay in relays:
                 await relay.find()
+            # Without waiting for rows that a relay has: each might wait for the other.
             await admin_pool.execute(
-                "UPDATE webhook_parked SET next_at = clock_timestamp() WHERE next_at IS NOT NULL"
+                "UPDATE webhook_parked p SET next_at = clock_timestamp() FROM (SELECT webhook_id, position"
+                " FROM webhook_parked WHERE next_at IS NOT NULL FOR UPDATE SKIP LOCKED) free"
+                " WHERE (p.webhook_id, p.position) = (free.webhook_id, free.position)"
             )
             await admin_pool.execute(
                 "UPDATE webhooks SET probe_at = clock_timestamp() WHERE probe_at IS NOT NULL"
