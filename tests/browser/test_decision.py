@@ -1,0 +1,82 @@
+"""The decision: read, made, taken back, made again; with keys alone, and on a phone without scripts."""
+
+from tests.acceptance.product import Product
+from tests.browser.programs import Program, until
+from tests.browser.visits import Begin
+
+
+def test_a_decision_is_made_with_keys_and_taken_back(visit: Begin, product: Product) -> None:
+    alice = Program(product, "alice")
+    request = alice.submit("purchase_order", item="An oven", amount=720.5, currency="EUR")
+    task = alice.task_of(request)["id"]
+    desk = visit("bob")
+    # What happens at once has stories of its own; here nothing is renewed while it is looked at.
+    desk.context.route("**/live", lambda route: route.abort())
+    page = desk.go(f"/tasks/{task}")
+    page.get_by_text("720.50 EUR", exact=True).wait_for()
+    page.get_by_text("Why me?").click()
+    page.get_by_text("employee.manager decides").wait_for()
+    desk.check("to-decide")
+
+    # Without the comment that its recipe wants nothing is sent.
+    page.get_by_role("button", name="Reject", exact=True).press("Enter")
+    assert page.get_by_label("Comment needed for").evaluate("field => field.validationMessage")
+    page.get_by_label("Comment needed for").fill("Fine by me.")
+    page.get_by_role("button", name="Approve", exact=True).press("Enter")
+    page.get_by_role("button", name="Undo").wait_for()
+    desk.check("may-be-undone")
+    page.get_by_role("button", name="Undo").press("Enter")
+    page.get_by_role("button", name="Approve", exact=True).wait_for()
+    assert page.get_by_role("button", name="Undo").count() == 0
+
+    page.get_by_text("Ask somebody").press("Enter")
+    page.get_by_label("Whom", exact=True).fill("alice")
+    page.get_by_label("Question").fill("Is the old one beyond repair?")
+    page.get_by_role("button", name="Ask", exact=True).press("Enter")
+    page.get_by_text("Not answered yet.").wait_for()
+    page.get_by_role("button", name="Approve", exact=True).press("Enter")
+    page.get_by_role("button", name="Undo").wait_for()
+    _comes_to(alice, request, "approved")
+    desk.go(f"/tasks/{task}")
+    page.get_by_text("You decided").filter(has_text="Approve").first.wait_for()
+    desk.check("decided")
+
+    hers = visit("alice", dark=True)
+    hers.context.route("**/live", lambda route: route.abort())
+    hers.go(f"/requests/{request}")
+    hers.page.get_by_label("Your answer").fill("Yes.")
+    hers.page.get_by_role("button", name="Answer").press("Enter")
+    hers.page.get_by_text("alice answered").wait_for()
+    hers.check("request")
+
+
+def test_a_decision_on_a_phone_without_scripts(visit: Begin, product: Product) -> None:
+    alice = Program(product, "alice")
+    request = alice.submit("purchase_order", item="A desk", amount=400, currency="EUR")
+    task = alice.task_of(request)["id"]
+    phone = visit("bob", phone=True, dark=True, scripts=False)
+    page = phone.go(f"/tasks/{task}")
+    phone.shot("to-decide")
+    page.get_by_role("button", name="Request changes").click()
+    page.get_by_role("alert").wait_for()
+    phone.shot("needs-a-comment")
+    page.get_by_label("Comment needed for").fill("A smaller one.")
+    page.get_by_role("button", name="Request changes").click()
+    page.get_by_role("button", name="Undo").wait_for()
+    _comes_to(alice, request, "rewound")
+
+    hers = visit("alice", phone=True)
+    hers.context.route("**/live", lambda route: route.abort())
+    hers.go(f"/requests/{request}")
+    hers.page.get_by_text("A smaller one.").first.wait_for()
+    hers.check("came-back")
+    hers.page.get_by_role("button", name="Change it and send it again").wait_for()
+
+
+def _comes_to(person: Program, request: str, state: str) -> None:
+    """Once it can be undone no more, what was decided is sent."""
+
+    def look() -> bool | None:
+        return person.call("GET", f"/v1/requests/{request}")["state"] == state or None
+
+    until(look, f"the request is {state}")
