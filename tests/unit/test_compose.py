@@ -1,6 +1,7 @@
 """docker-compose.yml: our settings by their names, named volumes, loopback ports, health checks."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 JOBS = {"temporal-schema", "temporal-namespace", "migrate"}
 OURS = {"migrate", "api", "worker", "relay"}
+MESSAGES = {"SMTP_URL", "MAIL_FROM", "SLACK_TOKEN", "SLACK_SIGNING_SECRET", "WEBHOOK_ALLOW"}
+KAFKA = {"KAFKA_BROKERS", "KAFKA_TOPIC", "KAFKA_CONFIG"}
+TASKS = {"JOBS", "CONNECTIONS"}
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -23,6 +27,27 @@ def test_parts_are_given_settings_that_exist(name: str) -> None:
     given = {key for key in SERVICES[name]["environment"] if key.startswith("COUNTERSIGN_")}
     assert given
     assert given - known == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("api", MESSAGES), ("worker", TASKS), ("relay", MESSAGES | KAFKA)]
+)
+def test_parts_are_given_what_they_read_and_no_secrets_of_others(name: str, read: set[str]) -> None:
+    given = {key.removeprefix("COUNTERSIGN_") for key in SERVICES[name]["environment"]}
+    assert given & (MESSAGES | KAFKA | TASKS) == read
+
+
+def test_the_image_has_every_module_and_git() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packaging = wanted["tool"]["setuptools"]
+    modules = {f"{name}.py" for name in packaging["py-modules"]}
+    packages = {name.removesuffix("*") for name in packaging["packages"]["find"]["include"]}
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = {word for line in lines if line.startswith("COPY ") for word in line.split()[1:]}
+    assert modules | packages <= copied
+    assert any(
+        "apt-get install" in line and line.split("&&")[1].split()[-1] == "git" for line in lines
+    )
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - JOBS))
