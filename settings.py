@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     worker_metrics_port: int | None = Field(None, ge=0, le=65535)
     relay_metrics_port: int | None = Field(None, ge=0, le=65535)
 
+    otel_endpoint: str | None = None
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 
@@ -127,6 +129,7 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"webhook_allow is networks with commas between: {error}") from None
         self._messages_fit_together()
+        self._telemetry_fits_together()
         if self.audit_store is not None and not _STORE.match(self.audit_store):
             raise ValueError("audit_store must be file:///folder or s3://bucket/prefix")
         return self
@@ -167,6 +170,18 @@ class Settings(BaseSettings):
         if self.production and (self.smtp_url or self.slack_token) and not self.public_url:
             raise ValueError(
                 "public_url must be set beside smtp_url and slack_token: messages link there"
+            )
+
+    def _telemetry_fits_together(self) -> None:
+        if self.otel_endpoint is None:
+            return
+        where = urlsplit(self.otel_endpoint)
+        if where.scheme not in ("http", "https") or not where.hostname or not _has_port(where):
+            raise ValueError("otel_endpoint must be a URL, such as http://127.0.0.1:4318")
+        if where.username or where.password or where.query or where.fragment:
+            raise ValueError(
+                "otel_endpoint is a base URL alone: what is secret goes into"
+                " OTEL_EXPORTER_OTLP_HEADERS"
             )
 
     def _directory_fits_together(self) -> None:

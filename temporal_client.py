@@ -1,6 +1,8 @@
 """The connection to Temporal: one data converter for everyone who reads or writes histories."""
 
-from temporalio.client import Client
+from collections.abc import Sequence
+
+from temporalio.client import Client, Interceptor
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
 from temporalio.converter import (
     CompositePayloadConverter,
@@ -49,6 +51,7 @@ async def connect(
     *,
     lazy: bool = False,
     runtime: Runtime | None = None,
+    interceptors: Sequence[Interceptor] = (),
 ) -> Client:
     """A client. With `lazy` it connects at the first call, so that its owner starts without Temporal.
 
@@ -61,6 +64,7 @@ async def connect(
         data_converter=data_converter(source),
         lazy=lazy,
         runtime=runtime,
+        interceptors=interceptors,
     )
 
 

@@ -76,6 +76,7 @@ from storage.errors import FAILED
 from storage.pool import Pool, create_pool
 from storage.trail import trail
 from storage.vault import open_vault
+from telemetry import interceptors, telemetry
 from temporal_client import connect
 
 DESCRIPTION = """
@@ -96,7 +97,13 @@ MakeDelivery = Callable[[Settings, Pool], Awaitable[Delivery]]
 
 async def _delivery(settings: Settings, pool: Pool) -> Delivery:
     """Temporal may be away: the client connects at its first call."""
-    client = await connect(settings.temporal_address, settings.temporal_namespace, pool, lazy=True)
+    client = await connect(
+        settings.temporal_address,
+        settings.temporal_namespace,
+        pool,
+        lazy=True,
+        interceptors=interceptors(settings.otel_endpoint, "api"),
+    )
     return delivery.Delivery(client, pool)
 
 
@@ -161,7 +168,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
     if settings.shared_with:
         app.add_middleware(Cors, origins=settings.shared_with)
     app.add_middleware(Compressed)
-    app.add_middleware(Around, metrics=figures)
+    app.add_middleware(Around, metrics=figures, spans=telemetry(settings.otel_endpoint, "api"))
     errors.install(app)
     docs.install(app)
     for part in (

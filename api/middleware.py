@@ -5,6 +5,8 @@ Every line that is logged meanwhile, or behind the answer, carries the request's
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import structlog
@@ -15,39 +17,61 @@ from structlog.contextvars import bound_contextvars, unbind_contextvars
 from api import body_limits, limits, tracing
 from api.metrics import Metrics
 from api.services import INSIDE
+from telemetry import Serving, Telemetry
 
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = ("/healthz", "/readyz", "/metrics", "/static")
-"""What is asked all the time and says nothing: in the log at level debug alone."""
+"""What is asked all the time and says nothing: in the log at level debug alone, and no span."""
 _LONG = "/live"
-"""How long it takes says how long somebody looked at a page: no time of an answer."""
+"""How long it takes says how long somebody looked at a page: no time of an answer, and no span."""
 _log = structlog.get_logger(__name__)
 
 
 class Around:
     """Wraps the whole application. A caller's `X-Request-Id` is kept if it is short and plain."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, spans: Telemetry | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._spans = spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or INSIDE in scope:
             await self._app(scope, receive, send)
             return
         request_id, traceparent, length = _said(scope)
-        trace = tracing.begun(traceparent)
-        token = tracing.CURRENT.set(trace)
-        try:
-            with bound_contextvars(request_id=request_id.decode(), trace_id=trace.trace_id):
-                await self._answered(scope, receive, send, request_id, length)
-        finally:
-            unbind_contextvars("actor")
-            tracing.CURRENT.reset(token)
+        with self._serving(scope["path"], tracing.begun(traceparent)) as (trace, span):
+            token = tracing.CURRENT.set(trace)
+            try:
+                with bound_contextvars(request_id=request_id.decode(), trace_id=trace.trace_id):
+                    await self._answered(
+                        scope, receive, send, request_id=request_id, length=length, span=span
+                    )
+            finally:
+                unbind_contextvars("actor")
+                tracing.CURRENT.reset(token)
+
+    @contextmanager
+    def _serving(
+        self, path: str, trace: tracing.Trace
+    ) -> Iterator[tuple[tracing.Trace, Serving | None]]:
+        """A span around an answer, where spans are wanted: what we do is then known by its ids."""
+        if self._spans is None or path.startswith((*_QUIET, _LONG)):
+            yield trace, None
+            return
+        with self._spans.serving(trace.callers) as span:
+            yield tracing.Trace(span.trace_id, span.span_id, trace.parent, span.sampled), span
 
     async def _answered(
-        self, scope: Scope, receive: Receive, send: Send, request_id: bytes, length: bytes
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        request_id: bytes,
+        length: bytes,
+        span: Serving | None,
     ) -> None:
         began = time.perf_counter()
         status = 500
@@ -76,6 +100,8 @@ class Around:
             route, seconds = _template(scope), time.perf_counter() - began
             if route != _LONG:
                 self._metrics.answered(method, route, status, seconds)
+            if span is not None:
+                span.answered(method, route, status, request_id.decode())
             tell = _log.debug if scope["path"].startswith(_QUIET) else _log.info
             tell("answered", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 

@@ -26,6 +26,12 @@ class Trace:
         """What whoever we call is told."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
+    @property
+    def callers(self) -> str | None:
+        """What the caller said, if it said what counts."""
+        flags = "01" if self.sampled else "00"
+        return None if self.parent is None else f"00-{self.trace_id}-{self.parent}-{flags}"
+
 
 def begun(traceparent: bytes | None) -> Trace:
     """Our span of the trace that a header says; of one of its own if there is none, or none that counts."""

@@ -27,6 +27,7 @@ from storage.outbox import Due
 from storage.pool import Pool, patient_pool
 from storage.seal_keys import read_keys
 from storage.vault import open_vault
+from telemetry import interceptors
 
 _log = structlog.get_logger()
 
@@ -57,7 +58,11 @@ async def run(settings: Settings) -> None:
     if pool is None:
         return
     client = await temporal_client.connect(
-        settings.temporal_address, settings.temporal_namespace, pool, lazy=True
+        settings.temporal_address,
+        settings.temporal_namespace,
+        pool,
+        lazy=True,
+        interceptors=interceptors(settings.otel_endpoint, "relay"),
     )
     sinks = Sinks(pool, settings)
     _log.info("relay runs")

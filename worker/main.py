@@ -24,6 +24,7 @@ from storage import mirror
 from storage.errors import FAILED, plain
 from storage.pool import Pool, patient_pool
 from storage.vault import open_vault
+from telemetry import interceptors
 from worker import jobs, schedules
 from worker.workflow import ApprovalWorkflow
 
@@ -126,7 +127,11 @@ async def _patient_client(settings: Settings, pool: Pool, stopping: asyncio.Even
     while not stopping.is_set():
         try:
             client = await temporal_client.connect(
-                settings.temporal_address, settings.temporal_namespace, pool, runtime=runtime
+                settings.temporal_address,
+                settings.temporal_namespace,
+                pool,
+                runtime=runtime,
+                interceptors=interceptors(settings.otel_endpoint, "worker"),
             )
             await make_current(client)
             await schedules.arrange(client, schedules.chores(settings))

@@ -7,10 +7,12 @@ running somewhere. A change that cannot replay one of them needs `workflow.patch
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
+from temporalio.contrib.opentelemetry import TracingInterceptor
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.worker import Interceptor, Replayer, UnsandboxedWorkflowRunner
 
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, WORKFLOW_TYPE
@@ -22,6 +24,13 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_it_replays(path: Path) -> None:
     await _replayer(ApprovalWorkflow).replay_workflow(_read(path))
+
+
+async def test_all_replay_where_spans_are_wanted() -> None:
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
+    replayer = _replayer(ApprovalWorkflow, TracingInterceptor(tracer))
+    for path in HISTORIES:
+        await replayer.replay_workflow(_read(path))
 
 
 def test_this_engine_has_histories() -> None:
@@ -43,11 +52,12 @@ async def test_an_unguarded_change_is_noticed() -> None:
         await _replayer(Hesitant).replay_workflow(_read(HISTORIES[0]))
 
 
-def _replayer(implementation: type) -> Replayer:
+def _replayer(implementation: type, *interceptors: Interceptor) -> Replayer:
     return Replayer(
         workflows=[implementation],
         data_converter=pydantic_data_converter,
         workflow_runner=UnsandboxedWorkflowRunner(),
+        interceptors=interceptors,
     )
 
 

@@ -37,6 +37,11 @@ def test_parts_are_given_what_they_read_and_no_secrets_of_others(name: str, read
     assert given & (MESSAGES | KAFKA | TASKS) == read
 
 
+@pytest.mark.parametrize("name", ["api", "worker", "relay"])
+def test_parts_that_work_are_told_where_spans_go(name: str) -> None:
+    assert "COUNTERSIGN_OTEL_ENDPOINT" in SERVICES[name]["environment"]
+
+
 def test_the_image_has_every_module_and_git() -> None:
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packaging = wanted["tool"]["setuptools"]

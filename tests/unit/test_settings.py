@@ -51,6 +51,8 @@ def test_everything_wrong_is_told_at_once_by_variable_and_without_values(
             {"ENVIRONMENT": "production", "JWT_ISSUER": "i", "JWT_JWKS_URL": "http://k"},
             "must be https",
         ),
+        ({"OTEL_ENDPOINT": "collector:4318"}, "otel_endpoint must be a URL"),
+        ({"OTEL_ENDPOINT": "https://c.example?key=k"}, "OTEL_EXPORTER_OTLP_HEADERS"),
         ({"CORS_ORIGINS": "https://a.example, *"}, "'*' is not an origin"),
         ({"CORS_ORIGINS": "https://a.example/app"}, "is not an origin"),
     ],
