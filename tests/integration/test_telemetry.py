@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ import temporal_client
 from activities.commit import Activities
 from api.app import create_app
 from contract.names import TASK_QUEUE
+from relay import delivery
 from storage.pool import Pool
 from telemetry import Telemetry, interceptors, telemetry
 from tests.integration.house import House, Recorder, leave, make_settings
@@ -32,6 +34,13 @@ ALLOWED = {
     "temporalWorkflowID",
     "temporalActivityType",
 }
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine neither Temporal nor the collector is given up: there is no relay here."""
+    monkeypatch.setattr(delivery, "_RPC_TIMEOUT", timedelta(minutes=2))
+    monkeypatch.setattr("telemetry._TIMEOUT", 60)
 
 
 @dataclass(frozen=True, slots=True)
