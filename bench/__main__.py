@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from bench import audit, connector, decide, feed, inbox, lifecycle, memory, org, tiers, wide
+from bench import audit, connector, decide, feed, inbox, lifecycle, memory, org, tiers, web, wide
 
 BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "lifecycle": lifecycle.run,
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
     "wide": wide.run,
     "connector": connector.run,
     "feed": feed.run,
+    "web": web.run,
 }
 
 

@@ -1,5 +1,7 @@
 """Signing in and out: at the identity provider, and in development as whoever one likes."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -39,7 +41,7 @@ async def sign_in_as(request: Request) -> Response:
         raise errors.not_found("page")
     form = await form_of(request)
     then, person = local(str(form.get("next") or "/")), str(form.get("person") or "")
-    if person not in {each["id"] for each in await _people(request)}:
+    if person not in {each["id"] for each in (await _people(request, ids=person))["items"]}:
         return await _page(request, then, "there is no such person", 422)
     roles = {str(role) for role in form.getlist("role")} & set(_ROLES)
     response = RedirectResponse(then, 303)
@@ -106,15 +108,25 @@ async def _page(
     request: Request, then: str, problem: str | None = None, status: int = 200
 ) -> Response:
     house = services(request)
-    people = await _people(request) if house.settings.dev_issuer_allowed else []
-    oidc = house.settings.oidc_url is not None
+    found = (
+        await _people(request)
+        if house.settings.dev_issuer_allowed
+        else {"items": [], "next_cursor": None}
+    )
     return page(
-        request, "sign_in.html", status, next=then, people=people, oidc=oidc, problem=problem
+        request,
+        "sign_in.html",
+        status,
+        next=then,
+        people=found["items"],
+        others=found["next_cursor"] is not None,
+        oidc=house.settings.oidc_url is not None,
+        problem=problem,
     )
 
 
-async def _people(request: Request) -> list[dict[str, str]]:
-    """Whom one may be in development: the first 200."""
+async def _people(request: Request, **query: str) -> dict[str, Any]:
+    """Whom one may be in development: the first 200, or those of an id."""
     desk = Desk(request.app, Caller("countersign-dev"))
-    found: list[dict[str, str]] = (await desk.get("/v1/org/people", limit=200))["items"]
+    found: dict[str, Any] = await desk.get("/v1/org/people", limit=200, **query)
     return found

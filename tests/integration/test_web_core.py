@@ -73,6 +73,12 @@ async def test_one_goes_on_to_pages_of_ours_alone(house: House, path: str) -> No
     assert answered.headers["location"] == "/"
 
 
+async def test_one_is_somebody_who_is_there(house: House) -> None:
+    for person in ("nobody", "bob,carol", "", "*"):
+        refused = await house.client.post("/sign-in", data={"person": person}, headers=ORIGIN)
+        assert (refused.status_code, "there is no such person" in refused.text) == (422, True)
+
+
 async def test_nobody_is_whom_they_like_outside_development(house: House, pool: Pool) -> None:
     settings = house.settings.model_copy(update={"environment": "production"})
 

@@ -1,0 +1,236 @@
+"""The inbox as a page, and what open pages hear.
+
+A database with 200,000 open tasks, of which 20 people have 120 each. They look at `/` 50 times a second, whatever each
+page takes (open loop: a late page counts from when it was due to be asked for). Then 1,000 people have their inbox
+open, and others comment on requests of theirs: how long after the answer (the commit is before it) each hears of it.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from bench import inbox, report, stack
+from bench.inbox import Size
+from bench.measure import Spread, memory
+from bench.stack import HOST, Stack
+from storage.migrate import migrate
+
+SIZE = Size("large", 200_000, 400_000)
+PEOPLE = 20
+EACH = 120
+PER_SECOND = 50
+SECONDS = 20.0
+ROUNDS = 3
+LISTENERS = 1_000
+COMMENTS = 200
+COMMENTS_PER_SECOND = 20
+
+
+async def run() -> None:
+    """Load, measure and write the section of RESULTS.md."""
+    async with stack.servers() as machine:
+        await machine.create_database(SIZE.database)
+        await migrate(machine.superuser_url(SIZE.database))
+        began = time.monotonic()
+        await inbox.load(machine, SIZE)
+        await _give(machine)
+        print(f"loaded in {time.monotonic() - began:.0f} s")
+        await machine.api(SIZE.database)
+        base = f"http://{HOST}:{machine.ports[SIZE.database]}"
+        visitors = [await _signed_in(base, f"p{number}") for number in range(1, PEOPLE + 1)]
+        weight = await _weight(base, visitors[0])
+        rounds = list[Spread]()
+        for number in range(ROUNDS + 1):
+            spread = Spread.of(await _look(base, visitors, number, SECONDS if number else 5.0))
+            print(spread)
+            if number:  # the first one warms up
+                rounds.append(spread)
+        heard = await _live(machine, base)
+        print(heard)
+    report.write("web", _section(rounds, weight, heard))
+
+
+async def _give(machine: Stack) -> None:
+    """Each of the people has 120 of the tasks that were others'."""
+    connection = await asyncpg.connect(machine.superuser_url(SIZE.database))
+    try:
+        await connection.execute("SET session_replication_role = replica")
+        await connection.execute(
+            """
+            WITH taken AS (
+                SELECT id, 1 + (row_number() OVER (ORDER BY id) - 1) % $1 AS person FROM tasks
+                 WHERE state = 'open' AND substr(assignee, 2)::int > 10000 ORDER BY id LIMIT $1 * $2)
+            UPDATE tasks t SET assignee = 'p' || taken.person FROM taken WHERE t.id = taken.id
+            """,
+            PEOPLE,
+            EACH - inbox.EACH,
+        )
+        await connection.execute("VACUUM ANALYZE tasks")
+    finally:
+        await connection.close()
+
+
+async def _signed_in(base: str, person: str) -> dict[str, str]:
+    """The headers that the browser of somebody sends who has signed in."""
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as client:
+        form = {"person": person, "next": "/"}
+        answered = await client.post("/sign-in", data=form, headers={"origin": base})
+        assert answered.status_code == 303, answered.text
+        said = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    return {"cookie": said, "sec-fetch-site": "same-origin", "accept-encoding": "gzip"}
+
+
+# ------------------------------------------------------------------------------------ pages ----
+
+
+async def _weight(base: str, visitor: dict[str, str]) -> int:
+    """Bytes of the page as they travel, without its files."""
+    async with (
+        httpx.AsyncClient(base_url=base, trust_env=False) as client,
+        client.stream("GET", "/", headers=visitor) as answered,
+    ):
+        return sum([len(part) async for part in answered.aiter_raw()])
+
+
+async def _look(
+    base: str, visitors: Sequence[dict[str, str]], seed: int, seconds: float
+) -> list[float]:
+    """Seconds each page took, from the moment it was to be asked for."""
+    turns = random.Random(seed).choices(visitors, k=int(PER_SECOND * seconds))
+    limits = httpx.Limits(max_connections=100)
+    async with httpx.AsyncClient(
+        base_url=base, trust_env=False, timeout=60, limits=limits
+    ) as client:
+        began, running = time.perf_counter(), list[asyncio.Task[float]]()
+        for turn, visitor in enumerate(turns):
+            due = began + turn / PER_SECOND
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            running.append(asyncio.create_task(_once(client, visitor, due)))
+        return list(await asyncio.gather(*running))
+
+
+async def _once(client: httpx.AsyncClient, visitor: dict[str, str], due: float) -> float:
+    answered = await client.get("/", headers=visitor)
+    took = time.perf_counter() - due
+    assert answered.status_code == 200, answered.text
+    assert answered.text.count('href="/tasks/') >= 50
+    return took
+
+
+# ------------------------------------------------------------------------------- live pages ----
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Delays in milliseconds; memory of the API in MiB, before and with all pages open."""
+
+    delays: Spread
+    missing: int
+    before: float
+    after: float
+
+
+async def _live(machine: Stack, base: str) -> Heard:
+    """1,000 people listen; each comment is on a request of one of them, by its requester."""
+    machine.relay({"COUNTERSIGN_DATABASE_URL": machine.app_url(SIZE.database)})
+    requests = await _requests(machine)
+    api = machine.parts[f"api_{SIZE.database}"].pid
+    before = memory(api).share
+    arrived: dict[str, float] = {}
+    listening = [
+        asyncio.create_task(_listen(machine, await _signed_in(base, person), request, arrived))
+        for person, (request, _) in requests.items()
+    ]
+    await asyncio.sleep(5)
+    after = memory(api).share
+    said: dict[str, float] = {}
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as client:
+        began = time.perf_counter()
+        for turn, (request, requester) in enumerate(list(requests.values())[:COMMENTS]):
+            due = began + turn / COMMENTS_PER_SECOND
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            answered = await client.post(
+                f"/v1/requests/{request}/comments",
+                json={"text": "Is this still needed?"},
+                headers={"authorization": f"Bearer {machine.token(requester)}"},
+            )
+            assert answered.status_code == 201, answered.text
+            said[str(request)] = time.perf_counter()
+        await asyncio.sleep(5)
+    for task in listening:
+        task.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
+    delays = [max(0.0, arrived[name] - at) for name, at in said.items() if name in arrived]
+    return Heard(Spread.of(delays), len(said) - len(delays), before, after)
+
+
+async def _requests(machine: Stack) -> dict[str, tuple[UUID, str]]:
+    """An open request that each of the listeners is asked about, and its requester."""
+    connection = await asyncpg.connect(machine.superuser_url(SIZE.database))
+    try:
+        rows = await connection.fetch(
+            """
+            SELECT DISTINCT ON (t.assignee) t.assignee, r.id, r.requester
+              FROM tasks t JOIN requests r ON r.id = t.request_id
+             WHERE t.state = 'open' AND t.assignee = ANY($1) ORDER BY t.assignee, t.id
+            """,
+            [f"p{number}" for number in range(100, 100 + LISTENERS)],
+        )
+    finally:
+        await connection.close()
+    return {row["assignee"]: (row["id"], row["requester"]) for row in rows}
+
+
+async def _listen(
+    machine: Stack, visitor: dict[str, str], request: UUID, arrived: dict[str, float]
+) -> None:
+    """An open page: when it first hears of the request."""
+    port = machine.ports[SIZE.database]
+    reader, writer = await asyncio.open_connection(HOST, port)
+    try:
+        head = f"GET /live HTTP/1.1\r\nHost: {HOST}:{port}\r\nCookie: {visitor['cookie']}\r\n"
+        writer.write(f"{head}Accept: text/event-stream\r\n\r\n".encode())
+        wanted = str(request).encode()
+        while line := await reader.readline():
+            if wanted in line:
+                arrived.setdefault(str(request), time.perf_counter())
+    finally:
+        writer.close()
+
+
+# ------------------------------------------------------------------------------- the section ----
+
+
+def _section(rounds: list[Spread], weight: int, heard: Heard) -> str:
+    p99 = ", ".join(f"{each.p99:.1f}" for each in rounds)
+    each = (heard.after - heard.before) * 1024 / LISTENERS
+    lines = [
+        (
+            f"`/` of people with {EACH} open tasks among {SIZE.open:,}, {PER_SECOND}/s for {SECONDS:.0f} s, {ROUNDS} rounds;"
+            " milliseconds:"
+        ),
+        "",
+        "| p50 | p95 | p99 (target 50) |",
+        "|---|---|---|",
+        (
+            f"| {median(it.p50 for it in rounds):.1f} | {median(it.p95 for it in rounds):.1f} "
+            f"| **{median(it.p99 for it in rounds):.1f}** |"
+        ),
+        "",
+        f"p99 by round: {p99}. The page travels in {weight / 1000:.1f} kB, without the files that browsers keep.",
+        "",
+        (
+            f"{LISTENERS:,} people with their inbox open, {COMMENTS} comments at {COMMENTS_PER_SECOND}/s: heard"
+            f" {heard.delays.p50:.0f} ms (p50), **{heard.delays.p99:.0f}** ms (p99) after the comment's answer;"
+            f" {heard.missing} not heard. The API has {heard.before:.0f} MiB before, {heard.after:.0f} MiB with all of"
+            f" them: {each:.0f} KiB each."
+        ),
+    ]
+    return "\n".join(lines)
