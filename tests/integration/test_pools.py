@@ -26,6 +26,7 @@ async def test_a_delegate_sees_and_decides_for_a_member(house: House) -> None:
         [item] = await _inbox(house, who)
         assert (item["assignee"], item["on_behalf_of"], item["via"]) == (None, behalf, [])
         one = (await house.get(f"/v1/tasks/{flow.task}", who)).json()
+        assert ("decide" in one.pop("may"), one.pop("why_not")) == (True, None)
         assert {**item, "inputs": {}} == one
     path = f"/v1/requests/{flow.state.request_id}"
     assert (await house.get(path, "frank")).status_code == 200

@@ -204,6 +204,7 @@ async def test_the_command(
 
     async def run(*more: str) -> tuple[int, Any]:
         arguments = ["audit", "replay", handle.id, "--json", *more]
+        capsys.readouterr()  # what the API has said until now
         status = await asyncio.to_thread(main.run, arguments)
         return status, json.loads(capsys.readouterr().out)
 
