@@ -38,7 +38,7 @@ def test_the_list_is_gone_through_by_keys(visit: Begin, product: Product) -> Non
     expect(page.locator("button[name=decision][value=approve]")).to_be_focused()
     page.keyboard.press("c")
     page.keyboard.type("jka")
-    expect(page.locator("#pane textarea[name=comment]")).to_have_value("jka")
+    expect(page.locator("#decide textarea[name=comment]")).to_have_value("jka")
     page.keyboard.press("Escape")
     page.locator("#pane h1").click()
     page.keyboard.press("/")

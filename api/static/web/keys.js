@@ -35,7 +35,7 @@
     k: () => go(-1),
     a: button("approve"),
     r: button("reject"),
-    c: focus("#pane textarea[name=comment], #pane textarea"),
+    c: focus("#decide textarea, #pane textarea"),
     "/": focus("#q"),
     "?": () => dialog.showModal(),
   };
