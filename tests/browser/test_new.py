@@ -111,7 +111,7 @@ def test_what_came_back_is_sent_again_without_scripts(visit: Begin, product: Pro
     alice = Program(product, "alice")
     request = alice.submit("purchase_order", item="A press", amount=7200, currency="EUR")
     bob = Program(product, "bob")
-    bob.decide(bob.task_of(request)["id"], "request_changes", comment="Which one?")
+    bob.decide(alice.task_of(request)["id"], "request_changes", comment="Which one?")
 
     def came_back() -> bool | None:
         return alice.call("GET", f"/v1/requests/{request}")["state"] == "rewound" or None
