@@ -152,17 +152,17 @@ def _located(source: str, problem: dict[str, Any]) -> dict[str, Any]:
 
 
 @router.get("/recipes/{name}")
-async def show_recipe(request: Request, name: str) -> Response:
+async def show_recipe(
+    request: Request, name: str, version: int | None = None, against: int | None = None
+) -> Response:
     """One version: its text, its picture, what it differs in, and the requests in flight on it."""
     desk = visitor(request).desk
-    asked = request.query_params
-    version = asked.get("version")
     place = f"/v1/recipes/{name}" + (f"/versions/{version}" if version else "")
     shown = await desk.get(place)
     number = shown["version"]
     flying, changes = await asyncio.gather(
         desk.get(f"/v1/recipes/{name}/versions/{number}/requests", limit=50),
-        _changes(desk, name, shown, asked.get("against")),
+        _changes(desk, name, shown, against),
     )
     return page(
         request,
@@ -170,7 +170,7 @@ async def show_recipe(request: Request, name: str) -> Response:
         recipe=shown,
         flying=flying,
         changes=changes,
-        published="published" in asked,
+        published="published" in request.query_params,
         temporal=_temporal(request),
     )
 
@@ -183,7 +183,7 @@ def _temporal(request: Request) -> str | None:
 
 
 async def _changes(
-    desk: Desk, name: str, shown: dict[str, Any], against: str | None
+    desk: Desk, name: str, shown: dict[str, Any], against: int | None
 ) -> dict[str, Any] | None:
     """What the version differs in from `against`, or from the one before; None if there is none before."""
     if against is None and not [each for each in shown["versions"] if each < shown["version"]]:

@@ -71,6 +71,7 @@ async def test_a_recipe_is_checked_published_changed_and_switched_off(house: Hou
     await sent(house, "/admin/recipes/trip/versions/2/enable", csrf)
     assert "Finance asked to stop." not in await shown(house, "/admin/recipes/trip?version=2")
     assert "no page" in await shown(house, "/admin/nothing", 404)
+    assert "version" in await shown(house, "/admin/recipes/trip?version=1/requests", 422)
     assert "there is no such recipe" in await shown(house, "/admin/recipes/nothing", 404)
 
 
