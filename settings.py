@@ -1,7 +1,7 @@
 """Everything that can be set, read once by each main function and passed on; never read at import.
 
 Environment variables carry the prefix COUNTERSIGN_: `database_url` is COUNTERSIGN_DATABASE_URL.
-Sizes are counts, times are seconds. The README lists them all.
+Sizes are counts, times are seconds. docs/settings.md lists them all.
 """
 
 import re

@@ -14,7 +14,7 @@ from storage.seal_keys import read_keys
 from storage.sealing import Tree
 
 _LATE_SECONDS = 60
-_RUN = "run countersign relay where the key is; its log says what keeps it (README, Sealing)"
+_RUN = "run countersign relay where the key is; its log says what keeps it (docs/evidence.md)"
 
 
 async def sealed(source: Source, loaded: Settings) -> list[Finding]:

@@ -28,7 +28,7 @@ _LEGIBLE = 20  # columns of what may be cut, below which another column goes ins
 
 
 class Exit(IntEnum):
-    """What a command's exit code means. The README documents them."""
+    """What a command's exit code means. docs/cli.md documents them."""
 
     OK = 0
     FAILED = 1

@@ -3,7 +3,7 @@ witnesses keep that.
 
 Any number of relays may run, one of them seals at a time. It never signs what does not go on from what
 it, or a witness, knows to have been signed: a database that was put back to an older state is noticed,
-and nothing is sealed until people have looked (see "Sealing" in the README). Requests go on meanwhile.
+and nothing is sealed until people have looked (docs/evidence.md, "Sealing"). Requests go on meanwhile.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Functions of somebody's own, as the README describes them: what COUNTERSIGN_JOBS names in tests."""
+"""Functions of somebody's own, as docs/automatic-work.md describes them: what COUNTERSIGN_JOBS names in tests."""
 
 from typing import Any
 

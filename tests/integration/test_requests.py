@@ -22,7 +22,7 @@ from storage.org import PersonRow, RoleRow
 from storage.pool import Pool
 from tests.integration.house import House, Workflow, leave, shared
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+EVIDENCE = (Path(__file__).resolve().parents[2] / "docs/evidence.md").read_text()
 LEAVE = {"workflow": "leave", "inputs": {"days": 5}}
 
 
@@ -407,8 +407,8 @@ async def test_the_chain_verifies(house: House) -> None:
         assert row["prev_hash"] == prev
         prev = hashlib.sha256(b"\x00" + prev + row["body"]).digest()
         assert (row["hash"], event.hash) == (prev, prev.hex())
-    assert _verified_as_the_readme_says(answer["items"])
-    assert not _verified_as_the_readme_says(answer["items"][1:])
+    assert _verified_as_documented(answer["items"])
+    assert not _verified_as_documented(answer["items"][1:])
     head = await house.pool.fetchrow("SELECT * FROM audit_heads WHERE request_id = $1", request_id)
     assert head is not None
     assert (head["seq"], head["hash"]) == (len(rows), prev)
@@ -462,9 +462,9 @@ async def test_nor_can_the_owner(house: House, admin_pool: Pool, statement: str)
         await connection.execute("RESET ROLE")
 
 
-def _verified_as_the_readme_says(events: list[Json]) -> bool:
-    """Whether the README's own lines, run as they stand, find the chain whole."""
-    program = README.partition("<!-- verify -->\n```python\n")[2].partition("```")[0]
+def _verified_as_documented(events: list[Json]) -> bool:
+    """Whether the lines of docs/evidence.md, run as they stand, find the chain whole."""
+    program = EVIDENCE.partition("<!-- verify -->\n```python\n")[2].partition("```")[0]
     command = (sys.executable, "-c", program)
     done = subprocess.run(
         command, input=json.dumps(events), text=True, check=False, capture_output=True

@@ -429,7 +429,7 @@ async def test_a_tree_that_was_changed_is_narrowed_down(tampered: Tampered) -> N
 async def test_without_witnesses_a_database_that_was_put_back_looks_right(
     tampered: Tampered,
 ) -> None:
-    """What the README says: they are what this is seen by."""
+    """What docs/evidence.md says: they are what this is seen by."""
     await rolled_back(tampered, random.Random(1))
     assert (await tampered.verified(witnessed=False)).findings == ()
     assert (await tampered.verified()).findings != ()

@@ -29,16 +29,16 @@ from tests.integration.sealed import happen
 from tests.stack import REGION, Database
 
 OSCAR = Actor("oscar", "admin")
-README = (Path(__file__).parents[2] / "README.md").read_text()
-EXAMPLE = re.search(r"```python\n(import base64.*?)```", README, re.DOTALL)
+EVENTS = (Path(__file__).parents[2] / "docs/events.md").read_text()
+EXAMPLE = re.search(r"```python\n(import base64.*?)```", EVENTS, re.DOTALL)
 SECRET = "quillfeather"
 
 
 def verified(secret: bytes, message: Message) -> str:
-    """As the README has receivers do it."""
+    """As docs/events.md has receivers do it."""
     assert EXAMPLE is not None
     names: dict[str, Any] = {}
-    exec(EXAMPLE[1], names)  # noqa: S102 - what the README says, run
+    exec(EXAMPLE[1], names)  # noqa: S102 - what docs/events.md says, run
     found: str = names["verified"](spelt(secret), message.headers, message.body)
     return found
 

@@ -1,11 +1,12 @@
-"""The README speaks of every command, option, call, setting and exit code there is, docs/operations.md of every
-figure and alarm; and of no other."""
+"""docs/ speaks of every command, option, call, setting, exit code, figure and alarm there is, and of no other; the
+README leads to all of it, and no link leads nowhere."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer.main
 import yaml
 
@@ -17,8 +18,14 @@ from tests.unit.test_figures import ours
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-OPERATIONS = (ROOT / "docs/operations.md").read_text()
-COMMAND_LINE = README.partition("### Command line")[2].partition("### HTTP")[0]
+DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+COMMAND_LINE = DOCS["cli.md"]
+OPERATIONS = DOCS["operations.md"]
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "bench/*.md", "deploy/**/*.md", "client/*.md")
+    for path in ROOT.glob(pattern)
+)
 # Said once for all commands, above the table.
 EVERYWHERE = {
     "--help",
@@ -63,9 +70,11 @@ def test_every_option_is_there_and_no_other() -> None:
     assert documented - existing == set()
 
 
-def test_every_command_in_the_readme_exists() -> None:
-    lines = re.findall(r"^(?:\w+=\$\()?(countersign [a-z ]+)", README, re.MULTILINE)
-    for line in [*lines, *re.findall(r"(?:^|`)(countersign [a-z ]+)", OPERATIONS, re.M)]:
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}" for name in DOCS)])
+def test_every_command_that_is_spoken_of_exists(page: str) -> None:
+    text = (ROOT / page).read_text()
+    run = re.findall(r"(?:^ *|\$\()(countersign [a-z][a-z -]*)", text, re.MULTILINE)
+    for line in [*run, *re.findall(r"`(countersign [a-z][a-z\s-]*)", text)]:
         words = line.split()
         assert any(" ".join(words[:count]) in COMMANDS for count in (2, 3, 4)), line
 
@@ -73,14 +82,17 @@ def test_every_command_in_the_readme_exists() -> None:
 def test_every_call_is_there_and_no_other() -> None:
     paths = create_app(Settings()).openapi()["paths"]
     existing = {f"{verb.upper()} {path}" for path, verbs in paths.items() for verb in verbs}
-    reference = README.partition("### HTTP")[2].partition("### Recipes")[0]
-    documented = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", reference))
-    assert documented == existing
+    assert _calls(DOCS["http.md"]) == existing
+    for name, text in DOCS.items():
+        assert _calls(text) - existing == set(), name
+
+
+def _calls(text: str) -> set[str]:
+    return set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", text))
 
 
 def test_every_setting_is_there_and_no_other() -> None:
-    reference = README.partition("### Settings")[2].partition("### Running")[0]
-    documented = set(re.findall(r"`COUNTERSIGN_([A-Z_]+)`", reference))
+    documented = set(re.findall(r"`COUNTERSIGN_([A-Z_]+)`", DOCS["settings.md"]))
     assert documented == {name.upper() for name in Settings.model_fields}
 
 
@@ -103,3 +115,36 @@ def test_every_alarm_has_its_answer() -> None:
     groups = yaml.safe_load((ROOT / "deploy/alerts.yaml").read_text())["groups"]
     alarms = {rule["alert"] for group in groups for rule in group["rules"]}
     assert set(re.findall(r"^\| `(Countersign\w+)`", OPERATIONS, re.MULTILINE)) == alarms
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in _links(page.read_text()):
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.is_relative_to(ROOT), target
+        assert there.exists(), target
+        assert not anchor or anchor in _anchors(there.read_text()), target
+
+
+def _links(text: str) -> list[str]:
+    """Where the page's links lead, but for those that leave the tree."""
+    targets: list[str] = re.findall(r"\]\(([^)\s]+)\)", _prose(text))
+    return [target for target in targets if not re.match(r"[a-z]+:", target)]
+
+
+def _anchors(text: str) -> set[str]:
+    """Those of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _prose(text: str) -> str:
+    """Without blocks of code."""
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_leads_to_every_page_and_is_short() -> None:
+    linked = {target.partition("#")[0] for target in _links(README)}
+    assert {f"docs/{name}" for name in DOCS} - linked == set()
+    assert len(README.splitlines()) <= 250  # what is looked up is in docs/

@@ -1,4 +1,4 @@
-"""The README's connector of one's own, and its test, word for word."""
+"""The connector of one's own in docs/automatic-work.md, and its test, word for word."""
 
 import re
 import subprocess
@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs/automatic-work.md").read_text()
 
 
 def test_a_connector_of_ones_own(tmp_path: Path) -> None:
-    part = README.partition("<!-- connector -->")[2].partition("<!-- /connector -->")[0]
+    part = PAGE.partition("<!-- connector -->")[2].partition("<!-- /connector -->")[0]
     [connector, its_test] = re.findall(r"^```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
     (tmp_path / "tickets.py").write_text(connector)
     (tmp_path / "test_tickets.py").write_text(its_test)
