@@ -50,6 +50,8 @@ def test_the_image_has_every_module_and_git() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     copied = {word for line in lines if line.startswith("COPY ") for word in line.split()[1:]}
     assert modules | packages <= copied
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    assert copied - {"--from=build", "/app", "./"} <= sent
     assert any(
         "apt-get install" in line and line.split("&&")[1].split()[-1] == "git" for line in lines
     )
