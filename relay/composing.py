@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from contract.preferences import Kind
-from relay.ways import Parcel
+from relay.ways import Parcel, one_line
 from storage import zones
 from storage.briefs import Brief
 
@@ -131,11 +131,6 @@ def told_time(moment: datetime, zone: str) -> str:
     known = zones.zone(zone)
     local = moment.astimezone(known) if known is not None else moment
     return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({zone if known is not None else 'UTC'})"
-
-
-def one_line(text: str) -> str:
-    """Without line breaks and what else does not show."""
-    return " ".join("".join(it if it.isprintable() else " " for it in text).split())
 
 
 def _cut(text: str, most: int) -> str:

@@ -22,7 +22,7 @@ from relay.sinks import Sinks
 from relay.witnesses import Witness, witnesses
 from settings import Settings
 from storage import audit, commits, idempotency, outbox
-from storage.errors import FAILED, UNAVAILABLE, StorageError, plain
+from storage.errors import FAILED, StorageError, is_away, plain
 from storage.outbox import Due
 from storage.pool import Pool, patient_pool
 from storage.seal_keys import read_keys
@@ -123,9 +123,10 @@ async def _tell(client: Client, pool: Pool, row: Due) -> bool:
             result = await delivery.start(client, start)
         else:
             result = await delivery.signal(client, pool, row.request_id, row.message())
-    except UNAVAILABLE:
-        raise
-    except Exception as error:  # noqa: BLE001 - one bad row must not stop the others; it stays, and is seen
+    except Exception as error:
+        if is_away(error):
+            raise
+        # One bad row stops no others; it stays, and is seen.
         _log.warning("not told", request_id=str(row.request_id), kind=row.kind, error=plain(error))
         await outbox.postpone(pool, row.id, RETRY_SECONDS, plain(error))
         return False

@@ -14,9 +14,21 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from contract.preferences import Preferences
-from relay.ways import GIVE_UP_AFTER, Away, Breaker, Later, Parcel, Place, Refused, Send, Way, pause
+from relay.ways import (
+    GIVE_UP_AFTER,
+    Away,
+    Breaker,
+    Later,
+    Parcel,
+    Place,
+    Refused,
+    Send,
+    Way,
+    one_line,
+    pause,
+)
 from storage import briefs, messages, preferences, zones
-from storage.errors import FAILED, StorageError, plain
+from storage.errors import is_away, plain
 from storage.messages import Message
 from storage.pool import Pool
 from storage.preferences import Reached
@@ -59,10 +71,10 @@ class Sender:
         """What it says and where it goes; None if there is nothing to say, or not now."""
         try:
             return await self._pack(message, at)
-        except (StorageError, *FAILED):
-            raise
-        except Exception as error:  # noqa: BLE001 - one that cannot be told must not stop the others
-            await self._try_later(message, at, error)
+        except Exception as error:
+            if is_away(error):
+                raise
+            await self._try_later(message, at, error)  # one that cannot be told stops no others
             return None
 
     async def _pack(self, message: Message, at: datetime) -> Parcel | None:
@@ -142,7 +154,7 @@ class Sender:
         told.labels(self.way.channel, "dead").inc()
 
     async def _try_later(self, message: Message, at: datetime, error: Exception) -> None:
-        why = str(error) if isinstance(error, Later) else f"{type(error).__name__}: {plain(error)}"
+        why = str(error) if isinstance(error, Later) else _mistake(error)
         if at - message.tried_since >= GIVE_UP_AFTER:
             await self._give_up(message, at, why)
             return
@@ -154,29 +166,45 @@ class Sender:
 
     async def refresh(self, at: datetime) -> bool:
         """Bring up to date what has changed since it was sent. True if there may be more at once."""
-        assert self.way.update is not None
         most = self.breaker.most(at, BATCH)
         if most == 0:
             return False
         taken = await messages.take_stale(self.pool, at, most, LEASE)
         for number, message in enumerate(taken):
             try:
-                await self.way.update(await self._as_it_is(message))
+                await self._show(message)
             except Away as error:
                 until = self._closes(at, error)
                 for left in taken[number:]:
                     await messages.put_back(self.pool, left, until)
                 return False
-            except Refused as error:
-                _log.info("not brought up to date", message_id=str(message.id), why=str(error))
-            await messages.shown(self.pool, message)
+            except Exception as error:
+                if is_away(error):
+                    raise
+                # One that cannot be told stops no others; its lease is its pause.
+                _log.error(
+                    "not brought up to date", message_id=str(message.id), why=_mistake(error)
+                )
         return len(taken) == most
+
+    async def _show(self, message: Message) -> None:
+        """Away."""
+        assert self.way.update is not None
+        try:
+            await self.way.update(await self._as_it_is(message))
+        except Refused as error:
+            _log.info("not brought up to date", message_id=str(message.id), why=str(error))
+        await messages.shown(self.pool, message)
 
     async def _as_it_is(self, message: Message) -> Parcel:
         """Also of somebody who has left: what is erased is not to stay with them."""
         to = await preferences.of_person(self.pool, message.person) or _NOBODY
         said = await briefs.briefs(self.pool, message.person, message.items)
         return Parcel(message, to, tuple(said))
+
+
+def _mistake(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {plain(error)}")
 
 
 _NOBODY = Reached("", Preferences(), None, None, "UTC")

@@ -20,7 +20,17 @@ Place: TypeAlias = tuple[str, str]
 """Where Slack has a message: its channel and timestamp."""
 
 
-class Away(Exception):
+def one_line(text: str) -> str:
+    """Without line breaks and what else does not show, or cannot be kept: a server's answer is any bytes."""
+    return " ".join("".join(it if it.isprintable() else " " for it in text).split())
+
+
+class _Unsent(Exception):
+    def __init__(self, why: str) -> None:
+        super().__init__(one_line(why))
+
+
+class Away(_Unsent):
     """The way itself is closed: nothing gets through now, whoever it is for. `after` says for how long."""
 
     def __init__(self, why: str, after: timedelta | None = None) -> None:
@@ -28,11 +38,11 @@ class Away(Exception):
         self.after = after
 
 
-class Later(Exception):
+class Later(_Unsent):
     """This one did not get through now, or nobody knows whether it did."""
 
 
-class Refused(Exception):
+class Refused(_Unsent):
     """This one will never get through as it is."""
 
 

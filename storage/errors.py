@@ -69,6 +69,11 @@ FAILED: tuple[type[BaseException], ...] = (asyncpg.PostgresError, *UNAVAILABLE)
 """Whatever can come of asking Postgres: for loops that must outlive it."""
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether Postgres cannot be reached now, rather than that it does not want this one thing."""
+    return isinstance(error, UNAVAILABLE) and not isinstance(error, BAD_ARGUMENT)
+
+
 def plain(error: BaseException) -> str:
     """What an exception says, without what may be somebody's input: for logs, and for columns that tell of
     failures."""

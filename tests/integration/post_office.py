@@ -37,7 +37,7 @@ class PostOffice:
     up without a word; `hangs`: it takes the connection and says nothing."""
 
     url: str = ""
-    answers: list[str] = field(default_factory=list)
+    answers: list[str | bytes] = field(default_factory=list)
     drops: bool = False
     hangs: bool = False
     taken: list[EmailMessage] = field(default_factory=list)
@@ -51,7 +51,7 @@ class PostOffice:
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's names
         self, _: SMTP, __: Any, envelope: Any, address: str, ___: list[str]
-    ) -> str:
+    ) -> str | bytes:
         if self.answers:
             return self.answers.pop(0)
         envelope.rcpt_tos.append(address)

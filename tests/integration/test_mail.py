@@ -10,11 +10,14 @@ from uuid import UUID
 
 import pytest
 
+from contract.preferences import Preferences
 from recipes.happenings import Commanded
 from recipes.model import ApprovalStep, Ballot, NotifyStep, Recipe
 from relay.composing import Composer
 from relay.mail import Mail
 from relay.ways import Parcel
+from storage import preferences
+from storage.pool import Pool
 from tests.integration.house import House, Workflow
 from tests.integration.post_office import (
     PAGES,
@@ -254,7 +257,7 @@ async def test_a_server_that_says_nothing_closes_the_way_until_it_answers(
 async def test_not_now_waits_and_never_is_given_up_and_the_others_go_out(
     house: House, relay: Relay, office: PostOffice
 ) -> None:
-    office.answers = ["451 try later", "550 no such mailbox"]
+    office.answers = ["451 try later", b"550 no such mailbox: ung\xfcltig"]  # any bytes, not UTF-8
     await house.begun("alice", "shared", {})
     await relay.deliver()
     found = {state: who for who, state in await rows(relay)}
@@ -264,7 +267,7 @@ async def test_not_now_waits_and_never_is_given_up_and_the_others_go_out(
     assert office.to == sorted(f"{found[it]}@example.org" for it in ("sent", "sending"))
     listed = await house.get("/v1/messages", "oscar", "admin")
     [item] = listed.json()["items"]
-    assert (item["person"], item["last_error"]) == (found["dead"], "550 no such mailbox")
+    assert (item["person"], item["last_error"]) == (found["dead"], "550 no such mailbox: ung ltig")
     again = await house.post(f"/v1/messages/{item['id']}/resend", "oscar", "admin")
     assert again.status_code == 200, again.text
     await relay.send(timedelta(minutes=20))
@@ -276,7 +279,7 @@ async def test_what_never_gets_through_is_given_up_after_days(
     house: House, relay: Relay, office: PostOffice
 ) -> None:
     """Days of which the server was there: while it is away nothing is tried."""
-    office.answers = ["421 closing"] + ["451 try later"] * 3
+    office.answers = ["421 closing", *["451 try later"] * 3]
     await house.begun()
     await relay.deliver()
     await relay.send(timedelta(days=5))
@@ -307,6 +310,30 @@ async def test_what_we_cannot_say_waits_and_stops_nobody_else(
     await relay.send()
     assert office.to == ["dave@example.org", "erin@example.org"]
     assert ("bob", "sending") in await rows(relay)
+
+
+async def test_what_cannot_be_read_of_one_waits_and_stops_nobody_else(
+    house: House, admin_pool: Pool, relay: Relay, office: PostOffice
+) -> None:
+    """An error of Postgres's each time that one person's is read."""
+    await house.begun()
+    await house.begun("alice", "shared", {})
+    await relay.listen()
+    for person in ("bob", "dave"):
+        await preferences.say(house.pool, person, Preferences())
+    await admin_pool.execute("ALTER TABLE preferences ENABLE ROW LEVEL SECURITY")
+    await admin_pool.execute(
+        "CREATE POLICY fails ON preferences USING (1 / CASE person WHEN 'bob' THEN 0 ELSE 1 END = 1)"
+    )
+    await relay.send()
+    assert office.to == ["dave@example.org", "erin@example.org"]
+    assert ("bob", "sending") in await rows(relay)
+    why = await relay.pool.fetchval("SELECT last_error FROM messages WHERE person = 'bob'")
+    assert why == "DivisionByZeroError: SQLSTATE 22012"
+    await admin_pool.execute("DROP POLICY fails ON preferences")
+    await admin_pool.execute("ALTER TABLE preferences DISABLE ROW LEVEL SECURITY")
+    await relay.send(timedelta(minutes=20))
+    assert "bob@example.org" in office.to
 
 
 async def test_a_mail_in_doubt_comes_again_under_the_same_id(

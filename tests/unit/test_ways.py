@@ -6,10 +6,9 @@ import pytest
 
 from contract import buttons
 from contract.buttons import Pressed
-from relay.composing import one_line
 from relay.mail import Server
 from relay.slack import escaped
-from relay.ways import Breaker, pause
+from relay.ways import Breaker, one_line, pause
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
