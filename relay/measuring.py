@@ -6,8 +6,9 @@ from storage import stats
 from storage.pool import Pool
 from storage.stats import Standing
 
-SECONDS = 30.0
-"""How often it is counted: that reads every open task."""
+SECONDS = 10.0
+COUNT_SECONDS = 30.0
+"""How often it is counted, by whichever relay comes first: that reads every open task."""
 
 open_tasks = Gauge("countersign_open_tasks", "Tasks that wait for a decision.", ["workflow"])
 overdue = Gauge(
@@ -19,9 +20,9 @@ _NOTHING = Standing(0, 0, 0)
 _told: set[str] = set()
 
 
-async def measure(pool: Pool) -> bool:
-    """Count. A workflow of which nothing waits any more is told with zeros."""
-    found = await stats.standing(pool)
+async def measure(pool: Pool, count_seconds: float = COUNT_SECONDS) -> bool:
+    """A workflow of which nothing waits any more is told with zeros."""
+    found = await stats.standing(pool, count_seconds)
     _told.update(found)
     for workflow in _told:
         standing = found.get(workflow, _NOTHING)

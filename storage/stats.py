@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.pool import Source
+from storage.pool import Pool, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,27 @@ SELECT workflow, sum(open)::int AS open, sum(overdue)::int AS overdue, sum(incid
 """
 
 
-async def standing(source: Source) -> dict[str, Standing]:
-    """By workflow; without those of which nothing waits. Reads every open task."""
-    return {
-        row["workflow"]: Standing(row["open"], row["overdue"], row["incidents"])
-        for row in await source.fetch(STANDING)
-    }
+# One counts; whoever comes meanwhile, or soon after, has what was counted last.
+TURN = """
+SELECT FROM counted WHERE what = 'standing' AND counted_at <= clock_timestamp() - make_interval(secs => $1)
+   FOR UPDATE SKIP LOCKED
+"""
+COUNTED = """
+UPDATE counted SET counted_at = clock_timestamp(), counts = $1 WHERE what = 'standing'
+"""
+LAST_COUNTED = "SELECT counts FROM counted WHERE what = 'standing'"
+
+
+async def standing(pool: Pool, seconds: float) -> dict[str, Standing]:
+    """By workflow; without those of which nothing waits. Counted anew if nobody has done so for so long: that
+    reads every open task."""
+    async with pool.acquire() as connection, connection.transaction():
+        if await connection.fetchrow(TURN, seconds) is not None:
+            rows = await connection.fetch(STANDING)
+            counts = {row["workflow"]: [row[name] for name in _STANDING] for row in rows}
+            await connection.execute(COUNTED, counts)
+        found = await connection.fetchval(LAST_COUNTED)
+    return {workflow: Standing(*counts) for workflow, counts in found.items()}
+
+
+_STANDING = ("open", "overdue", "incidents")
