@@ -254,14 +254,15 @@ class Endpoint:
             return
 
     async def _skip(self, oldest: int) -> None:
-        """What followed is forgotten: go on where the feed begins, and say what is missing."""
-        count = oldest - self.position
+        """What followed is forgotten: go on where the feed begins. What of it was for this endpoint was counted
+        then."""
         _log.error(
-            "events were forgotten before a webhook took them", webhook=str(self.id), count=count
+            "events were forgotten before a webhook took them",
+            webhook=str(self.id),
+            position=self.position,
+            oldest=oldest,
         )
-        async with self._pool.acquire() as connection, connection.transaction():
-            await feed.advance(connection, self.name, self._owner, oldest)
-            await parked.missed(connection, self.id, count)
+        await feed.advance(self._pool, self.name, self._owner, oldest)
         self.position = oldest
 
     # --- sending ---

@@ -18,13 +18,13 @@ from contract import events
 from contract.preferences import CHANNELS, Channel
 from relay.composing import Composer
 from relay.mail import Mail
+from relay.outliving import outlived
 from relay.sending import Sender
 from relay.slack import SlackWay
 from settings import Settings
 from slack_client import Slack
 from storage import audience, commands, feed, messages, zones
 from storage.audience import Listener
-from storage.errors import FAILED, StorageError, plain
 from storage.messages import Note
 from storage.pool import Pool
 
@@ -175,23 +175,7 @@ def chores(pool: Pool, settings: Settings) -> list[Chore]:
             found.append((lambda sender=sender: refresh(sender), PAUSE_SECONDS))
     found.append((lambda: _measure(pool), 5.0))
     found.append((lambda: _forget(pool), HOUSEKEEPING_SECONDS))
-    return [(outlived(work), rest) for work, rest in found]
-
-
-def outlived(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
-    """Whatever goes wrong with messages must not take the rest of the relay with it."""
-
-    async def guarded() -> bool:
-        try:
-            return await work()
-        except (StorageError, *FAILED):
-            raise
-        except Exception as error:  # noqa: BLE001 - see above
-            why = f"{type(error).__name__}: {plain(error)}"
-            _log.error("a mistake of ours keeps messages", error=why)
-            return False
-
-    return guarded
+    return [(outlived("messages", work), rest) for work, rest in found]
 
 
 async def _measure(pool: Pool) -> bool:

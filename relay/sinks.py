@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 from relay import kafka, webhooks
 from relay.kafka import Kafka
+from relay.outliving import outlived
 from relay.posting import Poster
 from relay.webhooks import Webhooks
 from settings import Settings
@@ -31,9 +32,14 @@ class Sinks:
         """What is to be done again and again, each with a pause in seconds."""
         self._ringing = asyncio.create_task(self._bell.run())
         return [
-            repeat(self._webhooks.find, webhooks.LOOK_SECONDS),
-            repeat(lambda: webhooks.measure(self._pool), webhooks.LOOK_SECONDS),
-            *([] if self._kafka is None else [repeat(self._kafka.look, kafka.LOOK_SECONDS)]),
+            repeat(outlived("webhooks", self._webhooks.find), webhooks.LOOK_SECONDS),
+            repeat(lambda: webhooks.measure(self._pool), webhooks.MEASURE_SECONDS),
+            repeat(lambda: webhooks.forget(self._pool), webhooks.FORGET_SECONDS),
+            *(
+                []
+                if self._kafka is None
+                else [repeat(outlived("kafka", self._kafka.look), kafka.LOOK_SECONDS)]
+            ),
         ]
 
     async def close(self) -> None:

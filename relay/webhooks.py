@@ -5,9 +5,10 @@ from contextlib import suppress
 from uuid import UUID, uuid4
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from relay.endpoint import LEASE, Endpoint, Next
+from relay.outliving import mistaken
 from relay.posting import Poster
 from storage import parked
 from storage.bell import Bell
@@ -17,6 +18,10 @@ from storage.pool import Pool
 _log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
+MEASURE_SECONDS = 15.0
+FORGET_SECONDS = 3600.0
+REMEMBER_DEAD_DAYS = 90
+"""As messages that were given up."""
 _BEAT = LEASE / 5
 
 waiting = Gauge(
@@ -28,6 +33,15 @@ dead = Gauge(
 open_ = Gauge(
     "countersign_webhook_breaker_open",
     "1 while an endpoint is sent nothing new, because all fails.",
+    ["webhook"],
+)
+forgotten = Counter(
+    "countersign_webhook_dead_forgotten_total",
+    "Events that were given up so long ago that they are not kept any more.",
+)
+missed = Gauge(
+    "countersign_webhook_missed",
+    "Events that were forgotten before an endpoint took them, ever.",
     ["webhook"],
 )
 
@@ -72,6 +86,9 @@ class Webhooks:
         except* (StorageError, *FAILED) as errors:
             why = "; ".join(plain(error) for error in _single(errors))
             _log.warning("a webhook is not looked after now", webhook=str(webhook_id), error=why)
+        except* Exception as errors:  # noqa: BLE001 - the others go on, and this one begins again soon
+            for error in _single(errors):
+                mistaken("a webhook", error, webhook=str(webhook_id))
 
     async def _look(self, endpoint: Endpoint) -> None:
         while True:
@@ -104,11 +121,19 @@ def _single(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 async def measure(pool: Pool) -> bool:
     """How endpoints fare, also where no relay looks after them."""
-    for gauge in (waiting, dead, open_):
+    for gauge in (waiting, dead, open_, missed):
         gauge.clear()
     for row in await parked.figures(pool):
         name = str(row["id"])
         waiting.labels(name).set(row["parked"])
         dead.labels(name).set(row["dead"])
         open_.labels(name).set(row["open"])
+        missed.labels(name).set(row["missed"])
     return False
+
+
+async def forget(pool: Pool) -> bool:
+    """Forget what was given up long ago. True if there may be more at once."""
+    count = await parked.forget(pool, REMEMBER_DEAD_DAYS)
+    forgotten.inc(count)
+    return count == parked.FORGOTTEN_AT_ONCE

@@ -162,13 +162,24 @@ async def lag(source: Source) -> tuple[int, float]:
     return (0, 0.0) if row is None else (int(row[0]), max(0.0, float(row[1])))
 
 
+# What of it a webhook wanted and has not come to is counted there: later nobody knows any more what it was.
 FORGET = """
 WITH old AS (
     SELECT position FROM feed WHERE fed_at < now() - make_interval(days => $1) ORDER BY position LIMIT $2
 ), gone AS (
-    DELETE FROM feed f USING old WHERE f.position = old.position RETURNING f.position
+    DELETE FROM feed f USING old WHERE f.position = old.position RETURNING f.position, f.event_type, f.workflow
 ), counted AS (
     SELECT count(*) AS rows, max(position) AS position FROM gone
+), missed AS (
+    SELECT w.id, count(*) AS rows
+      FROM counted n
+      JOIN feed_consumers c ON c.position < n.position
+      JOIN webhooks w ON c.name = 'webhook:' || w.id
+      JOIN gone g ON g.position > c.position
+       AND (w.types IS NULL OR g.event_type = ANY(w.types)) AND (w.workflows IS NULL OR g.workflow = ANY(w.workflows))
+     GROUP BY w.id
+), told AS (
+    UPDATE webhooks w SET missed = w.missed + m.rows FROM missed m WHERE m.id = w.id
 )
 UPDATE feed_state s SET forgotten = greatest(s.forgotten, c.position) FROM counted c WHERE c.rows > 0
 RETURNING c.rows

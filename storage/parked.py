@@ -13,7 +13,7 @@ import asyncpg
 from contract.webhooks import PATIENCE, TRIP
 from storage import feed
 from storage.feed import Fed, Forgotten
-from storage.pool import Connection, Source
+from storage.pool import Connection, Pool, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,38 @@ async def dead(
     return await source.fetch(DEAD, webhook_id, after, limit)
 
 
+FORGOTTEN_AT_ONCE = 10_000
+# Endpoints first, as whoever removes one does; what is sent again in that moment is left alone.
+LONG_DEAD = """
+SELECT w.id FROM webhooks w
+ WHERE EXISTS (SELECT FROM webhook_parked p WHERE p.webhook_id = w.id AND p.dead_at < now() - make_interval(days => $1))
+ ORDER BY w.id FOR NO KEY UPDATE OF w
+"""
+FORGET = """
+WITH old AS (
+    SELECT webhook_id, position FROM webhook_parked
+     WHERE webhook_id = ANY($3::uuid[]) AND dead_at < now() - make_interval(days => $1)
+     ORDER BY webhook_id, position LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM webhook_parked p USING old WHERE (p.webhook_id, p.position) = (old.webhook_id, old.position)
+    RETURNING p.webhook_id
+), counted AS (
+    UPDATE webhooks w SET missed = w.missed + g.rows
+      FROM (SELECT webhook_id, count(*) AS rows FROM gone GROUP BY webhook_id) g WHERE g.webhook_id = w.id
+)
+SELECT count(*) FROM gone
+"""
+
+
+async def forget(pool: Pool, days: int) -> int:
+    """Forget what has been dead for so long: how many events. Each is one that its endpoint has missed."""
+    async with pool.acquire() as connection, connection.transaction():
+        ids = [row["id"] for row in await connection.fetch(LONG_DEAD, days)]
+        if not ids:
+            return 0
+        return int(await connection.fetchval(FORGET, days, FORGOTTEN_AT_ONCE, ids))
+
+
 async def resend(connection: Connection, webhook_id: UUID, event_id: UUID | None) -> int:
     """Send dead events again, one or all, in a transaction of the caller's: how many. Not while the relay keeps
     what came of its attempts: each would set the next of a request without what the other did."""
@@ -236,7 +268,6 @@ SELECT *, probe_at IS NOT NULL AS open, coalesce(probe_at <= clock_timestamp(), 
 TESTED = """
 UPDATE webhooks SET test_done_at = clock_timestamp(), test_error = $3 WHERE id = $1 AND test_id = $2
 """
-MISSED = "UPDATE webhooks SET missed = missed + $2 WHERE id = $1"
 
 
 async def with_work(source: Source) -> list[UUID]:
@@ -254,20 +285,15 @@ async def tested(source: Source, webhook_id: UUID, test_id: UUID, error: str | N
     await source.execute(TESTED, webhook_id, test_id, error)
 
 
-async def missed(source: Source, webhook_id: UUID, count: int) -> None:
-    """So many events were forgotten before the endpoint took them."""
-    await source.execute(MISSED, webhook_id, count)
-
-
 FIGURES = """
 SELECT w.id, w.probe_at IS NOT NULL AS open, count(p.position) FILTER (WHERE p.dead_at IS NULL) AS parked,
-       count(p.dead_at) AS dead
+       count(p.dead_at) AS dead, w.missed
   FROM webhooks w LEFT JOIN webhook_parked p ON p.webhook_id = w.id GROUP BY w.id ORDER BY w.id
 """
 
 
 async def figures(source: Source) -> Sequence[asyncpg.Record]:
-    """Of each endpoint: whether its breaker is `open`, and how many events are `parked` and `dead`."""
+    """Of each endpoint: whether its breaker is `open`, and how many events are `parked`, `dead` and `missed`."""
     return await source.fetch(FIGURES)
 
 

@@ -18,6 +18,7 @@ from recipes.model import Json
 from recipes.parse import parse
 from relay import notifying
 from relay.composing import told_time
+from relay.outliving import outlived
 from storage import feed, messages, preferences
 from storage.audience import Listener
 from storage.feed import LeaseLost
@@ -422,9 +423,9 @@ async def test_a_mistake_of_ours_does_not_end_the_relay(house: House) -> None:
     async def refused() -> bool:
         raise LeaseLost("somebody else's")
 
-    assert await notifying.outlived(mistaken)() is False
+    assert await outlived("it", mistaken)() is False
     with pytest.raises(LeaseLost):  # for the loop, which knows it
-        await notifying.outlived(refused)()
+        await outlived("it", refused)()
 
 
 def test_times_are_told_on_the_persons_clock() -> None:

@@ -2,17 +2,20 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
+from typing_extensions import override
 
 from contract.webhooks import TRIP, spelt
 from recipes.happenings import Actor
 from recipes.model import Confidential
+from relay import webhooks
 from relay.endpoint import Endpoint, Next
 from relay.posting import Poster
 from relay.webhooks import Webhooks
@@ -32,6 +35,7 @@ OSCAR = Actor("oscar", "admin")
 EVENTS = (Path(__file__).parents[2] / "docs/events.md").read_text()
 EXAMPLE = re.search(r"```python\n(import base64.*?)```", EVENTS, re.DOTALL)
 SECRET = "quillfeather"
+FIGURES = (webhooks.waiting, webhooks.dead, webhooks.open_, webhooks.missed)
 
 
 def verified(secret: bytes, message: Message) -> str:
@@ -357,7 +361,9 @@ async def test_what_is_parked_is_told_as_it_is_then(
 async def test_what_was_forgotten_before_is_counted(
     pool: Pool, admin_pool: Pool, there: Receiver
 ) -> None:
+    """What an endpoint wanted, that is: the other one wants nothing of it. Also where nobody looks after it."""
     webhook, _ = await made(pool, there.url)
+    other, _ = await made(pool, there.url, workflows=("other",))
     mine = await begun(pool, webhook)
     await look(mine, pool)
     there.taken.clear()
@@ -373,6 +379,67 @@ async def test_what_was_forgotten_before_is_counted(
     row = await endpoints.one(pool, webhook)
     assert row is not None
     assert (row["missed"], row["behind"]) == (3, 0)
+    another = await endpoints.one(pool, other)
+    assert another is not None
+    assert (another["missed"], another["behind"] > 3) == (0, True)
+
+
+async def test_what_was_given_up_long_ago_is_forgotten_and_counted(
+    pool: Pool, admin_pool: Pool, there: Receiver
+) -> None:
+    webhook, _ = await made(pool, there.url)
+    mine = await begun(pool, webhook)
+    await look(mine, pool)
+    there.answer = lambda it: "500" if it.event["data"]["seq"] == 1 else "200"
+    for _ in range(2):
+        await happen(pool)
+    await look(mine, pool)
+    await admin_pool.execute("UPDATE webhook_parked SET next_at = NULL, dead_at = now()")
+    assert await parked.forget(pool, 90) == 0
+    first = (await parked.dead(pool, webhook, 0, 1))[0]["position"]
+    await admin_pool.execute(
+        "UPDATE webhook_parked SET dead_at = now() - interval '91 days' WHERE position = $1", first
+    )
+    assert await parked.forget(pool, 90) == 1
+    assert await webhooks.measure(pool) is False
+    told = {gauge: gauge.labels(str(webhook))._value.get() for gauge in FIGURES}
+    assert told == {
+        webhooks.waiting: 0,
+        webhooks.dead: 1,
+        webhooks.open_: 0,
+        webhooks.missed: 1,
+    }
+
+
+async def test_a_mistake_of_ours_is_told_and_the_endpoint_is_looked_after_again(
+    pool: Pool, database: Database, there: Receiver
+) -> None:
+    class Mistaken(Poster):
+        mistakes = 1
+
+        @override
+        async def post(
+            self, url: str, headers: Mapping[str, str], body: bytes
+        ) -> tuple[int, str | None]:
+            if self.mistakes:
+                self.mistakes -= 1
+                raise KeyError("a mistake")
+            return await super().post(url, headers, body)
+
+    webhook, _ = await made(pool, there.url)
+    request = await happen(pool)
+    await feed.sequence(pool)
+    mistaken = Mistaken(production=False, allowed=(ip_network("127.0.0.0/8"),), timeout=15)
+    relay = Webhooks(pool, mistaken, Bell(database.url))
+    with capture_logs() as lines:
+        async with asyncio.timeout(120):
+            while not of(there, request):
+                await relay.find()
+                await asyncio.sleep(0.01)
+    await relay.close()
+    told = [line for line in lines if line["log_level"] == "error"]
+    assert [(line["what"], line["webhook"]) for line in told] == [("a webhook", str(webhook))]
+    assert told[0]["error"] == "KeyError: 'a mistake'"
 
 
 async def test_several_relays_one_of_which_dies(
