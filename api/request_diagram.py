@@ -10,11 +10,10 @@ from api.auth import Caller
 from api.http import Route
 from api.requests import allowed
 from api.services import Services, caller_of, services
-from api.versions import PICTURE, STILL
-from recipes import picture
-from recipes.machine_chart import MachineWay
+from api.versions import PICTURE, STILL, check_drawable
+from recipes.diagram_svg import svg
 from recipes.model import Json
-from recipes.way_taken import Way
+from recipes.way_taken import Way, way
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
 
@@ -29,8 +28,8 @@ _MOST = 10_000
     summary="A request as a picture",
 )
 async def request_diagram(request: Request, request_id: UUID) -> Response:
-    """Its recipe, in which each step that the request came through says what came of it, or each state and
-    action of a state machine how often; all of it is said in `desc`."""
+    """Its recipe, in which each step that the request came through says what came of it; all of it is said
+    in `desc`. 409 for a state machine."""
     caller = await caller_of(request)
     return Response(
         await _drawn(services(request), caller, request_id),
@@ -44,16 +43,13 @@ async def _drawn(house: Services, caller: Caller, request_id: UUID) -> str:
     recipe = await house.catalogue.recipe(
         house.pool, row["workflow"], row["version"], row["sha256"]
     )
+    check_drawable(recipe)
     if row["import_id"] is not None:
-        ended = row["state"]
-        return picture.svg(
-            recipe, Way(ended=ended) if recipe.machine is None else MachineWay(ended=ended)
-        )
+        return svg(recipe, Way({}, row["state"]))
     events: list[tuple[str, dict[str, Json]]] = []
     after: int | None = 0
     while after is not None and len(events) < _MOST:
         found = await house.trail.kept(house.pool, request_id, after=after, limit=_AT_ONCE)
         events += [(each.event_type, each.payload) for each in found]
         after = found[-1].seq if len(found) == _AT_ONCE else None
-    at = row["step"] if recipe.machine is None else row["status"]
-    return picture.svg(recipe, picture.way(recipe, events, at))
+    return svg(recipe, way(recipe, events, row["step"]))

@@ -157,7 +157,10 @@ def diagram(
 
 
 def _drawn(file: str, kind: str) -> str:
-    from recipes import picture
+    from recipes.diagram import mermaid
+    from recipes.diagram_svg import svg
 
     recipe = _recipe(file, None)
-    return picture.svg(recipe) if kind == "svg" else picture.mermaid(recipe)
+    if recipe.machine is not None:
+        raise Failure("there are pictures of steps alone, not of state machines yet")
+    return svg(recipe) if kind == "svg" else mermaid(recipe)

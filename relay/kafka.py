@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 from pydantic_core import to_json
 
 from contract import cloudevents
@@ -38,6 +38,10 @@ sent = Counter("countersign_kafka_events_total", "Events that the brokers have a
 failed = Counter("countersign_kafka_failures_total", "Times that they did not, or not in time.")
 missed = Counter(
     "countersign_kafka_missed_total", "Events that were forgotten before they were sent."
+)
+
+closed = Gauge(
+    "countersign_kafka_closed", "1 while the brokers take nothing of the relay whose turn it is."
 )
 
 
@@ -98,6 +102,7 @@ class Kafka:
             self._begun = True
         position = await feed.lease(self._pool, CONSUMER, self._owner, LEASE)
         if position is None:
+            closed.set(0)
             return False
         try:
             found = await feed.after(self._pool, position, BATCH)
@@ -114,9 +119,11 @@ class Kafka:
             await asyncio.to_thread(self._send, told)
         except _NotSent as error:
             failed.inc()
+            closed.set(1)
             self._begin_again(str(error))
             return False
         self._why = None
+        closed.set(0)
         await feed.advance(self._pool, CONSUMER, self._owner, found[-1].position)
         sent.inc(len(found))
         return True

@@ -18,6 +18,7 @@ from api.web.people import called, myself
 from api.web.preview import Preview
 from api.web.request_form import RequestForm
 from api.web.visitors import PageRoute, form_of, visitor
+from api.web.words import label
 from recipes.model import Json
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -42,7 +43,10 @@ class _Asking:
 
     def shown(self, form: RequestForm, status: int = 200, way: Preview | None = None) -> Response:
         """The page with its form."""
-        said = {"form": form.padded(), "way": way, "came_back": self.came_back}
+        machine = self.recipe["machine"]
+        states = [each for each in machine["states"] if each["initial"]] if machine else []
+        start = states[0]["name"] or label(states[0]["id"]) if states else None
+        said = {"form": form.padded(), "way": way, "came_back": self.came_back, "start": start}
         return page(self.request, "request_form.html", status, **said)
 
 
@@ -152,14 +156,14 @@ async def _use(asking: _Asking, send: _Send) -> Response:
     return RedirectResponse(f"/requests/{made}", 303)
 
 
-async def _way(asking: _Asking, form: RequestForm, inputs: dict[str, Json]) -> Preview:
-    """Whom it would ask. Refused."""
+async def _way(asking: _Asking, form: RequestForm, inputs: dict[str, Json]) -> Preview | None:
+    """Whom it would ask. None of a state machine, where people choose the way. Refused."""
     recipe, desk = asking.recipe, asking.desk
+    if recipe["machine"] is not None:
+        return None
     path = f"/v1/recipes/{recipe['workflow']}/versions/{recipe['version']}/simulate"
     simulated = await desk.post(path, {"inputs": inputs, **form.about()})
     names = await called(desk, preview.people(simulated))
-    if recipe["machine"] is not None:
-        return preview.beginning(simulated, names, recipe["machine"]["states"])
     return preview.preview(simulated, names, recipe["steps"])
 
 

@@ -161,11 +161,13 @@ async def test_brokers_that_do_not_answer_and_come_back(
         await feed.sequence(pool)
         for _ in range(2):
             assert not await sink.look()
+        assert kafka.closed._value.get() == 1
     finally:
         cluster.go_on()
     assert await pool.fetchval("SELECT position FROM feed_consumers") == position
     monkeypatch.undo()
     await sent(pool, sink)
+    assert kafka.closed._value.get() == 0
     await sink.close()
     nowhere = Kafka(pool, configuration("127.0.0.1:1", None), topic, bell)
     monkeypatch.setattr(kafka, "PATIENCE", 0.5)
