@@ -42,6 +42,10 @@ async def backtest_draft(request: Request) -> Response:
     require_sees_all(caller)
     house = services(request)
     candidate = await draft(house.pool, body.recipe, body.file)
+    if candidate.machine is not None:
+        fix = "simulate it: the answer says who might fire its first actions"
+        told = f"a state machine cannot be tried on past requests, as people choose its way: {fix}"
+        raise errors.invalid_at("/recipe", told)
     async with (
         house.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),

@@ -1,6 +1,7 @@
 """Who may fire an action of a state machine: its `who`, held against the directory as it is now."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from recipes import machine, progress
@@ -50,11 +51,13 @@ async def state_of(source: Source, recipe: Recipe, machine: Machine, row: Row) -
     )
 
 
-async def named(source: Source, recipe: Recipe, state: State) -> dict[str, Named]:
-    """Whom each action's `who` names, by the action's id."""
+async def named(
+    source: Source, recipe: Recipe, state: State, at: datetime | None = None
+) -> dict[str, Named]:
+    """Whom each action's `who` names, by the action's id, as the directory is at a moment (None: now)."""
     assert recipe.machine is not None
     found: dict[str, Named] = {}
-    at = await commands.now(source)
+    at = at or await commands.now(source)
     about = About(state.requester, recipe.workflow, at)
     paths = dict.fromkeys(path for it in recipe.machine.actions for path in it.employee_paths)
     employee = None

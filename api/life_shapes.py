@@ -112,10 +112,27 @@ class SimulatedStep(Strict):
     does: str | None
 
 
+class SimulatedAction(Strict):
+    """An action that leads out of the state in which a state machine's request would begin, `to` another.
+    `who`: whom it is for (none: whoever may see the request); `could_fire`: the people behind that, those
+    who decide for them aside; `nobody`: why there are none. `fires_at`: when time fires it by itself."""
+
+    id: str
+    name: str | None
+    to: str
+    who: list[str]
+    could_fire: list[str]
+    nobody: str | None
+    not_requester: bool
+    require_comment: bool
+    fires_at: datetime | None
+
+
 class Simulated(Strict):
     """What would become of the request. Where `state` is not final, `step`, `waiting_for` and
     `incidents` say why. `unused` are pointers to supposed decisions that fitted no task; `stopped`:
-    it came to no end in 1,000 moves."""
+    it came to no end in 1,000 moves. One of a state machine goes as far as people choose its way:
+    `status` is the state in which it would begin, `actions` what leads on from there."""
 
     model_config = example(
         workflow="leave_request",
@@ -134,6 +151,8 @@ class Simulated(Strict):
         incidents=[],
         unused=[],
         stopped=False,
+        status=None,
+        actions=[],
     )
     workflow: str
     version: int
@@ -151,6 +170,8 @@ class Simulated(Strict):
     incidents: list[Incident]
     unused: list[str]
     stopped: bool
+    status: str | None
+    actions: list[SimulatedAction]
 
 
 class RecipeChange(Strict):

@@ -10,10 +10,11 @@ from api.auth import Caller
 from api.http import Route
 from api.requests import allowed
 from api.services import Services, caller_of, services
-from api.versions import PICTURE, STILL, check_drawable
-from recipes.diagram_svg import svg
+from api.versions import PICTURE, STILL
+from recipes import picture
+from recipes.machine_chart import MachineWay
 from recipes.model import Json
-from recipes.way_taken import Way, way
+from recipes.way_taken import Way
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
 
@@ -28,8 +29,8 @@ _MOST = 10_000
     summary="A request as a picture",
 )
 async def request_diagram(request: Request, request_id: UUID) -> Response:
-    """Its recipe, in which each step that the request came through says what came of it; all of it is said
-    in `desc`. 409 for a state machine."""
+    """Its recipe, in which each step that the request came through says what came of it, or each state and
+    action of a state machine how often; all of it is said in `desc`."""
     caller = await caller_of(request)
     return Response(
         await _drawn(services(request), caller, request_id),
@@ -43,13 +44,16 @@ async def _drawn(house: Services, caller: Caller, request_id: UUID) -> str:
     recipe = await house.catalogue.recipe(
         house.pool, row["workflow"], row["version"], row["sha256"]
     )
-    check_drawable(recipe)
     if row["import_id"] is not None:
-        return svg(recipe, Way({}, row["state"]))
+        ended = row["state"]
+        return picture.svg(
+            recipe, Way(ended=ended) if recipe.machine is None else MachineWay(ended=ended)
+        )
     events: list[tuple[str, dict[str, Json]]] = []
     after: int | None = 0
     while after is not None and len(events) < _MOST:
         found = await house.trail.kept(house.pool, request_id, after=after, limit=_AT_ONCE)
         events += [(each.event_type, each.payload) for each in found]
         after = found[-1].seq if len(found) == _AT_ONCE else None
-    return svg(recipe, way(recipe, events, row["step"]))
+    at = row["step"] if recipe.machine is None else row["status"]
+    return picture.svg(recipe, picture.way(recipe, events, at))

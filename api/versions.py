@@ -12,8 +12,7 @@ from api.recipes import Name, Version, version_shown
 from api.requests import listed
 from api.services import Services, caller_of, services
 from api.tasks import Cursor, Limit
-from recipes.diagram import mermaid
-from recipes.diagram_svg import svg
+from recipes import picture
 from recipes.difference import differences
 from recipes.model import Recipe
 from storage import requests
@@ -104,11 +103,11 @@ STILL = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inlin
     summary="A version as a picture",
 )
 async def diagram_svg(request: Request, name: Name, version: Version) -> Response:
-    """The steps from top to bottom, in the reader's dark or light mode; all of it is said in `desc`."""
+    """The steps, or the states and actions, from top to bottom, in the reader's dark or light mode; all of it is
+    said in `desc`."""
     await caller_of(request)
     recipe = await recipe_of(services(request), name, version)
-    check_drawable(recipe)
-    return Response(svg(recipe), headers=STILL, media_type="image/svg+xml")
+    return Response(picture.svg(recipe), headers=STILL, media_type="image/svg+xml")
 
 
 @router.get(
@@ -121,13 +120,4 @@ async def diagram_mermaid(request: Request, name: Name, version: Version) -> Res
     """For documents that draw Mermaid."""
     await caller_of(request)
     recipe = await recipe_of(services(request), name, version)
-    check_drawable(recipe)
-    return Response(mermaid(recipe), media_type="text/vnd.mermaid")
-
-
-def check_drawable(recipe: Recipe) -> None:
-    """Problem 409 for a state machine: a picture of its steps, of which it has none, would be wrong."""
-    if recipe.machine is not None:
-        raise errors.conflict(
-            "no_picture", "there are pictures of steps alone, not of state machines yet"
-        )
+    return Response(picture.mermaid(recipe), media_type="text/vnd.mermaid")

@@ -155,6 +155,7 @@ def _show(found: dict[str, Any], suppose: list[str]) -> None:
             "ended": when(found["ended_at"]),
             "deadline": when(found["deadline_at"]),
             "step": found["step"],
+            "status": found.get("status"),
             "waiting for": found["waiting_for"],
             "not reached": found["not_reached"],
         }
@@ -167,11 +168,33 @@ def _show(found: dict[str, Any], suppose: list[str]) -> None:
     if found["stopped"]:
         say("it comes to no end: stopped after 1000 moves")
     write("")
+    if found.get("status") is not None:
+        _show_actions(found["actions"])
+        return
     table(
         ("step", "asked (UTC)", "who", "why them", "due (UTC)", "then", "outcome"),
         [row for step in found["path"] for row in _rows(step)],
         least=("then", "due (UTC)"),
         wraps=("who", "why them", "outcome"),
+    )
+
+
+def _show_actions(actions: list[dict[str, Any]]) -> None:
+    """What leads on from where a state machine's request would begin."""
+    table(
+        ("action", "leads to", "for", "who", "by itself (UTC)"),
+        (
+            (
+                action["id"],
+                action["to"],
+                ", ".join(action["who"]) or "whoever may see it",
+                action["nobody"] or ", ".join(action["could_fire"]),
+                at(action["fires_at"]),
+            )
+            for action in actions
+        ),
+        least=("by itself (UTC)",),
+        wraps=("for", "who"),
     )
 
 

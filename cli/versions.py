@@ -157,10 +157,7 @@ def diagram(
 
 
 def _drawn(file: str, kind: str) -> str:
-    from recipes.diagram import mermaid
-    from recipes.diagram_svg import svg
+    from recipes import picture
 
     recipe = _recipe(file, None)
-    if recipe.machine is not None:
-        raise Failure("there are pictures of steps alone, not of state machines yet")
-    return svg(recipe) if kind == "svg" else mermaid(recipe)
+    return picture.svg(recipe) if kind == "svg" else picture.mermaid(recipe)

@@ -1,4 +1,4 @@
-"""A recipe as a picture: what there is to draw, and as Mermaid text. `diagram_svg` draws it by itself.
+"""A recipe of steps as a picture: what there is to draw, and as Mermaid text. `diagram_svg` draws it by itself.
 
 The flow goes down, step after step. A step's `when` stands before it, with a way past it; from an
 approval ways lead out for a rejection and, where time can do that, for an expiry; and back, where the
@@ -87,13 +87,13 @@ def chart(recipe: Recipe) -> Chart:
         description += (
             f" Confidential: {what}; visible to {', '.join(recipe.confidential.visible_to)}."
         )
-    after = tuple(_after(recipe))
+    after = tuple(after_ends(recipe))
     told = " ".join(f"Once {end.lower()}: {', then '.join(does)}." for end, does in after)
     description = f"{description} {told}".strip()
     return Chart(title, description, nodes, deadline, after)
 
 
-def _after(recipe: Recipe) -> Iterator[tuple[End, tuple[str, ...]]]:
+def after_ends(recipe: Recipe) -> Iterator[tuple[End, tuple[str, ...]]]:
     for end in _ENDS:
         if found := recipe.callbacks(end.lower()):
             yield end, tuple(_callback(step) for step in found)
@@ -109,8 +109,8 @@ def mermaid(recipe: Recipe) -> str:
     drawn = chart(recipe)
     lines = [
         "flowchart TD",
-        f"  accTitle: {_plain(drawn.title)}",
-        f"  accDescr: {_plain(drawn.description)}",
+        f"  accTitle: {plain(drawn.title)}",
+        f"  accDescr: {plain(drawn.description)}",
         '  submitted(["Submitted"])',
     ]
     used: dict[End, None] = {}
@@ -120,7 +120,7 @@ def mermaid(recipe: Recipe) -> str:
         entry = f"step{number}"
         ways: list[str] = []
         if node.when is not None:
-            lines.append(f'  when{number}{{"{_quoted(node.when)}"}}')
+            lines.append(f'  when{number}{{"{quoted(node.when)}"}}')
             lines += [f"  {each} --> when{number}" for each in before]
             before, label = [f"when{number}"], "|yes|"
             ways = [f"when{number} -- no"]
@@ -132,7 +132,7 @@ def mermaid(recipe: Recipe) -> str:
             used[end] = None
             lines.append(f"  {entry} -->|{end.lower()}| {end.lower()}")
         for back in node.back:
-            lines.append(f'  {entry} -. "{_quoted(back.label)}" .-> {entries[back.to]}')
+            lines.append(f'  {entry} -. "{quoted(back.label)}" .-> {entries[back.to]}')
         before = ways if node.ends else [*ways, entry]
     for each in before:
         used["Approved"] = None
@@ -143,31 +143,31 @@ def mermaid(recipe: Recipe) -> str:
     for end, does in drawn.after:
         used[end] = None
         lines += [
-            f'  after_{end.lower()}["{"<br>".join(map(_quoted, does))}"]',
+            f'  after_{end.lower()}["{"<br>".join(map(quoted, does))}"]',
             f"  {end.lower()} --> after_{end.lower()}",
         ]
     return "\n".join([*lines, *(f'  {end.lower()}(["{end}"])' for end in used)]) + "\n"
 
 
 def _step_lines(entry: str, node: Node) -> Iterator[str]:
-    text = "<br>".join(_quoted(line) for line in (node.box.title, *node.box.lines))
+    text = "<br>".join(quoted(line) for line in (node.box.title, *node.box.lines))
     if not node.branches:
         yield f'  {entry}["{text}"]'
         return
     yield f'  subgraph {entry}["{text}"]'
     for number, branch in enumerate(node.branches):
-        inner = "<br>".join(_quoted(line) for line in (branch.title, *branch.lines))
+        inner = "<br>".join(quoted(line) for line in (branch.title, *branch.lines))
         yield f'    {entry}_{number}["{inner}"]'
     yield "  end"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Text within the quotes of a Mermaid label: whatever could end it or mean markup is an entity."""
     special = '"#;<>&`|{}[]()\\'
-    return "".join(f"#{ord(c)};" if c in special else c for c in _plain(text))
+    return "".join(f"#{ord(c)};" if c in special else c for c in plain(text))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
@@ -240,7 +240,7 @@ def _automatic(step: Step) -> tuple[str, ...]:
         case WaitStep():
             return (f"waits {calendar.text(step.seconds or 0)}",)
         case NotifyStep():
-            return (f"tells {', '.join(map(_bare, step.to))}",)
+            return (f"tells {', '.join(map(bare, step.to))}",)
         case _:  # a kind of step that is not known here: by its keys
             return tuple(f"{key}: {_said(value)}" for key, value in spelled(step).items())
 
@@ -249,11 +249,11 @@ def _ballot(ballot: Ballot) -> tuple[str, ...]:
     """Whom it asks, and what happens while they don't answer, a line each."""
     lines: list[str] = []
     if ballot.candidates:
-        lines.append(f"asks any of {', '.join(map(_bare, ballot.candidates))}")
+        lines.append(f"asks any of {', '.join(map(bare, ballot.candidates))}")
     elif ballot.approvers is not None:
-        lines.append(f"asks each of {_bare(ballot.approvers)}")
+        lines.append(f"asks each of {bare(ballot.approvers)}")
     else:
-        lines.append(f"asks {_bare(ballot.approver or '')}")
+        lines.append(f"asks {bare(ballot.approver or '')}")
     if ballot.authority is not None:
         lines.append(
             f"whose limit covers {ballot.authority.amount} {ballot.authority.currency.strip(chr(39))}"
@@ -290,7 +290,7 @@ def _reminders(ballot: Ballot) -> list[str]:
     ]
 
 
-def _bare(reference: str) -> str:
+def bare(reference: str) -> str:
     """A reference without the braces of a template that is nothing but an expression."""
     text = reference.strip()
     whole = text.startswith("{{") and text.endswith("}}") and text.count("{{") == 1

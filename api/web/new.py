@@ -18,7 +18,6 @@ from api.web.people import called, myself
 from api.web.preview import Preview
 from api.web.request_form import RequestForm
 from api.web.visitors import PageRoute, form_of, visitor
-from api.web.words import label
 from recipes.model import Json
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -43,10 +42,7 @@ class _Asking:
 
     def shown(self, form: RequestForm, status: int = 200, way: Preview | None = None) -> Response:
         """The page with its form."""
-        machine = self.recipe["machine"]
-        states = [each for each in machine["states"] if each["initial"]] if machine else []
-        start = states[0]["name"] or label(states[0]["id"]) if states else None
-        said = {"form": form.padded(), "way": way, "came_back": self.came_back, "start": start}
+        said = {"form": form.padded(), "way": way, "came_back": self.came_back}
         return page(self.request, "request_form.html", status, **said)
 
 
@@ -156,14 +152,14 @@ async def _use(asking: _Asking, send: _Send) -> Response:
     return RedirectResponse(f"/requests/{made}", 303)
 
 
-async def _way(asking: _Asking, form: RequestForm, inputs: dict[str, Json]) -> Preview | None:
-    """Whom it would ask. None of a state machine, where people choose the way. Refused."""
+async def _way(asking: _Asking, form: RequestForm, inputs: dict[str, Json]) -> Preview:
+    """Whom it would ask. Refused."""
     recipe, desk = asking.recipe, asking.desk
-    if recipe["machine"] is not None:
-        return None
     path = f"/v1/recipes/{recipe['workflow']}/versions/{recipe['version']}/simulate"
     simulated = await desk.post(path, {"inputs": inputs, **form.about()})
     names = await called(desk, preview.people(simulated))
+    if recipe["machine"] is not None:
+        return preview.beginning(simulated, names, recipe["machine"]["states"])
     return preview.preview(simulated, names, recipe["steps"])
 
 

@@ -4,6 +4,7 @@ from what the API says of a simulation, in which everybody agrees at once."""
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from api.web import words
@@ -52,6 +53,7 @@ class Preview:
     steps: tuple[Step, ...]
     end: str
     stuck: bool
+    heading: str = "Who will be asked"
 
 
 def people(simulated: Mapping[str, Any]) -> list[str]:
@@ -63,7 +65,40 @@ def people(simulated: Mapping[str, Any]) -> list[str]:
         for person in (task["assignee"], task["on_behalf_of"], *task["could_decide"], *task["via"])
         if person is not None
     ]
-    return list(dict.fromkeys(found))
+    first = chain.from_iterable(action["could_fire"] for action in simulated["actions"])
+    return list(dict.fromkeys((*found, *first)))
+
+
+def beginning(
+    simulated: Mapping[str, Any], names: Mapping[str, str], states: Sequence[Mapping[str, Any]]
+) -> Preview:
+    """Of a state machine, in words: where it begins, and who can go on from there; `states` as the recipe has
+    them."""
+    called = {state["id"]: state["name"] or words.label(state["id"]) for state in states}
+    steps = tuple(
+        Step(
+            action["name"] or words.label(action["id"]),
+            f"it is {called[action['to']]} then",
+            () if action["nobody"] else (_firing(action, names, simulated["at"]),),
+            None,
+            (action["nobody"],) if action["nobody"] else (),
+        )
+        for action in simulated["actions"]
+    )
+    stuck = not any(step.asked for step in steps)
+    end = f"It begins as {called[simulated['status']]}."
+    end += " Nobody could go on from there." if stuck else " From there people choose its way."
+    return Preview(steps, end, stuck, "Who can go on first")
+
+
+def _firing(action: Mapping[str, Any], names: Mapping[str, str], at: str) -> Person:
+    people = [names.get(person, person) for person in action["could_fire"]]
+    has = ""
+    if action["fires_at"] is not None:
+        has = (
+            f"or by itself after {words.span(words.moment(action['fires_at']) - words.moment(at))}"
+        )
+    return Person(_listed(people) if people else "Whoever may see it", has, None, ())
 
 
 def preview(

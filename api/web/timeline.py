@@ -70,7 +70,7 @@ def lines(events: Iterable[Mapping[str, Any]], told: Told) -> list[Line]:
         said = say(told, event["payload"], _actor(told, event["actor"])) if say else None
         if said is not None:
             text, quoted, kind = said
-            of_step = event["type"] in ("step.completed", "step.skipped")
+            of_step = event["type"] in ("step.completed", "step.skipped", "action.fired")
             found.append(Line(event["occurred_at"], text, quoted, kind, of_step))
     return found
 
@@ -159,7 +159,7 @@ def _fired(told: Told, payload: _Payload, who: str) -> _Said:
     states = {each["id"]: each.get("name") for each in _machine(told.recipe, "states")}
     action = names.get(payload["action"]) or words.label(payload["action"])
     state = states.get(payload["to"]) or words.label(payload["to"])
-    return f"{who}: {action}. It is in {state} now", payload.get("comment"), ""
+    return f"{who}: {action}. Now: {state}", payload.get("comment"), ""
 
 
 def _machine(recipe: Mapping[str, Any], part: str) -> list[dict[str, Any]]:

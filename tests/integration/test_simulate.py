@@ -8,6 +8,7 @@ import pytest
 
 from api import life_shapes
 from recipes.model import Json
+from recipes.parse import parse
 from tests.integration.house import PEOPLE, ROLES, House, leave
 
 DRAFT = """
@@ -189,3 +190,62 @@ async def test_a_disabled_version_can_be_simulated(house: House) -> None:
     await house.post("/v1/recipes/leave/versions/1/disable", "root", "admin", json=body)
     found = await _simulated(house, PATH, "alice", inputs={"days": 1})
     assert found.version == 1
+
+
+async def test_of_a_state_machine_it_says_who_might_begin(house: House) -> None:
+    await house.publish(parse(REVIEW).recipe)
+    path = "/v1/recipes/review/versions/1/simulate"
+    before = await _counts(house)
+    found = await _simulated(house, path, "alice", inputs={"document": "Hours", "reader": "dave"})
+    assert (found.state, found.status, found.path) == ("pending", "draft", [])
+    first = {action.id: action for action in found.actions}
+    assert list(first) == ["submit", "skim", "check", "share", "cease"]
+    assert first["submit"].could_fire == ["alice"]
+    assert first["skim"].could_fire == ["dave", "erin"]
+    assert (first["check"].could_fire, first["check"].nobody) == (
+        [], "nobody is user:alice but the requester",
+    )  # fmt: skip
+    assert (first["share"].who, first["share"].could_fire, first["share"].nobody) == ([], [], None)
+    assert first["cease"].nobody == "nobody is role:empty"
+    assert first["cease"].fires_at == found.at + timedelta(days=2)
+    assert found.waiting_for == ["alice", "dave", "erin"]
+    assert found.deadline_at == found.at + timedelta(days=9)
+    # What only steps have is refused, each at its place.
+    supposed = {"decisions": [{"decision": "approve"}], "otherwise": "wait"}
+    body = {"inputs": {"document": "Hours"}, **supposed}
+    refused = await house.post(path, "alice", json=body)
+    assert refused.status_code == 422
+    assert [it["pointer"] for it in refused.json()["errors"]] == ["/decisions", "/otherwise"]
+    assert "leave this out" in refused.json()["detail"]
+    # Of a draft that names somebody through the reader's manager, whom alice as requester has.
+    text = REVIEW.replace("who: role:hr", 'who: "{{ employee.manager.manager.manager }}"')
+    body = {"recipe": text, "inputs": {"document": "Hours"}, "requester": "alice"}
+    response = await house.post("/v1/recipes/simulate", "root", "admin", json=body)
+    drafted = life_shapes.Simulated.model_validate(response.json())
+    [skim] = [action for action in drafted.actions if action.id == "skim"]
+    assert skim.nobody is not None
+    assert "manager" in skim.nobody
+    tried = await house.post("/v1/recipes/backtest", "root", "admin", json={"recipe": text})
+    assert (tried.status_code, tried.json()["errors"][0]["pointer"]) == (422, "/recipe")
+    assert await _counts(house) == before
+
+
+REVIEW = """
+workflow: review
+version: 1
+kind: state_machine
+owner: house
+deadline: 9d
+inputs: {type: object, required: [document], properties: {document: {type: string}, reader: {type: string}}}
+states:
+  - {id: draft, initial: true, timers: [{after: 2d, fire: cease}]}
+  - {id: read}
+  - {id: done, final: true}
+actions:
+  - {id: submit, from: draft, to: read, who: "user:{{ request.requester }}"}
+  - {id: skim, from: draft, to: read, who: role:hr}
+  - {id: check, from: draft, to: read, who: "user:{{ request.requester }}", not_requester: true}
+  - {id: share, from: draft, to: read}
+  - {id: cease, from: draft, to: done, who: role:empty}
+  - {id: publish, from: read, to: done}
+"""

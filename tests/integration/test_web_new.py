@@ -284,6 +284,9 @@ steps:
     request = (await outing.get(f"/v1{made.headers['location']}", "alice")).json()
     assert request["inputs"] == {"days": 4, "where": "Rome"}
     visit = await at_form(outing, path="/new/review")
-    assert "It begins as Draft" in await visit.open()
+    await visit.open()
+    preview = await visit.send("preview", {"/inputs/document": "Opening hours"})
+    assert "Who can go on first" in preview.text
+    assert "It begins as Draft. From there people choose its way." in preview.text
     made = await visit.send("send", {"/inputs/document": "Opening hours"})
     assert made.status_code == 303, made.text

@@ -77,7 +77,7 @@ def event(event_type: str, user: str = "system:engine", /, **payload: Json) -> d
         ),
         (
             event(events.ACTION_FIRED, "bob", action="publish", to="published"),
-            "Bob Tanaka: Publish. It is in Published now",
+            "Bob Tanaka: Publish. Now: Published",
             None,
         ),
         (
