@@ -5,20 +5,15 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, say, table, write, write_json
 from cli.requests import RequestId, request_id, show_request
 
 
-def actions(
-    request: RequestId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def actions(request: RequestId, *, caller: Caller, as_json: AsJson = False) -> None:
     """List the actions of a state machine: those that you can fire now, and why not the others."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = api.get(f"/v1/requests/{request_id(api, request)}/actions")
     if as_json:
         write_json(found)
@@ -41,6 +36,7 @@ def actions(
     )
 
 
+@calling
 def fire(
     request: RequestId,
     action: Annotated[str, typer.Argument(help="The action's id: `actions` lists them.")],
@@ -48,13 +44,12 @@ def fire(
     moves: Annotated[
         int | None, typer.Option(help="Refused if it has made more moves than these.")
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Fire an action of a state machine. Too late, or not possible now, is exit code 3."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     body: dict[str, object] = {"comment": comment}
     if moves is not None:
         body["moves"] = moves

@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, say, write_json
 from cli.requests import show_request
 from cli.tasks import TaskId, task_id
 
 
+@calling
 def add_approver(
     task: TaskId,
     approver: Annotated[str, typer.Option(metavar="PERSON", help="Who has to approve, too.")] = "",
@@ -21,16 +22,15 @@ def add_approver(
         ),
     ] = "beside",
     comment: Annotated[str, typer.Option(help="Why: it goes on the record.")] = "",
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Add an approver to the step of a task. Too late is exit code 3."""
     for name, value in (("--approver PERSON", approver), ("--comment WHY", comment)):
         if not value.strip():
             raise Failure(f"{name} is needed", code=Exit.USAGE)
-    api = connect(url, as_person, role)
+    api = caller.connect()
     body = {"add": approver, "where": where, "comment": comment}
     answer = api.post(f"/v1/tasks/{task_id(api, task)}/approvers", body)
     if as_json:

@@ -4,26 +4,26 @@ from typing import Annotated
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Ids, say, table, when, write, write_ids, write_json
 
 app = typer.Typer(no_args_is_help=True, help="API keys, with which services sign in.")
 
 
 @app.command()
+@calling
 def new(
     service: Annotated[str, typer.Argument(help="Whose: such as erp. It acts as svc.erp.")],
     scope: Annotated[list[str], typer.Option(help="What it opens; as often as needed.")],
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
     days: Annotated[int, typer.Option(help="How long it counts: 366 at most.")] = 90,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Make a key, as an administrator: it is shown this once."""
     body = {"service": service, "scopes": scope, "description": description, "days": days}
-    made = connect(url, as_person, role).post("/v1/keys", body)
+    made = caller.connect().post("/v1/keys", body)
     if as_json:
         write_json(made)
         return
@@ -33,19 +33,19 @@ def new(
 
 
 @app.command("list")
+@calling
 def list_keys(
     ended: Annotated[
         bool, typer.Option("--ended", help="Those that expired or were revoked, too.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     ids: Ids = False,
     as_json: AsJson = False,
 ) -> None:
     """List the keys, the newest first, as an administrator."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = list(api.items("/v1/keys", limit, ended="true" if ended else None))
     if as_json:
         write_json(found)
@@ -73,15 +73,15 @@ def list_keys(
 
 
 @app.command()
+@calling
 def revoke(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as the list says it.")],
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Revoke a key, as an administrator: the next call with it is refused."""
-    revoked = connect(url, as_person, role).post(f"/v1/keys/{key}/revoke", {})
+    revoked = caller.connect().post(f"/v1/keys/{key}/revoke", {})
     if as_json:
         write_json(revoked)
     else:

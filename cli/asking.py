@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, at, say, table, write_json
 from cli.requests import actor, details, withheld
 
@@ -37,6 +37,7 @@ Where = Annotated[
 ]
 
 
+@calling
 def query(
     since: Since = None,
     until: Until = None,
@@ -52,9 +53,8 @@ def query(
     words: Words = None,
     where: Where = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 50,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Ask the audit trail, as an auditor or administrator: the newest first."""
@@ -75,7 +75,7 @@ def query(
         "words": words,
         "where": where,
     }
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = list(api.items("/v1/audit", limit, **wanted))
     if as_json:
         write_json(found)

@@ -5,19 +5,19 @@ from typing import Annotated
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, say, write_json
 from cli.requests import RequestId, request_id
 from contract.files import MEDIA_TYPES
 
 
+@calling
 def attach(
     request: RequestId,
     file: Annotated[Path, typer.Argument(help="The file.")],
     name: Annotated[str | None, typer.Option(help="Another name than the file's own.")] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Add a file to a request: everybody who may see it can download it."""
@@ -30,7 +30,7 @@ def attach(
         content = file.read_bytes()
     except OSError as error:
         raise Failure(f"{file} cannot be read: {error}", code=Exit.USAGE) from None
-    api = connect(url, as_person, role)
+    api = caller.connect()
     path = f"/v1/requests/{request_id(api, request)}/attachments"
     made = api.post_file(path, content, media_type, called, {"name": called})
     if as_json:
@@ -39,6 +39,7 @@ def attach(
         say(f"attached: {made['name']}, {made['size']} bytes")
 
 
+@calling
 def download(
     request: RequestId,
     attachment: Annotated[
@@ -47,12 +48,11 @@ def download(
     output: Annotated[
         Path | None, typer.Option(help="Where to; its own name in this folder if not said.")
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
 ) -> None:
     """Download a file of a request. No file that is there already is written over."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     path = f"/v1/requests/{request_id(api, request)}"
     files = api.get(path)["attachments"]
     found = [it for it in files if it["id"].startswith(attachment) or it["name"] == attachment]

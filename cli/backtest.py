@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, facts, table, write, write_json
 from cli.simulate import text_of
 
@@ -22,6 +22,7 @@ _LINES = {
 }
 
 
+@calling
 def backtest(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The candidate (YAML).")],
     since: Annotated[
@@ -31,9 +32,8 @@ def backtest(
         bool, typer.Option("--imported", help="Also those that another system had.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=500, help="The newest, at most so many.")] = 200,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Try a recipe on past requests of its workflow (role admin or auditor). Nothing is written.
@@ -44,7 +44,7 @@ def backtest(
     body: dict[str, Any] = {**text_of(file), "limit": limit}
     body |= {"since": since} if since else {}
     body |= {"imported": True} if imported else {}
-    found = connect(url, as_person, role).post_long("/v1/recipes/backtest", body)
+    found = caller.connect().post_long("/v1/recipes/backtest", body)
     if as_json:
         write_json(found)
         return

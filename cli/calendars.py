@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, at, facts, say, table, when, write_json
 from cli.recipes import read
 
@@ -13,18 +13,18 @@ app = typer.Typer(no_args_is_help=True, help="Calendars: which days and hours ar
 
 
 @app.command("import")
+@calling
 def import_calendars(
     files: Annotated[list[Path], typer.Argument(help="Calendar files (YAML or JSON).")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would become of them.")
     ] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Import calendars (role admin). What says something new is a new version; running times stay."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     path = "/v1/calendars?dry_run=true" if dry_run else "/v1/calendars"
     answers = []
     for file in files:
@@ -46,15 +46,15 @@ def import_calendars(
 
 
 @app.command("list")
+@calling
 def list_calendars(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 200,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List the calendars with the versions that count now."""
-    found = list(connect(url, as_person, role).items("/v1/calendars", limit))
+    found = list(caller.connect().items("/v1/calendars", limit))
     if as_json:
         write_json(found)
         return
@@ -86,18 +86,18 @@ def list_calendars(
 
 
 @app.command()
+@calling
 def show(
     name: Annotated[str, typer.Argument(metavar="CALENDAR", help="Its name.")],
     version: Annotated[
         int | None, typer.Option(min=1, help="Default: the one that counts now.")
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Show a calendar with its holidays."""
-    found = connect(url, as_person, role).get(f"/v1/calendars/{name}", version=version)
+    found = caller.connect().get(f"/v1/calendars/{name}", version=version)
     if as_json:
         write_json(found)
         return

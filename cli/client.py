@@ -1,41 +1,14 @@
 """The API as commands call it: who calls, what is answered, and what becomes of a refusal."""
 
 import json
-import os
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
-import typer
 
-import settings
-from cli import datadir, token
 from cli.output import Exit, Failure
 
-Url = Annotated[
-    str | None,
-    typer.Option(
-        "--url",
-        envvar="COUNTERSIGN_URL",
-        help="Where the API is. Default: the running `countersign dev`, or http://127.0.0.1:8080.",
-    ),
-]
-As = Annotated[
-    str | None,
-    typer.Option(
-        "--as",
-        envvar="COUNTERSIGN_AS",
-        metavar="PERSON",
-        help="Development only: act as this person, with a token of the local issuer.",
-    ),
-]
-Role = Annotated[
-    list[str] | None,
-    typer.Option("--role", metavar="ROLE", help="With --as: roles of the token, such as admin."),
-]
-
-_DEFAULT_URL = "http://127.0.0.1:8080"
 _PAGE = 100
 _LONG = 600.0
 """Seconds for a file of a whole company, or for hundreds of requests."""
@@ -128,24 +101,6 @@ class Api:
         if response.is_success:
             return response
         raise refusal(response)
-
-
-def connect(url: str | None, person: str | None, roles: list[str] | None = None) -> Api:
-    """The API as `person` (a token of the development issuer), or as COUNTERSIGN_TOKEN says."""
-    loaded = settings.load()
-    where = url or datadir.running(loaded.data_dir).get("api_url") or _DEFAULT_URL
-    if person is not None:
-        return Api(where, token.mint(loaded, person, roles or []))
-    bearer = os.environ.get("COUNTERSIGN_TOKEN", "").strip()
-    if not bearer:
-        raise Failure(
-            "who are you? There is no token",
-            code=Exit.USAGE,
-            fix="set COUNTERSIGN_TOKEN, or in development add --as PERSON (COUNTERSIGN_AS)",
-        )
-    if roles:
-        raise Failure("--role goes with --as: a token has its roles", code=Exit.USAGE)
-    return Api(where, bearer)
 
 
 def refusal(response: httpx.Response) -> Failure:

@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, say, write_json
 from cli.tasks import Comment, Reason, To, show_tasks
 
 _PAST = {"approve": "approved", "reject": "rejected", "request_changes": "sent back"}
 
 
+@calling
 def decide_all(
     decision: Annotated[
         str,
@@ -30,14 +31,13 @@ def decide_all(
     reason: Reason = None,
     to: To = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Show the tasks that wait for you, 500 at most, ask, and decide all of them. What comes in meanwhile,
     or is changed, is left alone. Exit code 3 if somebody else was first on one."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     only = {
         "workflow": workflow,
         "requester": requester,

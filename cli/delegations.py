@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.client import As, Role, Url, connect, full_id
+from cli.caller import Caller, calling
+from cli.client import full_id
 from cli.output import (
     AsJson,
     Exit,
@@ -31,6 +32,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @app.command("set")
+@calling
 def set_delegation(
     delegate: Annotated[str, typer.Argument(help="The person who decides instead.")],
     begins: Annotated[str | None, typer.Option("--from", help=f"{_DAYS} Default: now.")] = None,
@@ -47,9 +49,8 @@ def set_delegation(
     delegator: Annotated[
         str | None, typer.Option(metavar="PERSON", help="As an administrator: for somebody else.")
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Let DELEGATE decide instead of you. It holds for what is assigned from then on."""
@@ -61,7 +62,7 @@ def set_delegation(
         "reason": reason,
         "delegator": delegator,
     }
-    made = connect(url, as_person, role).post("/v1/org/delegations", body)
+    made = caller.connect().post("/v1/org/delegations", body)
     if as_json:
         write_json(made)
         return
@@ -70,6 +71,7 @@ def set_delegation(
 
 
 @app.command("list")
+@calling
 def list_delegations(
     direction: Annotated[
         Literal["given", "received", "all"],
@@ -83,13 +85,12 @@ def list_delegations(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List delegations, the latest first."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     path = "/v1/org/delegations"
     found = list(api.items(path, limit, direction=direction, state=state, person=person))
     if as_json:
@@ -117,20 +118,20 @@ def list_delegations(
 
 
 @app.command()
+@calling
 def end(
     delegation: Annotated[str, typer.Argument(metavar="DELEGATION", help="The delegation's id.")],
     reason: Annotated[
         str | None,
         typer.Option(help="Why. As an administrator, for somebody else's, it is needed."),
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """End a delegation now. Over already: exit code 3."""
     place = f"/v1/org/delegations/{full_id(delegation, 'delegation')}/end"
-    ended = connect(url, as_person, role).post(place, {"reason": reason})
+    ended = caller.connect().post(place, {"reason": reason})
     if as_json:
         write_json(ended)
     else:

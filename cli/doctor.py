@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cli.client import Url
+from cli.caller import Url
 from cli.output import AsJson, Exit, Failure, table, write_json
 
 if TYPE_CHECKING:

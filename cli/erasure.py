@@ -5,27 +5,27 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, Ids, say, table, when, write_ids, write_json
 from cli.requests import RequestId, request_id, show_request
 
 
+@calling
 def erase(
     request: RequestId,
     reason: Annotated[
         str, typer.Option(metavar="WHY", help="Why; it stays on record in the clear: name nobody.")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Erase a request that is over, as an administrator: nobody can read any more what was written in it.
 
     There is no way back. Once more is safe: after a restore from a backup, for one.
     """
-    api = connect(url, as_person, role)
+    api = caller.connect()
     path = f"/v1/requests/{request_id(api, request)}"
     _ask(api.get(path), yes=yes)
     erased = api.post(f"{path}/erase", {"reason": reason})
@@ -47,19 +47,19 @@ def _ask(found: dict[str, Any], *, yes: bool) -> None:
         raise Failure("nothing was erased")
 
 
+@calling
 def erased(
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")] = 1_000_000,
     ids: Ids = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List what was erased, the newest first, as an auditor or administrator.
 
     Keep the list beside your backups: what a restore brings back is to be erased again.
     """
-    api = connect(url, as_person, role)
+    api = caller.connect()
     rows = api.items("/v1/audit", limit, type="request.erased")
     found = [
         {

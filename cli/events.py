@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Ids, say, table, write_ids, write_json
 from cli.requests import given_inputs, parse_entity
 
@@ -18,6 +18,7 @@ def events() -> None:
 
 
 @app.command()
+@calling
 def send(
     name: Annotated[
         str,
@@ -45,9 +46,8 @@ def send(
         Path | None, typer.Option(help="Inputs from a JSON or YAML file; - is stdin.")
     ] = None,
     ids: Ids = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Send an event: a request of every workflow that listens is made, or none where one refuses.
@@ -63,7 +63,7 @@ def send(
     }
     body |= {"initiated_by": by} if by else {}
     body |= {"event_id": event_id} if event_id else {}
-    found = connect(url, as_person, role).post("/v1/events", body)
+    found = caller.connect().post("/v1/events", body)
     if as_json:
         write_json(found)
         return

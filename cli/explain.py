@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect
+from cli.caller import Caller, calling
+from cli.client import Api
 from cli.delegations import TIMES, moment
 from cli.output import AsJson, Exit, Failure, facts, say, when, write, write_json
 from cli.requests import given_inputs, request_id
@@ -14,6 +15,7 @@ from cli.tasks import task_id
 _PATH = "/v1/org/explain"
 
 
+@calling
 def explain(
     approver: Annotated[
         str | None, typer.Argument(help="role:x, user:x, a name, or employee.manager.manager.")
@@ -43,9 +45,8 @@ def explain(
     inputs_file: Annotated[
         Path | None, typer.Option(help="Likewise, from a JSON or YAML file; - is stdin.")
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Say who decides, decided or would have decided at some moment, and every rule that led there.
@@ -61,7 +62,7 @@ def explain(
         raise Failure(
             "say what to explain: APPROVER, --task, --request or --workflow", code=Exit.USAGE
         )
-    api = connect(url, as_person, role)
+    api = caller.connect()
     query: dict[str, Any] = {
         "approver": approver,
         "workflow": workflow,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, facts, say, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Import the past of another system.")
@@ -25,6 +25,7 @@ def group() -> None:
 
 
 @app.command()
+@calling
 def history(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="CSV, JSON or JSON lines; - is stdin.")
@@ -40,9 +41,7 @@ def history(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be imported.")
     ] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Import requests as they ended elsewhere, all of the file or nothing (role admin)."""
@@ -58,7 +57,7 @@ def history(
     except OSError as error:
         raise Failure(f"{file} cannot be read: {error.strerror}", code=Exit.USAGE) from None
     asked = {"source": source} | ({"dry_run": "true"} if dry_run else {})
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = api.post_file("/v1/imports", body, _MEDIA_TYPES[kind], file.name, asked)
     if as_json:
         write_json(found)

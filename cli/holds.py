@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, say, table, when, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Legal holds on the audit trail.")
@@ -13,14 +13,14 @@ Why = Annotated[str, typer.Option(help="Why; it is on record.")]
 
 
 @app.command("set")
+@calling
 def set_hold(
     reason: Why,
     request: Annotated[str | None, typer.Option(help="Of a request: its whole id.")] = None,
     workflow: Annotated[str | None, typer.Option(help="Of a workflow.")] = None,
     month: Annotated[str | None, typer.Option(help="Of a month: 2026-05.")] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Keep what there is of a request, a workflow or a month, as an auditor or administrator."""
@@ -28,7 +28,7 @@ def set_hold(
     about = {name: value for name, value in given.items() if value is not None}
     if len(about) != 1:
         raise Failure("say one of --request, --workflow and --month", code=Exit.USAGE)
-    made = connect(url, as_person, role).post("/v1/audit/holds", {**about, "reason": reason})
+    made = caller.connect().post("/v1/audit/holds", {**about, "reason": reason})
     if as_json:
         write_json(made)
     else:
@@ -36,15 +36,15 @@ def set_hold(
 
 
 @app.command("list")
+@calling
 def list_holds(
     ended: Annotated[bool, typer.Option("--ended", help="Those that have ended, too.")] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List the holds, as an auditor or administrator."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = api.get("/v1/audit/holds", ended="true" if ended else None)["items"]
     if as_json:
         write_json(found)
@@ -69,16 +69,16 @@ def list_holds(
 
 
 @app.command("end")
+@calling
 def end_hold(
     hold: Annotated[str, typer.Argument(metavar="HOLD", help="The hold's whole id.")],
     reason: Why,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """End a hold, as an auditor or administrator."""
-    ended = connect(url, as_person, role).post(f"/v1/audit/holds/{hold}/end", {"reason": reason})
+    ended = caller.connect().post(f"/v1/audit/holds/{hold}/end", {"reason": reason})
     if as_json:
         write_json(ended)
     else:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from cli.client import Api, As, Role, Url, connect
+from cli.caller import Caller, calling
+from cli.client import Api
 from cli.output import AsJson, at, say, table, write, write_json
 
 _INBOX = 50
@@ -14,19 +15,19 @@ app = typer.Typer(no_args_is_help=True, help="What waits for people who can put 
 
 
 @app.command("list")
+@calling
 def list_incidents(
     workflow: Annotated[str | None, typer.Option(help="One workflow's alone.")] = None,
     kind: Annotated[str | None, typer.Option(help="One kind alone, such as NoApproverFound.")] = (
         None
     ),
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List the incidents of recipes whose owner role you hold (administrators: all of them)."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = list(api.items("/v1/incidents", limit, workflow=workflow, kind=kind))
     if as_json:
         write_json(found)

@@ -4,23 +4,24 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect, full_id
+from cli.caller import Caller, calling
+from cli.client import full_id
 from cli.output import AsJson, Exit, Failure, Ids, at, say, table, write_ids, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Messages by mail and Slack, as an administrator.")
 
 
 @app.command("dead")
+@calling
 def dead(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List messages that were given up, the newest first, and what the other side said."""
-    found = list(connect(url, as_person, role).items("/v1/messages", limit))
+    found = list(caller.connect().items("/v1/messages", limit))
     if as_json:
         write_json(found)
     elif ids:
@@ -46,22 +47,22 @@ def dead(
 
 
 @app.command("resend")
+@calling
 def resend(
     message: Annotated[
         str | None,
         typer.Argument(metavar="MESSAGE", help="Its id; see `countersign message dead`."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that were given up.")] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Try again a message that was given up, or all."""
     if everything == (message is not None):
         raise Failure("say which MESSAGE, or --all", code=Exit.USAGE)
     which = "" if message is None else f"/{full_id(message, 'message')}"
-    answer = connect(url, as_person, role).post(f"/v1/messages{which}/resend", {})
+    answer = caller.connect().post(f"/v1/messages{which}/resend", {})
     if as_json:
         write_json(answer)
     else:
@@ -70,6 +71,7 @@ def resend(
 
 
 @app.command("slack")
+@calling
 def slack(
     person: Annotated[
         str | None, typer.Argument(metavar="PERSON", help="Without one: list who is known.")
@@ -81,13 +83,12 @@ def slack(
         bool, typer.Option("--forget", help="What PERSON presses in Slack does nothing any more.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 200,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Say who somebody is in Slack, whose buttons then decide as they; or list who is known."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     if person is None:
         found = list(api.items("/v1/slack/people", limit))
         _list(found, as_json=as_json)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect, full_id
+from cli.caller import Caller, calling
+from cli.client import Api, full_id
 from cli.output import AsJson, Exit, Failure, say, table, write_json
 from cli.recipes import Name, Version
 
@@ -14,6 +15,7 @@ _MOST = 200
 """How many requests one call takes."""
 
 
+@calling
 def migrate(
     workflow: Name,
     version: Version,
@@ -27,14 +29,13 @@ def migrate(
         bool, typer.Option("--dry-run", help="Only say what would become of each.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Move requests in flight on a version to another one, as an administrator: shows a verdict for
     each, asks, and moves those that can. Exit code 3 if one was refused."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     path = f"/v1/recipes/{workflow}/versions/{version}/migrate"
     body = {"to": to, "comment": comment}
     wanted = None if only is None else [full_id(one, "request") for one in only]

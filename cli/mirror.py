@@ -4,18 +4,17 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Failure, facts, say, when, write_json
 
 app = typer.Typer(no_args_is_help=True, help="The HR system that the directory mirrors.")
 
 
 @app.command()
-def status(
-    url: Url = None, as_person: As = None, role: Role = None, as_json: AsJson = False
-) -> None:
+@calling
+def status(*, caller: Caller, as_json: AsJson = False) -> None:
     """Show how fresh the directory is and what is the matter if it can't be read (role admin)."""
-    found = connect(url, as_person, role).get("/v1/org/mirror")
+    found = caller.connect().get("/v1/org/mirror")
     if as_json:
         write_json(found)
         return
@@ -35,18 +34,18 @@ def status(
 
 
 @app.command()
+@calling
 def sync(
     most_gone: Annotated[
         int | None,
         typer.Option(min=0, help="Let so many people leave at once, where that is right."),
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Read the other system now (role admin). Exit code 1 if the directory stays as it is."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = api.post("/v1/org/mirror/sync", {"most_gone": most_gone})
     if as_json:
         write_json(found)

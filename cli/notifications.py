@@ -4,10 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect
+from cli.caller import Caller, calling
+from cli.client import Api
 from cli.output import AsJson, Ids, at, say, table, write_ids, write_json
 
 
+@calling
 def notifications(
     read: Annotated[
         bool, typer.Option("--read", help="They are read now: the next time only what is new.")
@@ -17,13 +19,12 @@ def notifications(
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List what requests told you, newest first."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     state = "all" if everything else "unread"
     found = list(api.items("/v1/notifications", limit, state=state))
     if as_json:

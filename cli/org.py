@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect
+from cli.caller import Caller, calling
+from cli.client import Api
 from cli.output import (
     AsJson,
     Exit,
@@ -41,6 +42,7 @@ _At = Annotated[
 
 
 @app.command("import")
+@calling
 def import_file(
     file: Annotated[Path, typer.Argument(help="YAML, JSON, CSV or SCIM 2.0; - is stdin.")],
     *,
@@ -59,9 +61,7 @@ def import_file(
             "--allow-mass-departure", help="With --whole: more than one in ten may leave."
         ),
     ] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Import people and roles, all of the file or nothing (role admin).
@@ -85,7 +85,7 @@ def import_file(
     media_type = _FORMATS[file_format or _SUFFIXES.get(file.suffix.lower(), "yaml")]
     flags = {"dry_run": dry_run, "whole": whole, "allow_mass_departure": allow_mass_departure}
     asked = {name: "true" for name, given in flags.items() if given}
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = api.post_file("/v1/org/import", source, media_type, file.name, asked)
     if as_json:
         write_json(found)
@@ -125,20 +125,20 @@ def _line(difference: dict[str, Any]) -> str:
 
 
 @app.command("people")
+@calling
 def people(
     query: Annotated[
         str | None, typer.Option("--query", metavar="TEXT", help="In id, name or e-mail address.")
     ] = None,
     at: _At = None,
     limit: _Limit = 100,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
     ids: Ids = False,
 ) -> None:
     """Those who are here, by id."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = list(api.items("/v1/org/people", limit, q=query, at=at))
     if as_json:
         write_json(found)
@@ -164,16 +164,16 @@ def people(
 
 
 @app.command("person")
+@calling
 def person(
     person_id: Annotated[str, typer.Argument(metavar="PERSON")],
     at: _At = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """One person: roles, managers, department, delegations in force."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = _one(api, person_id, at)
     if as_json:
         write_json(found)
@@ -213,15 +213,10 @@ def _limits(found: dict[str, Any]) -> str:
 
 
 @app.command("roles")
-def roles(
-    limit: _Limit = 100,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def roles(limit: _Limit = 100, *, caller: Caller, as_json: AsJson = False) -> None:
     """Roles by name, with those who hold them now."""
-    found = list(connect(url, as_person, role).items("/v1/org/roles", limit))
+    found = list(caller.connect().items("/v1/org/roles", limit))
     if as_json:
         write_json(found)
     elif not found:

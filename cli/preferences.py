@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, table, write_json
 from contract.preferences import KINDS
 
 _NONE = "none"
 
 
+@calling
 def preferences(
     tell: Annotated[
         list[str] | None,
@@ -35,13 +36,12 @@ def preferences(
         int | None,
         typer.Option(min=0, max=1440, help="Minutes within which all that happens is one message."),
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Show what you are told of, how and when; or change it."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = api.get("/v1/me/preferences")
     said: dict[str, Any] = {
         name: found[name]

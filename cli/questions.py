@@ -4,24 +4,25 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect, is_id
+from cli.caller import Caller, calling
+from cli.client import Api, is_id
 from cli.output import AsJson, Exit, Failure, Ids, at, say, table, told, write_ids, write_json
 
 _SHORTEST = 4
 
 
+@calling
 def answer(
     question: Annotated[
         str, typer.Argument(metavar="QUESTION", help="The question's id, or its beginning.")
     ],
     text: Annotated[str, typer.Argument(metavar="ANSWER", help="What you say.")],
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Answer a question that you were asked. Nothing is decided by it."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = _question_id(api, question)
     made = api.post(f"/v1/questions/{found}/answer", {"text": text})
     if as_json:
@@ -30,6 +31,7 @@ def answer(
         say(f"answered {made['asked_by']}: {made['title']}")
 
 
+@calling
 def questions(
     state: Annotated[
         Literal["open", "answered", "all"],
@@ -37,13 +39,12 @@ def questions(
     ] = "open",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List the questions put to you."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = list(api.items("/v1/questions", limit, state=state))
     if as_json:
         write_json(found)

@@ -4,12 +4,14 @@ from typing import Annotated
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect
+from cli.caller import Caller, calling
+from cli.client import Api
 from cli.output import AsJson, Exit, Failure, say, write_json
 from cli.requests import request_id, show_request
 from cli.tasks import task_id
 
 
+@calling
 def reassign(
     task: Annotated[
         str | None,
@@ -23,9 +25,8 @@ def reassign(
     seat: Annotated[
         str | None, typer.Option(help="With --request: which seat, as the incident names it.")
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Give a task, or a seat that has none, to somebody else. Too late is exit code 3."""
@@ -34,7 +35,7 @@ def reassign(
             raise Failure(f"{name} is needed", code=Exit.USAGE)
     if (task is None) == (request is None):
         raise Failure("give either TASK or --request REQUEST", code=Exit.USAGE)
-    api = connect(url, as_person, role)
+    api = caller.connect()
     body = {"to": to, "comment": reason}
     if request is not None:
         found = request_id(api, request)

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect, full_id
+from cli.caller import Caller, calling
+from cli.client import Api, full_id
 from cli.output import AsJson, Exit, Failure, at, facts, say, table, when, write, write_json
 
 _AT_ONCE = 100
@@ -19,6 +20,7 @@ Until = Annotated[str | None, typer.Option(metavar="TIME", help="Decided before 
 Where = Annotated[str | None, typer.Option(metavar="CONDITION", help="On inputs: 'amount < 100'.")]
 
 
+@calling
 def impact(
     workflow: Workflow = None,
     version: Version = None,
@@ -33,13 +35,12 @@ def impact(
         str | None, typer.Option(metavar="INPUT", help="Counts for each value of an input.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="List at most so many.")] = 20,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List every request that a rule decided (role admin or auditor), the last first."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     asked: dict[str, object] = {
         **_rule(workflow, version, step),
         "since": since,
@@ -90,6 +91,7 @@ def _show_impact(found: dict[str, Any], by: str | None, add_up: str | None) -> N
     )
 
 
+@calling
 def recall(
     workflow: Workflow = None,
     version: Version = None,
@@ -117,14 +119,13 @@ def recall(
         bool, typer.Option("--dry-run", help="Only say what would become of them.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Recall what a rule decided, as an administrator: disables its version, then reopens each of
     its requests for people to decide, or marks them. Exit code 3 if some were refused."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     if resume is not None:
         _carry_out(api, api.get(f"/v1/recalls/{full_id(resume, 'recall')}"), as_json)
         return

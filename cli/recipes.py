@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, at, facts, say, table, write, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Recipes: what a workflow asks of whom.")
@@ -68,18 +68,18 @@ def run_tests(
 
 
 @app.command()
+@calling
 def publish(
     files: Annotated[list[Path], typer.Argument(help="Recipe files (YAML).")],
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Publish recipes (role admin). The same bytes again change nothing; others are exit code 3."""
     from cli.authoring import problem_text
     from recipes.problems import Problem
 
-    api = connect(url, as_person, role)
+    api = caller.connect()
     answers = []
     for file in files:
         answer = api.post_yaml("/v1/recipes", read(file), file.name)
@@ -95,15 +95,15 @@ def publish(
 
 
 @app.command("list")
+@calling
 def list_recipes(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 200,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List the published recipes with their versions."""
-    found = list(connect(url, as_person, role).items("/v1/recipes", limit))
+    found = list(caller.connect().items("/v1/recipes", limit))
     if as_json:
         write_json(found)
         return
@@ -146,17 +146,17 @@ def _in_flight(item: dict[str, Any]) -> str | None:
 
 
 @app.command()
+@calling
 def show(
     workflow: Name,
     version: Annotated[int | None, typer.Argument(min=1, help="The newest, if left out.")] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Print a published recipe as it was published."""
     path = f"/v1/recipes/{workflow}" + (f"/versions/{version}" if version is not None else "")
-    found = connect(url, as_person, role).get(path)
+    found = caller.connect().get(path)
     if as_json:
         write_json(found)
         return
@@ -167,32 +167,26 @@ def show(
 
 
 @app.command()
+@calling
 def disable(
     workflow: Name,
     version: Version,
     reason: Annotated[str, typer.Option(help="Why; whoever submits is told.")],
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Take no new requests on a version (role admin). Those in flight go on."""
     path = f"/v1/recipes/{workflow}/versions/{version}/disable"
-    _switched(connect(url, as_person, role).post(path, {"reason": reason}), as_json)
+    _switched(caller.connect().post(path, {"reason": reason}), as_json)
 
 
 @app.command()
-def enable(
-    workflow: Name,
-    version: Version,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def enable(workflow: Name, version: Version, *, caller: Caller, as_json: AsJson = False) -> None:
     """Take new requests on a version again (role admin)."""
     path = f"/v1/recipes/{workflow}/versions/{version}/enable"
-    _switched(connect(url, as_person, role).post(path, {}), as_json)
+    _switched(caller.connect().post(path, {}), as_json)
 
 
 def _switched(recipe: dict[str, Any], as_json: bool) -> None:

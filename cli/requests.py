@@ -14,7 +14,8 @@ import typer
 import yaml
 from rich.text import Text
 
-from cli.client import Api, As, Role, Url, changed, connect, is_id
+from cli.caller import Caller, calling
+from cli.client import Api, changed, is_id
 from cli.jobs import show_jobs
 from cli.output import (
     AsJson,
@@ -55,6 +56,7 @@ _STATE_STYLES = {"approved": "green", "rejected": "red", "expired": "red", "canc
 
 
 @app.command()
+@calling
 def submit(
     workflow: Annotated[str, typer.Argument(help="The recipe's workflow, such as leave_request.")],
     values: Annotated[
@@ -73,9 +75,8 @@ def submit(
     idempotency_key: Annotated[
         str | None, typer.Option(help="Submitting again with the same key makes no second request.")
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Submit a request.
@@ -88,7 +89,7 @@ def submit(
         body["version"] = version
     if entity is not None:
         body["entity"] = parse_entity(entity)
-    api = connect(url, as_person, role)
+    api = caller.connect()
     key = idempotency_key or str(uuid4())
     try:
         request = api.post("/v1/requests", body, **{"Idempotency-Key": key})
@@ -103,15 +104,10 @@ def submit(
 
 
 @app.command()
-def show(
-    request: RequestId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def show(request: RequestId, *, caller: Caller, as_json: AsJson = False) -> None:
     """Show a request: where it stands, its tasks, who is next."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = api.get(f"/v1/requests/{request_id(api, request)}")
     if as_json:
         write_json(found)
@@ -120,6 +116,7 @@ def show(
 
 
 @app.command("list")
+@calling
 def list_requests(
     state: Annotated[RequestState | None, typer.Option(help="Those in one state.")] = None,
     workflow: Annotated[str | None, typer.Option(help="One workflow's alone.")] = None,
@@ -148,13 +145,12 @@ def list_requests(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List the requests that you may see, newest first."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     kind, colon, number = (entity or "").partition(":")
     wanted = {
         "state": state,
@@ -192,16 +188,16 @@ def list_requests(
 
 
 @app.command()
+@calling
 def events(
     request: RequestId,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 1000,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Show a request's audit trail: what happened, when, and by whom."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = list(api.items(f"/v1/requests/{request_id(api, request)}/events", limit))
     if as_json:
         write_json(found)
@@ -225,29 +221,29 @@ def events(
 
 
 @app.command()
+@calling
 def cancel(
     request: RequestId,
     comment: Annotated[str | None, typer.Option(help="Why.")] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Cancel a request. Too late is exit code 3."""
-    _command("cancel", request, comment, connect(url, as_person, role), as_json)
+    _command("cancel", request, comment, caller.connect(), as_json)
 
 
 @app.command()
+@calling
 def retry(
     request: RequestId,
     comment: Annotated[str | None, typer.Option(help="What was put right.")] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Try a request's incidents again, after what was wrong is put right."""
-    _command("retry", request, comment, connect(url, as_person, role), as_json)
+    _command("retry", request, comment, caller.connect(), as_json)
 
 
 def _command(command: str, request: str, comment: str | None, api: Api, as_json: bool) -> None:

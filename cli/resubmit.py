@@ -5,13 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect
+from cli.caller import Caller, calling
+from cli.client import Api
 from cli.output import AsJson, at, due, say, table, write, write_json
 from cli.requests import RequestId, given_inputs, request_id, show_request
 
 _INBOX = 50
 
 
+@calling
 def resubmit(
     request: RequestId,
     values: Annotated[
@@ -26,13 +28,12 @@ def resubmit(
         Path | None, typer.Option(help="All inputs, from a JSON or YAML file; - is stdin.")
     ] = None,
     comment: Annotated[str | None, typer.Option(help="What has changed.")] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Submit your request again, after changes were requested. Too late is exit code 3."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = api.get(f"/v1/requests/{request_id(api, request)}")
     given = given_inputs(values or [], inputs_file, inputs or [])
     if inputs_file is None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, at, facts, say, table, when, write, write_json
 from cli.recipes import read
 from cli.requests import About, given_inputs, parse_entity
@@ -23,6 +23,7 @@ _SUPPOSE_FIX = (
 )
 
 
+@calling
 def simulate(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A published workflow, or a recipe file.")
@@ -63,9 +64,8 @@ def simulate(
         list[str] | None,
         typer.Option(metavar="STEP=WHY", help="charge='card declined': a task that fails."),
     ] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a request: whom it would ask, on which path, when. Nothing is written.
@@ -84,7 +84,7 @@ def simulate(
     body |= {"requester": requester} if requester else {}
     body |= {"at": moment} if moment else {}
     body |= {"entity": parse_entity(entity)} if entity else {}
-    api = connect(url, as_person, role)
+    api = caller.connect()
     if is_file(recipe):
         if version is not None:
             raise Failure("--version goes with a published workflow", code=Exit.USAGE)

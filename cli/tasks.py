@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect, is_id
+from cli.caller import Caller, calling
+from cli.client import Api, is_id
 from cli.incidents import show_helpable
 from cli.notifications import show_unread
 from cli.output import AsJson, Exit, Failure, Ids, at, due, say, table, write_ids, write_json
@@ -29,6 +30,7 @@ To = Annotated[
 _SHORTEST = 4
 
 
+@calling
 def inbox(
     state: Annotated[
         Literal["open", "closed", "all"],
@@ -36,14 +38,13 @@ def inbox(
     ] = "open",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List the tasks that wait for you, directly or by a role, soonest due first; and below them
     your requests that were sent back, the questions put to you, and the incidents that you can help with."""
-    api = connect(url, as_person, role)
+    api = caller.connect()
     found = list(api.items("/v1/tasks", limit, state=state))
     if as_json:
         write_json(found)
@@ -100,85 +101,75 @@ def _by(task: dict[str, Any]) -> object:
     return task["role"] or task["candidates"]
 
 
+@calling
 def approve(
     task: TaskId,
     comment: Comment = None,
     reason: Reason = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Approve a task. Somebody was first: exit code 3, naming them."""
     said = {"decision": "approve", "comment": comment, "reason": reason}
-    _decide(said, task, connect(url, as_person, role), as_json)
+    _decide(said, task, caller.connect(), as_json)
 
 
+@calling
 def reject(
     task: TaskId,
     comment: Comment = None,
     reason: Reason = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Reject a task. Some recipes want a comment or a reason."""
     said = {"decision": "reject", "comment": comment, "reason": reason}
-    _decide(said, task, connect(url, as_person, role), as_json)
+    _decide(said, task, caller.connect(), as_json)
 
 
+@calling
 def request_changes(
     task: TaskId,
     comment: Annotated[str, typer.Option(help="What is to be changed.")],
     to: To = None,
     reason: Reason = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Send a request back to its requester, or to a step that is to decide it again."""
     said = {"decision": "request_changes", "comment": comment, "reason": reason, "to": to}
-    _decide(said, task, connect(url, as_person, role), as_json)
+    _decide(said, task, caller.connect(), as_json)
 
 
+@calling
 def decide(
     task: TaskId,
     outcome: Annotated[str, typer.Argument(help="The id of an outcome that the task offers.")],
     comment: Comment = None,
     reason: Reason = None,
     to: To = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Decide a task as one of the outcomes that its recipe gives it."""
     said = {"decision": outcome, "comment": comment, "reason": reason, "to": to}
-    _decide(said, task, connect(url, as_person, role), as_json)
+    _decide(said, task, caller.connect(), as_json)
 
 
-def claim(
-    task: TaskId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def claim(task: TaskId, *, caller: Caller, as_json: AsJson = False) -> None:
     """Claim a shared task: you alone decide it. Somebody was first: exit code 3, naming them."""
-    _claim("claim", task, connect(url, as_person, role), as_json)
+    _claim("claim", task, caller.connect(), as_json)
 
 
-def release(
-    task: TaskId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def release(task: TaskId, *, caller: Caller, as_json: AsJson = False) -> None:
     """Release a claimed task: all who share it may decide it again."""
-    _claim("release", task, connect(url, as_person, role), as_json)
+    _claim("release", task, caller.connect(), as_json)
 
 
 def _claim(action: str, task: str, api: Api, as_json: bool) -> None:

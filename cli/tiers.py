@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, say, table, when, write_json
 
 if TYPE_CHECKING:
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from storage.months import Month
 
 
-def months(
-    url: Url = None, as_person: As = None, role: Role = None, as_json: AsJson = False
-) -> None:
+@calling
+def months(*, caller: Caller, as_json: AsJson = False) -> None:
     """List the months in the cold tier, as an auditor or administrator."""
-    found = connect(url, as_person, role).get("/v1/audit/months")["items"]
+    found = caller.connect().get("/v1/audit/months")["items"]
     if as_json:
         write_json(found)
     elif not found:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.client import Api, As, Role, Url, connect
+from cli.caller import Caller, calling
+from cli.client import Api
 from cli.output import AsJson, Exit, Failure, Ids, at, say, table, write, write_ids, write_json
 from cli.recipes import Name, Version, read
 
@@ -17,19 +18,19 @@ if TYPE_CHECKING:  # a recipe's parts take long to import
 _PUBLISHED = re.compile(r"[a-z][a-z0-9_]{0,62}(?:@[1-9][0-9]{0,9})?")
 
 
+@calling
 def diff(
     old: Annotated[
         str, typer.Argument(metavar="OLD", help="A file, WORKFLOW@VERSION, or WORKFLOW in use.")
     ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The same.")],
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Show what two recipes differ in, by meaning. Two files are compared offline."""
     places = [_PUBLISHED.fullmatch(old), _PUBLISHED.fullmatch(new)]
-    api = connect(url, as_person, role) if any(places) else None
+    api = caller.connect() if any(places) else None
     changes = _told(api, old, new) if api and all(places) else None
     if changes is None:
         changes = _compared(_recipe(old, api), _recipe(new, api))
@@ -96,19 +97,19 @@ def _recipe(place: str, api: Api | None) -> "Recipe":
         raise Failure(f"{place} is not a valid recipe", details=told) from None
 
 
+@calling
 def in_flight(
     workflow: Name,
     version: Version,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     ids: Ids = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List the requests in flight on a version, of which you may see, newest first."""
     path = f"/v1/recipes/{workflow}/versions/{version}/requests"
-    found = list(connect(url, as_person, role).items(path, limit))
+    found = list(caller.connect().items(path, limit))
     if as_json:
         write_json(found)
         return
@@ -125,15 +126,15 @@ def in_flight(
     )
 
 
+@calling
 def diagram(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A file, WORKFLOW@VERSION, or WORKFLOW in use.")
     ],
     kind: Annotated[str, typer.Option("--format", help="svg or mermaid.")] = "svg",
     output: Annotated[Path | None, typer.Option(help="Where to. Default: stdout.")] = None,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
 ) -> None:
     """Draw a recipe: SVG, or Mermaid for documents. A file is drawn offline."""
     if kind not in ("svg", "mermaid"):
@@ -141,7 +142,7 @@ def diagram(
     if _PUBLISHED.fullmatch(recipe) is None:
         drawn = _drawn(recipe, kind)
     else:
-        api = connect(url, as_person, role)
+        api = caller.connect()
         name, number = _named(api, recipe)
         suffix = "svg" if kind == "svg" else "mmd"
         drawn = api.text(f"/v1/recipes/{name}/versions/{number}/diagram.{suffix}")

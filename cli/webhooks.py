@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import As, Role, Url, connect
+from cli.caller import Caller, calling
 from cli.output import AsJson, Exit, Failure, Ids, say, table, when, write, write_ids, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks: endpoints that are sent events.")
@@ -13,6 +13,7 @@ WebhookId = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Its id, as th
 
 
 @app.command()
+@calling
 def add(
     address: Annotated[
         str, typer.Argument(metavar="ADDRESS", help="Such as https://example.org/hook.")
@@ -27,9 +28,8 @@ def add(
         list[str] | None, typer.Option(help="A recipe's name; as often as needed.")
     ] = None,
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Make a webhook, as an administrator: its secret is shown this once."""
@@ -39,7 +39,7 @@ def add(
         "workflows": workflow or None,
         "description": description,
     }
-    made = connect(url, as_person, role).post("/v1/webhooks", body)
+    made = caller.connect().post("/v1/webhooks", body)
     if as_json:
         write_json(made)
         return
@@ -49,16 +49,16 @@ def add(
 
 
 @app.command("list")
+@calling
 def list_webhooks(
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     ids: Ids = False,
     as_json: AsJson = False,
 ) -> None:
     """List the webhooks, the newest first, and how they fare."""
-    found = list(connect(url, as_person, role).items("/v1/webhooks", limit))
+    found = list(caller.connect().items("/v1/webhooks", limit))
     if as_json:
         write_json(found)
     elif ids:
@@ -85,27 +85,17 @@ def list_webhooks(
 
 
 @app.command()
-def show(
-    webhook: WebhookId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def show(webhook: WebhookId, *, caller: Caller, as_json: AsJson = False) -> None:
     """Show a webhook: what it is sent, and how it fares."""
-    _show(connect(url, as_person, role).get(f"/v1/webhooks/{webhook}"), as_json=as_json)
+    _show(caller.connect().get(f"/v1/webhooks/{webhook}"), as_json=as_json)
 
 
 @app.command()
-def rotate(
-    webhook: WebhookId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def rotate(webhook: WebhookId, *, caller: Caller, as_json: AsJson = False) -> None:
     """Replace a webhook's secret: the new one is shown this once, the old one signs beside it for a day."""
-    made = connect(url, as_person, role).post(f"/v1/webhooks/{webhook}/rotate", {})
+    made = caller.connect().post(f"/v1/webhooks/{webhook}/rotate", {})
     if as_json:
         write_json(made)
         return
@@ -114,39 +104,24 @@ def rotate(
 
 
 @app.command()
-def pause(
-    webhook: WebhookId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def pause(webhook: WebhookId, *, caller: Caller, as_json: AsJson = False) -> None:
     """Send a webhook nothing until it is resumed."""
-    _show(connect(url, as_person, role).post(f"/v1/webhooks/{webhook}/pause", {}), as_json=as_json)
+    _show(caller.connect().post(f"/v1/webhooks/{webhook}/pause", {}), as_json=as_json)
 
 
 @app.command()
-def resume(
-    webhook: WebhookId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def resume(webhook: WebhookId, *, caller: Caller, as_json: AsJson = False) -> None:
     """Go on where a webhook was paused."""
-    _show(connect(url, as_person, role).post(f"/v1/webhooks/{webhook}/resume", {}), as_json=as_json)
+    _show(caller.connect().post(f"/v1/webhooks/{webhook}/resume", {}), as_json=as_json)
 
 
 @app.command()
-def remove(
-    webhook: WebhookId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def remove(webhook: WebhookId, *, caller: Caller, as_json: AsJson = False) -> None:
     """Remove a webhook; what it has not taken is forgotten."""
-    gone = connect(url, as_person, role).delete(f"/v1/webhooks/{webhook}")
+    gone = caller.connect().delete(f"/v1/webhooks/{webhook}")
     if as_json:
         write_json(gone)
     else:
@@ -154,15 +129,10 @@ def remove(
 
 
 @app.command("test")
-def send_test(
-    webhook: WebhookId,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
-    as_json: AsJson = False,
-) -> None:
+@calling
+def send_test(webhook: WebhookId, *, caller: Caller, as_json: AsJson = False) -> None:
     """Have a relay send a webhook a test message, and say what came of it."""
-    found = connect(url, as_person, role).post(f"/v1/webhooks/{webhook}/test", {})
+    found = caller.connect().post(f"/v1/webhooks/{webhook}/test", {})
     if as_json:
         write_json(found)
     elif found["outcome"] == "sent":
@@ -176,16 +146,16 @@ def send_test(
 
 
 @app.command()
+@calling
 def dead(
     webhook: WebhookId,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """List the events that a webhook did not take for days, and is not sent any more."""
-    found = list(connect(url, as_person, role).items(f"/v1/webhooks/{webhook}/dead", limit))
+    found = list(caller.connect().items(f"/v1/webhooks/{webhook}/dead", limit))
     if as_json:
         write_json(found)
     elif not found:
@@ -208,22 +178,22 @@ def dead(
 
 
 @app.command()
+@calling
 def resend(
     webhook: WebhookId,
     event_id: Annotated[
         str | None, typer.Argument(metavar="[EVENT]", help="A dead event's id.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that are dead.")] = False,
-    url: Url = None,
-    as_person: As = None,
-    role: Role = None,
+    *,
+    caller: Caller,
     as_json: AsJson = False,
 ) -> None:
     """Send a webhook's dead events again: one, or --all."""
     if (event_id is None) is not everything:
         raise Failure("say which event, or --all", code=Exit.USAGE)
     body = {"event_id": event_id, "all": everything}
-    found = connect(url, as_person, role).post(f"/v1/webhooks/{webhook}/resend", body)
+    found = caller.connect().post(f"/v1/webhooks/{webhook}/resend", body)
     if as_json:
         write_json(found)
     else:

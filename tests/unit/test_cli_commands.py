@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cli import client, main, requests
+from cli import main, requests
+from cli.caller import Caller
 from cli.output import Exit, Failure
 from tests.unit.fake_api import OTHER, REQUEST, TASK, FakeApi
 from tests.unit.fake_api import answer_json as _json
@@ -282,7 +283,7 @@ def test_values_of_pairs() -> None:
 def test_roles_go_with_a_minted_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_TOKEN", "t")
     with pytest.raises(Failure, match="--role goes with --as"):
-        client.connect(None, None, ["admin"])
+        Caller(role=["admin"]).connect()
 
 
 def test_an_incident_is_no_missing_worker(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
