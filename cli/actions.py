@@ -6,7 +6,8 @@ import typer
 from rich.text import Text
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, say, table, write, write_json
+from cli.options import AsJson
+from cli.output import say, table, write, write_json
 from cli.requests import RequestId, request_id, show_request
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, say, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, say, write_json
 from cli.requests import show_request
 from cli.tasks import TaskId, task_id
 

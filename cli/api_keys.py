@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Ids, say, table, when, write, write_ids, write_json
+from cli.options import AsJson, Ids
+from cli.output import say, table, when, write, write_ids, write_json
 
 app = typer.Typer(no_args_is_help=True, help="API keys, with which services sign in.")
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, at, say, table, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, at, say, table, write_json
 from cli.requests import actor, details, withheld
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -13,7 +13,8 @@ import typer
 
 from cli import asking
 from cli.audit_keys import public_keys
-from cli.output import AsJson, Exit, Failure, facts, say, table, write, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, facts, say, table, write, write_json
 from contract import notes
 from contract.canonical import timestamp
 from contract.notes import KeyInvalid, PublicKey

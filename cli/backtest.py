@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, facts, table, write, write_json
+from cli.options import AsJson
+from cli.output import facts, table, write, write_json
 from cli.simulate import text_of
 
 _LINES = {

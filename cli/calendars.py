@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, at, facts, say, table, when, write_json
+from cli.options import AsJson, Limit
+from cli.output import at, facts, say, table, when, write_json
 from cli.recipes import read
 
 app = typer.Typer(no_args_is_help=True, help="Calendars: which days and hours are business time.")
@@ -48,7 +49,7 @@ def import_calendars(
 @app.command("list")
 @calling
 def list_calendars(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 200,
+    limit: Limit = 200,
     *,
     caller: Caller,
     as_json: AsJson = False,

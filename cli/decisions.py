@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, say, write_json
+from cli.options import AsJson, Yes
+from cli.output import Exit, Failure, say, write_json
 from cli.tasks import Comment, Reason, To, show_tasks
 
 _PAST = {"approve": "approved", "reject": "rejected", "request_changes": "sent back"}
@@ -30,7 +31,7 @@ def decide_all(
     comment: Comment = None,
     reason: Reason = None,
     to: To = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     *,
     caller: Caller,
     as_json: AsJson = False,

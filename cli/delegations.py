@@ -8,18 +8,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import full_id
-from cli.output import (
-    AsJson,
-    Exit,
-    Failure,
-    Ids,
-    facts,
-    say,
-    table,
-    when,
-    write_ids,
-    write_json,
-)
+from cli.options import AsJson, Ids, Limit
+from cli.output import Exit, Failure, facts, say, table, when, write_ids, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Let somebody else decide while you are away.")
 
@@ -83,7 +73,7 @@ def list_delegations(
     person: Annotated[
         str | None, typer.Option(help="As an administrator or auditor: somebody else's.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     ids: Ids = False,
     *,
     caller: Caller,

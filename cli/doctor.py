@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from cli.caller import Url
-from cli.output import AsJson, Exit, Failure, table, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, table, write_json
 
 if TYPE_CHECKING:
     from cli.finding import Finding

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, Ids, say, table, when, write_ids, write_json
+from cli.options import AsJson, Ids, Yes
+from cli.output import Exit, Failure, say, table, when, write_ids, write_json
 from cli.requests import RequestId, request_id, show_request
 
 
@@ -16,7 +17,7 @@ def erase(
     reason: Annotated[
         str, typer.Option(metavar="WHY", help="Why; it stays on record in the clear: name nobody.")
     ],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     *,
     caller: Caller,
     as_json: AsJson = False,

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Ids, say, table, write_ids, write_json
+from cli.options import AsJson, Ids
+from cli.output import say, table, write_ids, write_json
 from cli.requests import given_inputs, parse_entity
 
 app = typer.Typer(no_args_is_help=True, help="Start what listens to an event.")

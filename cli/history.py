@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, facts, say, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, facts, say, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Import the past of another system.")
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, say, table, when, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, say, table, when, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Legal holds on the audit trail.")
 

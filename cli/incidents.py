@@ -7,7 +7,8 @@ from rich.text import Text
 
 from cli.caller import Caller, calling
 from cli.client import Api
-from cli.output import AsJson, at, say, table, write, write_json
+from cli.options import AsJson, Limit
+from cli.output import at, say, table, write, write_json
 
 _INBOX = 50
 
@@ -21,7 +22,7 @@ def list_incidents(
     kind: Annotated[str | None, typer.Option(help="One kind alone, such as NoApproverFound.")] = (
         None
     ),
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     *,
     caller: Caller,
     as_json: AsJson = False,

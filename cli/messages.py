@@ -6,7 +6,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import full_id
-from cli.output import AsJson, Exit, Failure, Ids, at, say, table, write_ids, write_json
+from cli.options import AsJson, Ids, Limit
+from cli.output import Exit, Failure, at, say, table, write_ids, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Messages by mail and Slack, as an administrator.")
 
@@ -14,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="Messages by mail and Slack, as an 
 @app.command("dead")
 @calling
 def dead(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     ids: Ids = False,
     *,
     caller: Caller,
@@ -82,7 +83,7 @@ def slack(
     forget: Annotated[
         bool, typer.Option("--forget", help="What PERSON presses in Slack does nothing any more.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 200,
+    limit: Limit = 200,
     *,
     caller: Caller,
     as_json: AsJson = False,

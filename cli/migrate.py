@@ -8,7 +8,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import Api, full_id
-from cli.output import AsJson, Exit, Failure, say, table, write_json
+from cli.options import AsJson, Yes
+from cli.output import Exit, Failure, say, table, write_json
 from cli.recipes import Name, Version
 
 _MOST = 200
@@ -28,7 +29,7 @@ def migrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would become of each.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     *,
     caller: Caller,
     as_json: AsJson = False,

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Failure, facts, say, when, write_json
+from cli.options import AsJson
+from cli.output import Failure, facts, say, when, write_json
 
 app = typer.Typer(no_args_is_help=True, help="The HR system that the directory mirrors.")
 

@@ -6,7 +6,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import Api
-from cli.output import AsJson, Ids, at, say, table, write_ids, write_json
+from cli.options import AsJson, Ids, Limit
+from cli.output import at, say, table, write_ids, write_json
 
 
 @calling
@@ -17,7 +18,7 @@ def notifications(
     everything: Annotated[
         bool, typer.Option("--all", help="Also those that you have read before.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     ids: Ids = False,
     *,
     caller: Caller,

@@ -8,19 +8,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import Api
-from cli.output import (
-    AsJson,
-    Exit,
-    Failure,
-    Ids,
-    facts,
-    say,
-    table,
-    when,
-    write,
-    write_ids,
-    write_json,
-)
+from cli.options import AsJson, Ids
+from cli.output import Exit, Failure, facts, say, table, when, write, write_ids, write_json
 
 app = typer.Typer(
     no_args_is_help=True, help="The organisation: who reports to whom, who has what role."

@@ -6,18 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from io import StringIO
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for scripts.")]
-
-Ids = Annotated[bool, typer.Option("--ids", help="The ids alone, one a line.")]
 
 _WIDE = 240  # columns of what goes into a pipe, at least: nothing is cut there
 _IDS = frozenset({"task", "request", "question", "attachment"})

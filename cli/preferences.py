@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, table, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, table, write_json
 from contract.preferences import KINDS
 
 _NONE = "none"

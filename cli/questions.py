@@ -6,7 +6,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import Api, is_id
-from cli.output import AsJson, Exit, Failure, Ids, at, say, table, told, write_ids, write_json
+from cli.options import AsJson, Ids, Limit
+from cli.output import Exit, Failure, at, say, table, told, write_ids, write_json
 
 _SHORTEST = 4
 
@@ -37,7 +38,7 @@ def questions(
         Literal["open", "answered", "all"],
         typer.Option(help="Those that wait for you, those answered, or both."),
     ] = "open",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     ids: Ids = False,
     *,
     caller: Caller,

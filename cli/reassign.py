@@ -6,7 +6,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import Api
-from cli.output import AsJson, Exit, Failure, say, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, say, write_json
 from cli.requests import request_id, show_request
 from cli.tasks import task_id
 

@@ -7,7 +7,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import Api, full_id
-from cli.output import AsJson, Exit, Failure, at, facts, say, table, when, write, write_json
+from cli.options import AsJson, Yes
+from cli.output import Exit, Failure, at, facts, say, table, when, write, write_json
 
 _AT_ONCE = 100
 """How many requests one call recalls."""
@@ -118,7 +119,7 @@ def recall(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would become of them.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     *,
     caller: Caller,
     as_json: AsJson = False,

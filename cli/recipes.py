@@ -9,7 +9,8 @@ import typer
 from rich.text import Text
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, at, facts, say, table, write, write_json
+from cli.options import AsJson, Limit
+from cli.output import Exit, Failure, at, facts, say, table, write, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Recipes: what a workflow asks of whom.")
 
@@ -97,7 +98,7 @@ def publish(
 @app.command("list")
 @calling
 def list_recipes(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 200,
+    limit: Limit = 200,
     *,
     caller: Caller,
     as_json: AsJson = False,

@@ -6,7 +6,8 @@ from urllib.parse import quote
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, say, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, say, write_json
 from cli.requests import RequestId, request_id
 from cli.tasks import TaskId, task_id
 

@@ -17,11 +17,10 @@ from rich.text import Text
 from cli.caller import Caller, calling
 from cli.client import Api, changed, is_id
 from cli.jobs import show_jobs
+from cli.options import AsJson, Ids, Limit
 from cli.output import (
-    AsJson,
     Exit,
     Failure,
-    Ids,
     at,
     due,
     facts,
@@ -143,7 +142,7 @@ def list_requests(
         bool | None,
         typer.Option("--imported/--live", help="Those alone that another system had; or none."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     ids: Ids = False,
     *,
     caller: Caller,

@@ -7,7 +7,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import Api
-from cli.output import AsJson, at, due, say, table, write, write_json
+from cli.options import AsJson
+from cli.output import at, due, say, table, write, write_json
 from cli.requests import RequestId, given_inputs, request_id, show_request
 
 _INBOX = 50

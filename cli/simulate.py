@@ -9,7 +9,8 @@ import typer
 from rich.text import Text
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, at, facts, say, table, when, write, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, at, facts, say, table, when, write, write_json
 from cli.recipes import read
 from cli.requests import About, given_inputs, parse_entity
 

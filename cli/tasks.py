@@ -8,7 +8,8 @@ from cli.caller import Caller, calling
 from cli.client import Api, is_id
 from cli.incidents import show_helpable
 from cli.notifications import show_unread
-from cli.output import AsJson, Exit, Failure, Ids, at, due, say, table, write_ids, write_json
+from cli.options import AsJson, Ids, Limit
+from cli.output import Exit, Failure, at, due, say, table, write_ids, write_json
 from cli.questions import show_open
 from cli.resubmit import show_rewound
 
@@ -36,7 +37,7 @@ def inbox(
         Literal["open", "closed", "all"],
         typer.Option(help="Those to decide, those closed, or both."),
     ] = "open",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     ids: Ids = False,
     *,
     caller: Caller,

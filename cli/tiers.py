@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.caller import Caller, calling
-from cli.output import AsJson, Exit, Failure, say, table, when, write_json
+from cli.options import AsJson
+from cli.output import Exit, Failure, say, table, when, write_json
 
 if TYPE_CHECKING:
     from datetime import date

@@ -9,7 +9,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import Api
-from cli.output import AsJson, Exit, Failure, Ids, at, say, table, write, write_ids, write_json
+from cli.options import AsJson, Ids, Limit
+from cli.output import Exit, Failure, at, say, table, write, write_ids, write_json
 from cli.recipes import Name, Version, read
 
 if TYPE_CHECKING:  # a recipe's parts take long to import
@@ -101,7 +102,7 @@ def _recipe(place: str, api: Api | None) -> "Recipe":
 def in_flight(
     workflow: Name,
     version: Version,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     ids: Ids = False,
     *,
     caller: Caller,
