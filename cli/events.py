@@ -1,14 +1,13 @@
 """`countersign event send`: what another system would send when something happens to an entity."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli.caller import Caller, calling
+from cli.inputs import InputsFile, Texts, given_inputs, parse_entity
 from cli.options import AsJson, Ids
 from cli.output import say, table, write_ids, write_json
-from cli.requests import given_inputs, parse_entity
 
 app = typer.Typer(no_args_is_help=True, help="Start what listens to an event.")
 
@@ -39,13 +38,8 @@ def send(
         str | None,
         typer.Option("--id", metavar="ID", help="Of the same id the first event counts."),
     ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=VALUE", help="An input, taken as text as it stands."),
-    ] = None,
-    inputs_file: Annotated[
-        Path | None, typer.Option(help="Inputs from a JSON or YAML file; - is stdin.")
-    ] = None,
+    inputs: Texts = None,
+    inputs_file: InputsFile = None,
     ids: Ids = False,
     *,
     caller: Caller,

@@ -8,9 +8,10 @@ import typer
 from cli.caller import Caller, calling
 from cli.client import Api
 from cli.delegations import TIMES, moment
+from cli.inputs import given_inputs
 from cli.options import AsJson
 from cli.output import Exit, Failure, facts, say, when, write, write_json
-from cli.requests import given_inputs, request_id
+from cli.requests import request_id
 from cli.tasks import task_id
 
 _PATH = "/v1/org/explain"

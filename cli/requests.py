@@ -3,19 +3,16 @@
 import json
 import re
 import shlex
-import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
-import yaml
 from rich.text import Text
 
 from cli.caller import Caller, calling
 from cli.client import Api, changed, is_id
+from cli.inputs import About, InputsFile, Texts, Values, given_inputs, parse_entity
 from cli.jobs import show_jobs
 from cli.options import AsJson, Ids, Limit
 from cli.output import (
@@ -40,11 +37,6 @@ RequestId = Annotated[
     str, typer.Argument(metavar="REQUEST", help="The request's id, or its beginning.")
 ]
 
-About = Annotated[
-    str | None,
-    typer.Option("--entity", metavar="TYPE:ID", help="What it is about, such as booking:4711."),
-]
-
 _SETTLE_SECONDS = 3.0
 _SHORTEST = 4  # digits of an id's beginning
 _LOOKED_AT = 1000
@@ -58,17 +50,9 @@ _STATE_STYLES = {"approved": "green", "rejected": "red", "expired": "red", "canc
 @calling
 def submit(
     workflow: Annotated[str, typer.Argument(help="The recipe's workflow, such as leave_request.")],
-    values: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE]...", help="Inputs: days=5 reason='a trip'."),
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=VALUE", help="An input, taken as text as it stands."),
-    ] = None,
-    inputs_file: Annotated[
-        Path | None, typer.Option(help="Inputs from a JSON or YAML file; - is stdin.")
-    ] = None,
+    values: Values = None,
+    inputs: Texts = None,
+    inputs_file: InputsFile = None,
     version: Annotated[int | None, typer.Option(help="A version other than the newest.")] = None,
     entity: About = None,
     idempotency_key: Annotated[
@@ -531,62 +515,9 @@ def withheld(item: dict[str, Any]) -> dict[str, str]:
     return {"withheld": " ".join(item["withheld"])}
 
 
-def _pair(text: str, *, literal: bool) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise Failure(f"an input is NAME=VALUE, not {text!r}", code=Exit.USAGE)
-    if literal:
-        return name, value
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def parse_entity(text: str) -> dict[str, str]:
-    """`booking:4711` as the API takes it. Failure (usage) if it is none."""
-    kind, _, number = text.partition(":")
-    if not kind or not number:
-        raise Failure(
-            f"an entity is TYPE:ID, not {text!r}", code=Exit.USAGE, fix="as in booking:4711"
-        )
-    return {"type": kind, "id": number}
-
-
 def _as_texts(failure: Failure, values: list[str]) -> str | None:
     """How to send as text what was taken as JSON and refused for not being text."""
     said = "\n".join((failure.message, *failure.details))
     refused = set(re.findall(r'/inputs/(\w+): .*not of type "string"', said))
     texts = [value for value in values if value.partition("=")[0] in refused]
     return " ".join(f"--input {shlex.quote(value)}" for value in texts) or None
-
-
-def given_inputs(values: list[str], path: Path | None, texts: Sequence[str] = ()) -> dict[str, Any]:
-    """Inputs from a file, from NAME=VALUE, JSON where it is some, and from NAME=TEXT. Failure if they
-    are none."""
-    given = _from_file(path) if path else {}
-    given |= dict(_pair(item, literal=False) for item in values)
-    return given | dict(_pair(item, literal=True) for item in texts)
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        source = sys.stdin.read() if str(path) == "-" else path.read_text()
-        found = yaml.load(source, Loader=_JsonShaped)  # noqa: S506 - it is a SafeLoader
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Failure(f"{path} cannot be read: {error}", code=Exit.USAGE) from None
-    if not isinstance(found, dict):
-        raise Failure(f"{path} must hold an object of inputs", code=Exit.USAGE)
-    return {str(name): value for name, value in found.items()}
-
-
-class _JsonShaped(yaml.SafeLoader):
-    """YAML whose dates stay texts: inputs are JSON."""
-
-
-def _as_text(loader: yaml.SafeLoader, node: yaml.Node) -> str:
-    assert isinstance(node, yaml.ScalarNode)
-    return loader.construct_scalar(node)
-
-
-_JsonShaped.add_constructor("tag:yaml.org,2002:timestamp", _as_text)

@@ -7,9 +7,10 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.client import Api
+from cli.inputs import Texts, given_inputs
 from cli.options import AsJson
 from cli.output import at, due, say, table, write, write_json
-from cli.requests import RequestId, given_inputs, request_id, show_request
+from cli.requests import RequestId, request_id, show_request
 
 _INBOX = 50
 
@@ -21,10 +22,7 @@ def resubmit(
         list[str] | None,
         typer.Argument(metavar="[NAME=VALUE]...", help="What changes; the rest stays as it was."),
     ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=VALUE", help="An input, taken as text as it stands."),
-    ] = None,
+    inputs: Texts = None,
     inputs_file: Annotated[
         Path | None, typer.Option(help="All inputs, from a JSON or YAML file; - is stdin.")
     ] = None,

@@ -9,10 +9,10 @@ import typer
 from rich.text import Text
 
 from cli.caller import Caller, calling
+from cli.inputs import About, InputsFile, Texts, Values, given_inputs, parse_entity
 from cli.options import AsJson
 from cli.output import Exit, Failure, at, facts, say, table, when, write, write_json
 from cli.recipes import read
-from cli.requests import About, given_inputs, parse_entity
 
 _SUPPOSITION = re.compile(
     r"(?P<where>[^=]+)=(?P<decision>[a-z][a-z0-9_]*)(?::(?P<to>[a-z][a-z0-9_]*))?"
@@ -29,17 +29,9 @@ def simulate(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A published workflow, or a recipe file.")
     ],
-    values: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE]...", help="Inputs: days=5 reason='a trip'."),
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=VALUE", help="An input, taken as text as it stands."),
-    ] = None,
-    inputs_file: Annotated[
-        Path | None, typer.Option(help="Inputs from a JSON or YAML file; - is stdin.")
-    ] = None,
+    values: Values = None,
+    inputs: Texts = None,
+    inputs_file: InputsFile = None,
     version: Annotated[int | None, typer.Option(min=1, help="Default: the one in use.")] = None,
     entity: About = None,
     requester: Annotated[str | None, typer.Option(help="Whose request. Default: yours.")] = None,

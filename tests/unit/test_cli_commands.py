@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cli import main, requests
+from cli import inputs, main
 from cli.caller import Caller
 from cli.output import Exit, Failure
 from tests.unit.fake_api import OTHER, REQUEST, TASK, FakeApi
@@ -277,7 +277,7 @@ def test_values_of_pairs() -> None:
         "a=x=y": "x=y",
         "a=": "",
     }
-    assert {text: requests._pair(text, literal=False)[1] for text in values} == values
+    assert {text: inputs._pair(text, literal=False)[1] for text in values} == values
 
 
 def test_roles_go_with_a_minted_token(monkeypatch: pytest.MonkeyPatch) -> None:
