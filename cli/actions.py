@@ -7,8 +7,9 @@ from rich.text import Text
 
 from cli.caller import Caller, calling
 from cli.options import AsJson
-from cli.output import say, table, write, write_json
-from cli.requests import RequestId, request_id, show_request
+from cli.output import say, table, write_json
+from cli.requests import RequestId, request_id
+from cli.showing import show_answer
 
 
 @calling
@@ -55,10 +56,4 @@ def fire(
     if moves is not None:
         body["moves"] = moves
     answer = api.post(f"/v1/requests/{request_id(api, request)}/actions/{action}", body)
-    if as_json:
-        write_json(answer)
-    elif "command_id" in answer:
-        say(f"recorded, not yet applied: {answer['detail']}")
-        write(f"countersign request show {request}")
-    else:
-        show_request(api, answer)
+    show_answer(api, answer, as_json=as_json, named=request)

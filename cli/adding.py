@@ -6,8 +6,8 @@ import typer
 
 from cli.caller import Caller, calling
 from cli.options import AsJson
-from cli.output import Exit, Failure, say, write_json
-from cli.requests import show_request
+from cli.output import Exit, Failure
+from cli.showing import show_answer
 from cli.tasks import TaskId, task_id
 
 
@@ -34,9 +34,4 @@ def add_approver(
     api = caller.connect()
     body = {"add": approver, "where": where, "comment": comment}
     answer = api.post(f"/v1/tasks/{task_id(api, task)}/approvers", body)
-    if as_json:
-        write_json(answer)
-    elif "command_id" in answer:
-        say(f"recorded, not yet applied: {answer['detail']}")
-    else:
-        show_request(api, answer)
+    show_answer(api, answer, as_json=as_json)

@@ -9,7 +9,7 @@ import typer
 from cli.caller import Caller, calling
 from cli.options import AsJson
 from cli.output import Exit, Failure, at, say, table, write_json
-from cli.requests import actor, details, withheld
+from cli.showing import actor, details, withheld
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 

@@ -8,7 +8,8 @@ import typer
 from cli.caller import Caller, calling
 from cli.options import AsJson, Ids, Yes
 from cli.output import Exit, Failure, say, table, when, write_ids, write_json
-from cli.requests import RequestId, request_id, show_request
+from cli.requests import RequestId, request_id
+from cli.showing import show_request
 
 
 @calling

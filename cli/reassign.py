@@ -7,8 +7,9 @@ import typer
 from cli.caller import Caller, calling
 from cli.client import Api
 from cli.options import AsJson
-from cli.output import Exit, Failure, say, write_json
-from cli.requests import request_id, show_request
+from cli.output import Exit, Failure
+from cli.requests import request_id
+from cli.showing import show_answer
 from cli.tasks import task_id
 
 
@@ -46,12 +47,7 @@ def reassign(
         raise Failure("--seat goes with --request: a task has its seat", code=Exit.USAGE)
     else:
         answer = api.post(f"/v1/tasks/{task_id(api, task or '')}/reassign", body)
-    if as_json:
-        write_json(answer)
-    elif "command_id" in answer:
-        say(f"recorded, not yet applied: {answer['detail']}")
-    else:
-        show_request(api, answer)
+    show_answer(api, answer, as_json=as_json)
 
 
 def _only_seat(api: Api, request: str) -> str:

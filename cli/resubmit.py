@@ -9,8 +9,9 @@ from cli.caller import Caller, calling
 from cli.client import Api
 from cli.inputs import Texts, given_inputs
 from cli.options import AsJson
-from cli.output import at, due, say, table, write, write_json
-from cli.requests import RequestId, request_id, show_request
+from cli.output import at, due, say, table, write
+from cli.requests import RequestId, request_id
+from cli.showing import show_answer
 
 _INBOX = 50
 
@@ -38,13 +39,7 @@ def resubmit(
     if inputs_file is None:
         given = found["inputs"] | given
     answer = api.post(f"/v1/requests/{found['id']}/resubmit", {"inputs": given, "comment": comment})
-    if as_json:
-        write_json(answer)
-    elif "command_id" in answer:
-        say(f"recorded, not yet applied: {answer['detail']}")
-        write(f"countersign request show {request}")
-    else:
-        show_request(api, answer)
+    show_answer(api, answer, as_json=as_json, named=request)
 
 
 def show_rewound(api: Api) -> None:
