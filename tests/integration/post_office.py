@@ -73,9 +73,9 @@ class PostOffice:
 
 
 @asynccontextmanager
-async def post_office() -> AsyncIterator[PostOffice]:
+async def post_office(port: int = 0) -> AsyncIterator[PostOffice]:
     office = PostOffice()
-    server = await asyncio.get_running_loop().create_server(office.protocol, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(office.protocol, "127.0.0.1", port)
     office.url = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield office

@@ -85,9 +85,9 @@ def _form(body: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def slack_server() -> AsyncIterator[SlackServer]:
+async def slack_server(port: int = 0) -> AsyncIterator[SlackServer]:
     slack = SlackServer()
-    server = await asyncio.start_server(slack.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(slack.serve, "127.0.0.1", port)
     slack.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/"
     try:
         yield slack
