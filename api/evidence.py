@@ -19,7 +19,7 @@ from contract import merkle, notes
 from contract.canonical import timestamp
 from contract.notes import KeyInvalid, PublicKey
 from recipes.model import Json
-from storage import evidence, sealing
+from storage import evidence, proving, sealing
 from storage.evidence import Scope
 from storage.sealing import Sealed
 
@@ -62,11 +62,11 @@ async def prove(
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         last = (await sealing.tree(connection)).last
-        found = await evidence.leaf_of(connection, request_id, seq)
+        found = await proving.leaf_of(connection, request_id, seq)
         if last is None or found is None:
             raise errors.Problem(404, "not_sealed", "there is no such row, or it is not sealed yet")
         leaf, leaf_hash = found
-        inclusion = await evidence.proof(connection, leaf, last.size)
+        inclusion = await proving.proof(connection, leaf, last.size)
         consistency: Json = None
         if since is not None:
             if since > last.size:

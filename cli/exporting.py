@@ -34,8 +34,9 @@ from contract.canonical import timestamp
 
 if TYPE_CHECKING:
     from storage.asking import Asked
-    from storage.evidence import Exported, Scope
+    from storage.evidence import Scope
     from storage.exporting import Found
+    from storage.proving import Exported
     from storage.sealing import Sealed
 
 Format = Literal["jsonl", "csv", "parquet"]
@@ -133,7 +134,7 @@ def _asked(said: dict[str, Any], scope: "Scope") -> "Asked":
 
 async def _whole(scope: "Scope", request: UUID | None, put: Callable[[str], Any]) -> None:
     from cli.evidence import cold_tier, connected
-    from storage import evidence, exporting
+    from storage import evidence, exporting, proving
     from storage.errors import ColdUnavailable
     from storage.exporting import EXPORTER
 
@@ -147,8 +148,8 @@ async def _whole(scope: "Scope", request: UUID | None, put: Callable[[str], Any]
             "request_id": request and str(request),
             "since": scope.since and timestamp(scope.since),
             "until": scope.until and timestamp(scope.until),
-            "rows": await evidence.count(connection, scope, last.size),
-            "checkpoints": [*await evidence.announcements(connection), last.note],
+            "rows": await proving.count(connection, scope, last.size),
+            "checkpoints": [*await proving.announcements(connection), last.note],
         }
         put(_line(head))
         try:
@@ -196,14 +197,14 @@ def _line(value: dict[str, Any]) -> str:
 async def _found(asked: "Asked", notes: list[str]) -> "AsyncIterator[Found]":
     """What is found; `notes` gets the checkpoints, before the first of it."""
     from cli.evidence import cold_tier, connected
-    from storage import evidence, exporting
+    from storage import evidence, exporting, proving
     from storage.errors import ColdUnavailable
     from storage.exporting import EXPORTER
 
     async with connected() as connection:
         await connection.execute(evidence.STAY)
         last = await _last(connection)
-        notes += [*await evidence.announcements(connection), last.note]
+        notes += [*await proving.announcements(connection), last.note]
         try:
             async for each in exporting.found(connection, cold_tier(), EXPORTER, asked, last.size):
                 yield each

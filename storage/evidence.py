@@ -10,14 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from operator import itemgetter
-from typing import Any
 from uuid import UUID
 
-from pydantic_core import from_json
-
-from contract import boxes, content, merkle, notes
-from contract.boxes import CannotOpen, Keys
-from contract.canonical import canonical
+from contract import merkle, notes
 from contract.notes import Checkpoint, PublicKey
 from contract.verifying import (
     LATE,
@@ -32,12 +27,11 @@ from contract.verifying import (
     backdated,
     when_sealed,
 )
-from storage import sealing
+from storage import sealing, subjects
 from storage.cold_rows import ColdRows
-from storage.pool import Connection, NoVault, Source, vault_of
+from storage.pool import Connection, Source
 from storage.sealing import Tree
 from storage.trail import HOT_ALONE, STAY, Trail
-from storage.vault import Vault
 
 PORTION = 2000
 _FIRST: tuple[UUID, int] = (UUID(int=0), 0)
@@ -158,7 +152,9 @@ async def verify(
     chains = Chains(whole=scope.whole)
     async for portion in _portions(connection, scope, tree, trail):
         portion.given_to(chains)
-    chains.findings += await _subjects(connection, scope)
+    chains.findings += await subjects.astray(
+        connection, scope.request_id, scope.since, scope.until, PORTION
+    )
     one = scope.request_id
     found = await (connection.fetch(NOTES) if one is None else connection.fetch(NOTES_OF, one))
     leaves = Leaves(keys, [row["note"] for row in found], kept)
@@ -247,85 +243,6 @@ OVER = "SELECT month FROM audit_months WHERE state IN ('expired', 'deleted')"
 async def _over(source: Source) -> set[date]:
     """The months that were deleted because their time was over: what they had is not missing."""
     return {row["month"] for row in await source.fetch(OVER)}
-
-
-# Subjects that are not what their row says, or are of none. $1: a request; $2 $3: times.
-SUBJECTS = """
-SELECT a.request_id, a.seq, 'what its request is about is kept otherwise than the body says' AS what
-  FROM audit a LEFT JOIN audit_subjects s USING (request_id, seq)
- WHERE a.event_type LIKE 'request.%' AND jsonb_typeof(a.payload->'inputs') = 'object'
-   AND ($1::uuid IS NULL OR a.request_id = $1)
-   AND a.recorded_at >= coalesce($2::timestamptz, '-infinity')
-   AND a.recorded_at < coalesce($3::timestamptz, 'infinity')
-   AND (s.inputs IS DISTINCT FROM a.payload->'inputs'
-        OR s.title IS DISTINCT FROM coalesce(a.payload->>'title', s.title)
-        OR s.entity_type IS DISTINCT FROM coalesce(a.payload#>>'{entity,type}', s.entity_type)
-        OR s.entity_id IS DISTINCT FROM coalesce(a.payload#>>'{entity,id}', s.entity_id))
-UNION ALL
-SELECT s.request_id, s.seq, 'it is kept what this request is about, and no row says so'
-  FROM audit_subjects s
- WHERE ($1::uuid IS NULL OR s.request_id = $1) AND $2::timestamptz IS NULL AND $3::timestamptz IS NULL
-   AND NOT EXISTS (SELECT FROM audit a WHERE a.request_id = s.request_id AND a.seq = s.seq)
-   AND NOT EXISTS (SELECT FROM audit_leaves l WHERE l.request_id = s.request_id AND l.seq = s.seq)
-ORDER BY 1, 2
-"""
-
-
-# Those whose row has it sealed, but of what is erased: keys may be remembered that are gone. $1: a request; $2 $3: times.
-SEALED_SUBJECTS = """
-SELECT a.request_id, a.seq, a.payload, s.title, s.inputs, s.sealed
-  FROM audit a LEFT JOIN audit_subjects s USING (request_id, seq)
- WHERE a.event_type LIKE 'request.%' AND a.payload @> '{"sealed": [{"names": ["inputs"]}]}'
-   AND EXISTS (SELECT FROM data_keys k WHERE k.request_id = a.request_id AND k.scope = 'shared')
-   AND ($1::uuid IS NULL OR a.request_id = $1)
-   AND a.recorded_at >= coalesce($2::timestamptz, '-infinity')
-   AND a.recorded_at < coalesce($3::timestamptz, 'infinity')
-"""
-
-
-async def _subjects(connection: Connection, scope: Scope) -> list[Finding]:
-    """What `audit_subjects` has, which is derived from bodies, against the rows that are in Postgres: what
-    is sealed there, as far as this process has region keys."""
-    place = scope.request_id, scope.since, scope.until
-    found = await connection.fetch(SUBJECTS, *place)
-    findings = [Finding("column", row["what"], row["request_id"], row["seq"]) for row in found]
-    try:
-        vault = vault_of(connection)
-    except NoVault:
-        return findings
-    rows: list[Any] = []
-    async for row in connection.cursor(SEALED_SUBJECTS, *place, prefetch=PORTION):
-        rows.append(row)
-        if len(rows) == PORTION:
-            findings += await _astray(connection, vault, rows)
-            rows = []
-    return findings + await _astray(connection, vault, rows)
-
-
-async def _astray(connection: Connection, vault: Vault, rows: Sequence[Any]) -> list[Finding]:
-    """Those that are kept otherwise than their row says. Of what is erased nothing is left to compare."""
-    keys = await vault.writing_many(connection, list({row["request_id"] for row in rows}))
-    what = "what its request is about is kept otherwise than the body says"
-    return [
-        Finding("column", what, row["request_id"], row["seq"])
-        for row in rows
-        if row["request_id"] in keys and not _fits(row, keys[row["request_id"]])
-    ]
-
-
-def _fits(row: Any, keys: Keys) -> bool:
-    try:
-        said = content.opened(row["payload"], keys).payload
-        box = row["sealed"]
-        kept = {"title": row["title"], "inputs": row["inputs"] or {}}
-        if box is not None:
-            secret = from_json(boxes.open_box(keys, "confidential", box))
-            kept["title"] = secret.get("title", kept["title"])
-            kept["inputs"] = {**kept["inputs"], **secret["inputs"]}
-    except CannotOpen:
-        return False
-    told = {"title": said.get("title") or kept["title"], "inputs": said["inputs"]}
-    return canonical(told) == canonical(kept)
 
 
 async def _tree(connection: Connection, leaves: Leaves) -> list[Finding]:
@@ -422,117 +339,3 @@ async def _fresh(connection: Connection, tree: Tree) -> tuple[str, datetime | No
     if last is None or notes.parsed(notes.text_of(last.note)).waiting:
         return str(begin), None
     return str(begin), last.sealed_at - LATE
-
-
-# --- exports ---------------------------------------------------------------------------------------
-
-# Rows with their leaves, of leaves from $1 up to, not including, $2; of one request, or of some time.
-SEALED_ROWS = """
-SELECT l.leaf, l.request_id, l.seq, a.prev_hash, a.hash, a.body
-  FROM audit_leaves l JOIN audit a USING (request_id, seq, recorded_at)
- WHERE l.leaf >= $1 AND l.leaf < $2
-   AND l.recorded_at >= coalesce($3::timestamptz, '-infinity')
-   AND l.recorded_at < coalesce($4::timestamptz, 'infinity')
- ORDER BY l.leaf LIMIT $5
-"""
-SEALED_ROWS_OF = """
-SELECT l.leaf, l.request_id, l.seq, a.prev_hash, a.hash, a.body
-  FROM audit_leaves l JOIN audit a USING (request_id, seq, recorded_at)
- WHERE l.request_id = $1 AND l.leaf < $2 ORDER BY l.seq
-"""
-# The first note that announces each key, so that whoever has the oldest key can follow.
-ANNOUNCEMENTS = r"""
-SELECT note FROM audit_checkpoints WHERE number IN (
-    SELECT min(number) FROM audit_checkpoints WHERE note LIKE E'%\nkey %'
-     GROUP BY substring(note from E'\nkey [^\n]+')
-) ORDER BY number
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A sealed row; `proof` are the hashes beside its way up the tree. `disclosed` are plain texts of what
-    people wrote, as far as it is opened: `body` has the SHA-256 of each; `withheld` names what is not."""
-
-    leaf: int
-    request_id: UUID
-    seq: int
-    prev_hash: bytes
-    hash: bytes
-    body: bytes
-    proof: tuple[bytes, ...] = ()
-    disclosed: tuple[str, ...] = ()
-    withheld: tuple[str, ...] = ()
-
-
-COUNT = """
-SELECT count(*) FROM audit_leaves
- WHERE leaf < $1 AND ($2::uuid IS NULL OR request_id = $2)
-   AND recorded_at >= coalesce($3::timestamptz, '-infinity')
-   AND recorded_at < coalesce($4::timestamptz, 'infinity')
-"""
-
-
-async def count(connection: Connection, scope: Scope, size: int) -> int:
-    """How many leaves of the tree of `size` are of a scope."""
-    found = await connection.fetchval(COUNT, size, scope.request_id, scope.since, scope.until)
-    return int(found)
-
-
-async def announcements(connection: Connection) -> list[str]:
-    return [row["note"] for row in await connection.fetch(ANNOUNCEMENTS)]
-
-
-async def exported(
-    connection: Connection, scope: Scope, size: int, trail: Trail = HOT_ALONE
-) -> AsyncIterator[Exported]:
-    """The rows of a scope that are in the tree of `size`, of both tiers; with proofs unless they are
-    everything. ColdUnavailable."""
-    everything = scope.request_id is None and scope.since is None
-    async for row in _sealed_rows(connection, scope, size, trail):
-        yield row if everything else await proved(connection, row, size)
-
-
-async def _sealed_rows(
-    connection: Connection, scope: Scope, size: int, trail: Trail
-) -> AsyncIterator[Exported]:
-    """In the order of the tree; a request's in that of its chain."""
-    times = (scope.since, scope.until)
-    moved = await trail.months(connection, scope.request_id, *times)
-    files = [path for month in moved for path in month]
-    cold = await asyncio.to_thread(trail.cold.by_leaf, files, scope.request_id, *times)
-    if scope.request_id is not None:
-        rows = [Exported(*each) for each in await asyncio.to_thread(cold.take, size, None)]
-        found = await connection.fetch(SEALED_ROWS_OF, scope.request_id, size)
-        for row in sorted([*rows, *(Exported(*each) for each in found)], key=lambda row: row.seq):
-            yield row
-        return
-    begin = 0
-    while begin < size:
-        found = await connection.fetch(SEALED_ROWS, begin, size, *times, PORTION)
-        end = size if len(found) < PORTION else found[-1]["leaf"] + 1
-        before = await asyncio.to_thread(cold.take, end, PORTION)
-        if len(before) == PORTION:
-            end = before[-1][0] + 1
-        rows = [Exported(*each) for each in (*before, *found) if each[0] < end]
-        for row in sorted(rows, key=lambda row: row.leaf):
-            yield row
-        begin = end
-
-
-async def proved(connection: Connection, row: Exported, size: int) -> Exported:
-    return replace(row, proof=tuple(await proof(connection, row.leaf, size)))
-
-
-async def proof(source: Source, leaf: int, size: int) -> list[bytes]:
-    """The hashes beside the way up from a leaf, in the tree of `size`. KeyError if some are gone."""
-    return await sealing.parts(source, merkle.inclusion(leaf, size))
-
-
-LEAF = "SELECT leaf, hash FROM audit_leaves WHERE request_id = $1 AND seq = $2"
-
-
-async def leaf_of(source: Source, request_id: UUID, seq: int) -> tuple[int, bytes] | None:
-    """The number and the hash of a row's leaf; None while it is not sealed, or there is no such row."""
-    row = await source.fetchrow(LEAF, request_id, seq)
-    return None if row is None else (row["leaf"], row["hash"])

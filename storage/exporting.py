@@ -16,10 +16,11 @@ from contract.boxes import CannotOpen, Keys
 from contract.content import SEALED, Opened
 from contract.verifying import Place
 from recipes.model import Json
-from storage import asking, evidence
+from storage import asking, proving
 from storage.asking import Asked, Told
-from storage.evidence import Exported, Scope
+from storage.evidence import Scope
 from storage.pool import Connection, vault_of
+from storage.proving import Exported
 from storage.trail import Trail
 from storage.vault import Reader
 
@@ -32,10 +33,10 @@ unless a recipe names `auditor` for it."""
 async def exported(
     connection: Connection, trail: Trail, reader: Reader, scope: Scope, size: int
 ) -> AsyncIterator[Exported]:
-    """The rows of a scope that are in the tree of `size`, as `evidence.exported` gives them.
+    """The rows of a scope that are in the tree of `size`, as `proving.exported` gives them.
     ColdUnavailable; NoVault where something is sealed and there are no region keys."""
     portion: list[Exported] = []
-    async for row in evidence.exported(connection, scope, size, trail):
+    async for row in proving.exported(connection, scope, size, trail):
         portion.append(row)
         if len(portion) == PORTION:
             for each in await _disclosed(connection, reader, portion):
@@ -160,4 +161,4 @@ async def _proved(
         for row in found
     ]
     for row, each in zip(found, await _disclosed(connection, reader, plain), strict=True):
-        yield Found(row, await evidence.proved(connection, each, size), asked=False)
+        yield Found(row, await proving.proved(connection, each, size), asked=False)

@@ -16,7 +16,7 @@ from relay import sealing as relay_sealing
 from relay import witnesses
 from relay.witnesses import Objects, WitnessFailed
 from settings import Settings
-from storage import evidence, months
+from storage import evidence, months, proving
 from storage.asking import Asked
 from storage.cold import Cold
 from storage.errors import ColdUnavailable
@@ -239,5 +239,5 @@ async def _exported(pool: Pool, trail: Trail) -> int:
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         await connection.execute(evidence.STAY)
-        rows = [row async for row in evidence.exported(connection, EVERYTHING, 15, trail)]
+        rows = [row async for row in proving.exported(connection, EVERYTHING, 15, trail)]
     return len(rows)
