@@ -10,7 +10,7 @@ from contract.events import REQUEST_REWOUND, STEP_COMPLETED, STEP_SKIPPED
 from recipes import progress
 from recipes.model import REQUESTER, Json, Recipe
 from recipes.state import State
-from storage import commits, outbox, revisions
+from storage import outbox, revisions, transitions
 from storage.pool import Source, vault_of
 
 COMMITS = "SELECT committed FROM commits WHERE request_id = $1 ORDER BY seq"
@@ -50,7 +50,7 @@ async def state_at(source: Source, request_id: UUID, at: datetime) -> Past:
     if not rows:
         return Past(recipe, await _from_record(source, recipe, state, at, keys))
     for row in rows:
-        committed = commits.opened(row["committed"], keys)
+        committed = transitions.opened(row["committed"], keys)
         if committed.now > at:
             break
         transition = progress.apply(recipe, state, committed.happening, committed.now)

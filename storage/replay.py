@@ -24,7 +24,7 @@ from recipes.effects import Transition
 from recipes.happenings import Commanded, Decided, Happening
 from recipes.model import Json, Recipe
 from recipes.state import State
-from storage import audit, commits, outbox, sight
+from storage import audit, outbox, sight, transitions
 from storage.asking import Told
 from storage.audit import AuditEvent
 from storage.errors import NeverCarriedOut
@@ -145,7 +145,7 @@ class _Run:
     def committed(self, seq: int, kept: Json, keys: Keys | None) -> Committed | None:
         """A transition as it is kept; None where nobody can tell what it was."""
         try:
-            return commits.opened(kept, keys)
+            return transitions.opened(kept, keys)
         except (CannotOpen, ValueError) as error:
             self.find(f"transition {seq} cannot be opened: {error}")
             return None
@@ -166,7 +166,7 @@ class _Run:
         self.state = transition.state
         self.recipe = progress.recipe_after(self.recipe, transition)
         self._remember(committed.happening)
-        healed, *expected = commits.events_of(self.recipe, transition, committed.now)
+        healed, *expected = transitions.events_of(self.recipe, transition, committed.now)
         self.explained.add(healed.event_id)
         for event in expected:
             self.explained.add(event.event_id)
