@@ -14,19 +14,8 @@ from uuid import UUID
 
 from contract import merkle, notes
 from contract.notes import Checkpoint, PublicKey
-from contract.verifying import (
-    LATE,
-    Chains,
-    Finding,
-    Head,
-    Leaf,
-    Leaves,
-    Place,
-    Row,
-    TreeCut,
-    backdated,
-    when_sealed,
-)
+from contract.verifying import LATE, Chains, Finding, Head, Leaf, Place, Row
+from contract.verifying_tree import Leaves, TreeCut, backdated, when_sealed
 from storage import sealing, subjects
 from storage.cold_rows import ColdRows
 from storage.pool import Connection, Source
