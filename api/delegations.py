@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, errors, org_shapes, views
+from api import errors, org_bodies, org_shapes, views
 from api.authorize import PersonalObject, authorize
 from api.days import start_of
 from api.http import Route, answer, page, read, read_cursor, takes
@@ -34,13 +34,13 @@ _SLACK = timedelta(minutes=1)
     status_code=201,
     response_model=org_shapes.Delegation,
     summary="Delegate",
-    openapi_extra=takes(bodies.DelegationBody, ONCE),
+    openapi_extra=takes(org_bodies.DelegationBody, ONCE),
 )
 async def set_delegation(request: Request) -> Response:
     """What would be asked of me is asked of `delegate` meanwhile; only one delegate at a time for the
     same scope. `from` and `to` are instants, or days in my own time zone, `to` the last one."""
     caller = await caller_of(request)
-    body = await read(request, bodies.DelegationBody)
+    body = await read(request, org_bodies.DelegationBody)
     delegator = body.delegator or caller.id
     actor = authorize(caller, "delegate", PersonalObject(delegator))
     _need_reason(body.reason, own=delegator == caller.id)
@@ -76,7 +76,7 @@ def _need_reason(reason: str | None, *, own: bool) -> None:
 
 
 async def _span(
-    connection: Connection, body: bodies.DelegationBody, delegator: str, at: datetime
+    connection: Connection, body: org_bodies.DelegationBody, delegator: str, at: datetime
 ) -> tuple[datetime, datetime | None]:
     """[from, to) as instants: a date is a whole day where the delegator is. Problem 422."""
     name = await delegations.time_zone(connection, delegator) or "UTC"
@@ -170,13 +170,13 @@ async def list_delegations(
     "/{delegation_id}/end",
     response_model=org_shapes.Delegation,
     summary="End a delegation",
-    openapi_extra=takes(bodies.EndBody, required=False),
+    openapi_extra=takes(org_bodies.EndBody, required=False),
 )
 async def end_delegation(request: Request, delegation_id: UUID) -> Response:
     """At once, by whoever delegates or an administrator. Tasks that rest on it can't be decided by it
     any more. 409 if it was over before. An administrator gives a `reason`."""
     caller = await caller_of(request)
-    body = await read(request, bodies.EndBody)
+    body = await read(request, org_bodies.EndBody)
 
     async def end(connection: Connection, at: datetime) -> asyncpg.Record:
         row = await delegations.load(connection, delegation_id)

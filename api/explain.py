@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, errors, org_shapes
+from api import errors, org_bodies, org_shapes
 from api.auth import Caller
 from api.authorize import PersonalObject, authorize
 from api.explanation import (
@@ -109,13 +109,13 @@ async def explain(
     "/explain",
     response_model=org_shapes.ExplainedStep,
     summary="Who would decide, with these inputs",
-    openapi_extra=takes(bodies.ExplainBody),
+    openapi_extra=takes(org_bodies.ExplainBody),
 )
 async def explain_inputs(request: Request) -> Response:
     """Like `workflow` and `step` of the GET, for steps whose approvers depend on inputs. Nothing is
     kept of them."""
     caller = await caller_of(request)
-    body = await read(request, bodies.ExplainBody)
+    body = await read(request, org_bodies.ExplainBody)
     wanted = _Wanted(
         body.employee or caller.id, body.workflow, body.version, body.step, body.at, body.inputs
     )

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from api import errors, org_shapes
 from api.authorize import House, authorize
-from api.bodies import MirrorSync
 from api.http import Route, answer, read, takes
+from api.org_bodies import MirrorSync
 from api.services import caller_of, services
 from contract.messages import SyncAsked
 from storage import mirror, org
