@@ -19,7 +19,7 @@ from recipes.backtest import Comparison
 from recipes.model import JobStep, Json, Recipe
 from recipes.starting import entity_problem
 from recipes.supposed import Supposed
-from storage import jobs, requests, sight, simulation
+from storage import jobs, request_lists, requests, sight, simulation
 from storage.pool import Source
 from storage.sight import Row
 
@@ -50,7 +50,7 @@ async def backtest_draft(request: Request) -> Response:
         house.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        past = await requests.past(
+        past = await request_lists.past(
             connection, candidate.workflow, body.since, body.limit, imported=body.imported
         )
         visible = await sight.seen_whole(connection, caller.reader, past)

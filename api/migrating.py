@@ -27,7 +27,7 @@ from recipes.asks import Times
 from recipes.happenings import Actor, Commanded, Migration
 from recipes.model import Json, Recipe
 from recipes.state import FINAL_STATES, State
-from storage import calendars, commands, history, requests, sight
+from storage import calendars, commands, history, request_lists, requests, sight
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
@@ -106,8 +106,8 @@ async def migrate_requests(
     rows: list[asyncpg.Record] = []
     ids = list(dict.fromkeys(body.requests or ()))
     if body.requests is None:
-        wanted = requests.Filter(workflow=name, version=version)
-        rows = await requests.newest(
+        wanted = request_lists.Filter(workflow=name, version=version)
+        rows = await request_lists.newest(
             house.pool, caller.id, wanted, limit + 1, before(cursor), everything=True
         )
         ids = [row["id"] for row in rows[:limit]]

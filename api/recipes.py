@@ -16,7 +16,7 @@ from api.source_order import as_written
 from api.tasks import Cursor, Limit
 from recipes import parse
 from recipes.model import Json
-from storage import calendars, commands, jobs, recipes, requests
+from storage import calendars, commands, jobs, recipes, request_lists
 from storage.pool import Source
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
@@ -152,7 +152,7 @@ async def list_recipes(
         found = await recipes.startable(pool, caller.id, after, limit + 1, workflow)
     else:
         found = await recipes.current(pool, after, limit + 1)
-    flying = await requests.in_flight(pool, [row["workflow"] for row in found])
+    flying = await request_lists.in_flight(pool, [row["workflow"] for row in found])
     items = [views.recipe_summary(row) | {"in_flight": flying[row["workflow"]]} for row in found]
     return page(items, limit, lambda item: [item["workflow"]])
 

@@ -32,6 +32,7 @@ from storage import (
     jobs,
     questions,
     recalls,
+    request_lists,
     requests,
     revisions,
     searching,
@@ -122,7 +123,7 @@ async def list_requests(
         raise errors.invalid_parameter("entity_id", "needs entity_type beside it")
     if mine and requester not in (None, caller.id):
         raise errors.invalid_parameter("requester", "is somebody else: leave it or `mine` out")
-    wanted = requests.Filter(
+    wanted = request_lists.Filter(
         state,
         workflow,
         caller.id if mine else requester,
@@ -140,7 +141,7 @@ async def list_requests(
 
 
 async def listed(
-    source: Source, caller: Caller, wanted: requests.Filter, limit: int, cursor: str | None
+    source: Source, caller: Caller, wanted: request_lists.Filter, limit: int, cursor: str | None
 ) -> Response:
     """A page of the requests that the caller may see, newest first."""
     found = await searching.newest(

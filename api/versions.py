@@ -15,7 +15,7 @@ from api.tasks import Cursor, Limit
 from recipes import picture
 from recipes.difference import differences
 from recipes.model import Recipe
-from storage import requests
+from storage import request_lists
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
 
@@ -76,7 +76,7 @@ async def requests_of_version(
     caller = await caller_of(request)
     house = services(request)
     await version_shown(house.pool, name, version)
-    wanted = requests.Filter(workflow=name, version=version)
+    wanted = request_lists.Filter(workflow=name, version=version)
     return await listed(house.pool, caller, wanted, limit, cursor)
 
 

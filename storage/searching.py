@@ -9,10 +9,10 @@ from uuid import UUID
 import asyncpg
 
 from contract.boxes import CannotOpen, Keys
-from storage import asking, judging, requests
+from storage import asking, judging, request_lists
 from storage.judging import Seen, Subject
 from storage.pool import Source, vault_of
-from storage.requests import Filter
+from storage.request_lists import Filter
 from storage.vault import Reader
 
 Place: TypeAlias = tuple[datetime, UUID]
@@ -31,10 +31,10 @@ async def newest(
     everything: bool,
     portion: int = 200,
 ) -> list[asyncpg.Record]:
-    """As `requests.newest`, found by what the reader may see of them. `portion`: so many are opened at a time
+    """As `request_lists.newest`, found by what the reader may see of them. `portion`: so many are opened at a time
     to be judged, at first."""
     person, words, condition = reader.person, wanted.words, wanted.condition
-    found = await requests.newest(source, person, wanted, limit, before, everything=everything)
+    found = await request_lists.newest(source, person, wanted, limit, before, everything=everything)
     mine = await judging.mine(source, reader, words, condition, workflow=wanted.workflow)
     if not mine:
         return found
@@ -42,7 +42,7 @@ async def newest(
     more: list[asyncpg.Record] = []
     anything = replace(wanted, words=None, condition=None)
     while len(more) < limit and (end is None or before > end):
-        rows = await requests.newest(
+        rows = await request_lists.newest(
             source, person, anything, portion, before, everything=everything, among=mine
         )
         more += await _judged(source, reader, wanted, rows)

@@ -21,7 +21,7 @@ from storage.cold import Cold
 from storage.moving import Mover
 from storage.org import PersonRow
 from storage.pool import Pool, vault_of
-from storage.requests import Filter
+from storage.request_lists import Filter
 from storage.store import Folder
 from storage.trail import Trail
 from storage.vault import Reader
