@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, deciding, errors, schemas, views
+from api import bodies, deciding, errors, task_shapes, views
 from api.auth import Caller
 from api.authorize import TaskAction
 from api.http import Route, answer, read, takes
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"], route_class=Route)
 
 @router.post(
     "/{task_id}/claim",
-    response_model=schemas.Task,
+    response_model=task_shapes.Task,
     summary="Claim a shared task",
     openapi_extra=takes(bodies.NothingBody, required=False),
 )
@@ -51,7 +51,7 @@ async def claim_task(request: Request, task_id: UUID) -> Response:
 
 @router.post(
     "/{task_id}/release",
-    response_model=schemas.Task,
+    response_model=task_shapes.Task,
     summary="Release a claimed task",
     openapi_extra=takes(bodies.NothingBody, required=False),
 )

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, deciding, errors, schemas, views
+from api import bodies, deciding, errors, task_shapes, views
 from api.auth import Caller
 from api.http import BODIES, Route, answer, read, takes
 from api.services import caller_of, services
@@ -31,7 +31,7 @@ BODIES[bodies.DecisionItem.__name__] = bodies.DecisionItem
 
 @router.post(
     "",
-    response_model=schemas.Decisions,
+    response_model=task_shapes.Decisions,
     summary="Decide many tasks",
     openapi_extra=takes(bodies.DecisionsBody),
 )
@@ -61,7 +61,7 @@ async def decide_tasks(request: Request) -> Response:
 
 @router.post(
     "/preview",
-    response_model=schemas.DecisionsPreview,
+    response_model=task_shapes.DecisionsPreview,
     summary="What many decisions would be",
     openapi_extra=takes(bodies.PreviewBody),
 )

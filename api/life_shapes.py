@@ -7,8 +7,9 @@ from uuid import UUID
 from pydantic import Field
 
 from api.org_shapes import ExplainedHop
-from api.schemas import DueBy, Incident
+from api.schemas import Incident
 from api.shapes import Strict, example
+from api.task_shapes import DueBy
 from recipes.model import Json
 from recipes.state import RequestState
 

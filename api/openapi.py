@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from typing_extensions import override
 
-from api import errors, examples, schemas
+from api import errors, examples, problem_shapes
 from api.http import BODIES
 from recipes.model import Json
 
@@ -31,7 +31,7 @@ class Documented(FastAPI):
             routes=self.routes,
         )
         components = page.setdefault("components", {})
-        bodies = [*BODIES.values(), schemas.ProblemDetails]
+        bodies = [*BODIES.values(), problem_shapes.ProblemDetails]
         _, shapes = models_json_schema(
             [(model, "validation") for model in bodies], ref_template="#/components/schemas/{model}"
         )

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.schemas import TaskState
-from api.shapes import A_REQUEST, A_TASK, Strict, example
+from api.shapes import A_REQUEST, A_TASK, Strict, TaskState, example
 from recipes.model import Json
 
 

@@ -20,6 +20,10 @@ def example(**values: Json) -> ConfigDict:
     return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [values]})
 
 
+TaskState: TypeAlias = Literal[
+    "open", "decided", "expired", "superseded", "cancelled", "reassigned"
+]
+
 Scope: TypeAlias = Literal[
     "requests:read",
     "requests:write",

@@ -9,7 +9,16 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bodies, deciding, delayed, delayed_shapes, errors, schemas, views
+from api import (
+    bodies,
+    deciding,
+    delayed,
+    delayed_shapes,
+    errors,
+    problem_shapes,
+    task_shapes,
+    views,
+)
 from api.auth import Caller
 from api.authorize import capacity, possible, request_object, task_object
 from api.http import Route, answer, cursor, page, read, read_cursor, takes
@@ -30,7 +39,7 @@ Cursor = Annotated[
 ]
 
 
-@router.get("", response_model=schemas.TaskPage, summary="My tasks")
+@router.get("", response_model=task_shapes.TaskPage, summary="My tasks")
 async def list_tasks(
     request: Request,
     *,
@@ -93,7 +102,7 @@ def _closed_answer(
     return answer({"items": items, "next_cursor": following})
 
 
-@router.get("/{task_id}", response_model=schemas.TaskShown, summary="One task")
+@router.get("/{task_id}", response_model=task_shapes.TaskShown, summary="One task")
 async def show_task(request: Request, task_id: UUID) -> Response:
     """A task with those inputs of its request that its recipe shows for it (`show`; nothing listed: all)
     and, if it was decided, the decision. A shared one that I may decide by a delegation alone says on
@@ -153,11 +162,11 @@ def looked_at(row: dict[str, Any]) -> dict[str, Json]:
 
 @router.post(
     "/{task_id}/decisions",
-    response_model=schemas.Task,
+    response_model=task_shapes.Task,
     summary="Decide a task",
     responses={
         202: {"model": delayed_shapes.DecisionDelayed, "description": "Kept, to be sent later."},
-        409: {"model": schemas.AlreadyClosed, "description": "Somebody was first."},
+        409: {"model": problem_shapes.AlreadyClosed, "description": "Somebody was first."},
     },
     openapi_extra=takes(bodies.DecisionNowOrLater),
 )

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api import bodies, people_shapes, schemas
+from api import bodies, people_shapes, problem_shapes, schemas
 from api.app import create_app
 from recipes.model import Json
 from settings import Settings
@@ -195,7 +195,7 @@ async def test_what_is_not_there(bare_house: House) -> None:
         response = await bare_house.call(method, path, "alice")
         assert response.status_code == status, response.text
         assert response.headers["content-type"] == "application/problem+json"
-        schemas.ProblemDetails.model_validate(response.json())
+        problem_shapes.ProblemDetails.model_validate(response.json())
 
 
 async def test_request_ids(bare_house: House) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from api import schemas
+from api import task_shapes
 from recipes.happenings import Decided, Together
 from recipes.model import (
     ApprovalStep,
@@ -42,7 +42,7 @@ async def _decide(house: House, who: str, *items: Json, status: int = 200) -> di
     assert response.status_code == status, response.text
     found: dict[str, Any] = response.json()
     if status == 200:
-        shown = schemas.Decisions.model_validate(found)
+        shown = task_shapes.Decisions.model_validate(found)
         assert len(shown.items) == len(items) == shown.decided + shown.refused
     return found
 
@@ -375,7 +375,7 @@ async def _preview(house: House, who: str, decision: str = "approve", **only: Js
     body = {"decision": decision, "filter": only}
     response = await house.post("/v1/decisions/preview", who, json=body)
     assert response.status_code == 200, response.text
-    schemas.DecisionsPreview.model_validate(response.json())
+    task_shapes.DecisionsPreview.model_validate(response.json())
     return response.json()
 
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from api import calendar_shapes, life_shapes, migrating, schemas
+from api import calendar_shapes, life_shapes, migrating, schemas, task_shapes
 from recipes import business
 from recipes.asks import Timing
 from recipes.calendar_file import read_calendar
@@ -201,10 +201,10 @@ async def test_a_recipe_needs_its_calendar(house: House) -> None:
 # --- what is timed -------------------------------------------------------------------------------
 
 
-async def task_of(house: House, flow: Workflow, who: str) -> schemas.Task:
+async def task_of(house: House, flow: Workflow, who: str) -> task_shapes.Task:
     response = await house.get(f"/v1/tasks/{flow.task}", who)
     assert response.status_code == 200, response.text
-    return schemas.TaskShown.model_validate(response.json())
+    return task_shapes.TaskShown.model_validate(response.json())
 
 
 async def test_running_times_stay_and_new_ones_follow(working: House) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from api import schemas
+from api import problem_shapes, schemas, task_shapes
 from api.revised import changed
 from recipes.model import Json, Recipe
 from recipes.parse import parse
@@ -72,7 +72,7 @@ async def shown(house: House, carried: Carried, who: str = "alice") -> dict[str,
 async def decided(house: House, carried: Carried, who: str, decision: str, **more: Json) -> None:
     response = await house.decide(who, task_of(carried.flow, who), decision, **more)
     assert response.status_code == 200, response.text
-    schemas.Task.model_validate(response.json())
+    task_shapes.Task.model_validate(response.json())
     await carried.settled()
 
 
@@ -133,7 +133,7 @@ async def test_sent_back_changed_and_in_again(house: House) -> None:
         task = task_of(carried.flow, "bob")
         late = await house.decide("bob", task, digest=first["digest"])
         assert late.status_code == 409
-        schemas.AlreadyClosed.model_validate(late.json())
+        problem_shapes.AlreadyClosed.model_validate(late.json())
         assert late.json()["type"].endswith("digest_mismatch")
         assert late.json()["digest"] == second["digest"]
         assert late.json()["changed"] == second["changed"]
@@ -165,7 +165,7 @@ async def test_outcomes_of_a_recipe(house: House) -> None:
         await decided(house, carried, "bob", "approve")
         task = task_of(carried.flow, "dave")
         seen = (await house.get(f"/v1/tasks/{task}", "dave")).json()
-        schemas.TaskShown.model_validate(seen)
+        task_shapes.TaskShown.model_validate(seen)
         assert [it["id"] for it in seen["outcomes"]] == [
             "approve",
             "reject",
@@ -268,7 +268,7 @@ async def test_many_are_sent_back_at_once(house: House) -> None:
     await house.begun("alice", "leave")
     body: dict[str, Json] = {"decision": "request_changes", "filter": {"workflow": "offer"}}
     preview = (await house.post("/v1/decisions/preview", "bob", json=body)).json()
-    schemas.DecisionsPreview.model_validate(preview)
+    task_shapes.DecisionsPreview.model_validate(preview)
     assert len(preview["need_comment"]) == len(preview["items"]) == 3
     items = [item | {"comment": "more"} for item in preview["items"]]
     items[1] |= {"to": "money"}

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api import schemas
+from api import problem_shapes, task_shapes
 from recipes.model import ApprovalStep, Ballot, Quorum, Recipe
 from storage.org import PersonRow, RoleRow
 from storage.pool import Pool
@@ -40,7 +40,7 @@ async def test_the_claimer_alone_decides(house: House) -> None:
     flow = await claimed(house)
     again = await claim(house, "dave", flow.task)
     assert again.status_code == 200
-    shown = schemas.Task.model_validate(again.json())
+    shown = task_shapes.Task.model_validate(again.json())
     assert shown.claimed_by == "dave"
     assert shown.claimed_at is not None
     for refused in (await claim(house, "erin", flow.task), await house.decide("bob", flow.task)):
@@ -48,7 +48,7 @@ async def test_the_claimer_alone_decides(house: House) -> None:
         assert (refused.status_code, problem["type"]) == (409, "urn:countersign:problem:claimed")
         assert problem["detail"] == f"claimed by dave since {problem['claimed_at']}"
         assert problem["claimed_by"] == "dave"
-        schemas.AlreadyClosed.model_validate(problem)
+        problem_shapes.AlreadyClosed.model_validate(problem)
     # Whoever shares it sees who has it; so does the requester.
     [item] = await _inbox(house, "erin")
     assert item["claimed_by"] == "dave"

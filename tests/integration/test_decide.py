@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from api import schemas
+from api import problem_shapes, schemas, task_shapes
 from recipes.happenings import Actor, Commanded, Decided
 from storage.org import PersonRow, RoleRow
 from storage.pool import Pool
@@ -22,7 +22,7 @@ async def test_one_time_stands_in_answer_row_signal_and_audit(house: House) -> N
     flow = await house.begun()
     response = await house.decide("bob", flow.task, comment="Enjoy", reason="covered")
     assert response.status_code == 200, response.text
-    task = schemas.Task.model_validate(response.json())
+    task = task_shapes.Task.model_validate(response.json())
     assert (task.state, task.assignee) == ("decided", "bob")
     assert task.decision is not None
     assert (task.decision.user, task.decision.decision) == ("bob", "approve")
@@ -77,7 +77,7 @@ async def test_the_winner_may_say_it_again_and_nobody_else(house: House) -> None
         problem = response.json()
         assert problem["winner"]["user"] == "bob"
         assert problem["winner"]["decided_at"] == first.json()["closed_at"]
-        schemas.AlreadyClosed.model_validate(problem)
+        problem_shapes.AlreadyClosed.model_validate(problem)
     assert late.json()["detail"].startswith("already decided by bob at 2")
     assert len(house.delivery.signals) == 1
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from api import schemas
+from api import task_shapes
 from recipes.happenings import Actor, Commanded
 from recipes.model import Json, Level
 from storage import tasks
@@ -13,13 +13,13 @@ from storage.pool import Pool
 from tests.integration.house import House, Workflow, leave, shared
 
 
-async def _inbox(house: House, who: str, **query: Any) -> list[schemas.Task]:
+async def _inbox(house: House, who: str, **query: Any) -> list[task_shapes.Task]:
     """All pages of the list, read to the end."""
-    found: list[schemas.Task] = []
+    found: list[task_shapes.Task] = []
     while True:
         response = await house.get("/v1/tasks", who, params=query)
         assert response.status_code == 200, response.text
-        page = schemas.TaskPage.model_validate(response.json())
+        page = task_shapes.TaskPage.model_validate(response.json())
         assert len(page.items) <= query.get("limit", 50)
         found += page.items
         if page.next_cursor is None:

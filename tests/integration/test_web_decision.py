@@ -4,7 +4,7 @@ import re
 from typing import Any
 from uuid import UUID
 
-from api import schemas
+from api import task_shapes
 from tests.integration.browsing import fields, sent, shown, signed_in, words
 from tests.integration.house import House, Workflow
 from tests.integration.test_delayed import come_due
@@ -69,7 +69,7 @@ async def test_a_decision_that_did_not_count_says_so_until_it_is_dismissed(house
 
 async def may(house: House, task: str, who: str, *roles: str) -> tuple[set[str], str | None]:
     seen = (await house.get(f"/v1/tasks/{task}", who, *roles)).json()
-    return set(schemas.TaskShown.model_validate(seen).may), seen["why_not"]
+    return set(task_shapes.TaskShown.model_validate(seen).may), seen["why_not"]
 
 
 async def test_a_task_says_what_one_may_do_to_it(house: House) -> None:
