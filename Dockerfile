@@ -4,7 +4,7 @@ WORKDIR /app
 RUN python -m venv .venv && .venv/bin/pip install --no-cache-dir uv
 COPY requirements/run.txt requirements/run.txt
 RUN .venv/bin/uv pip sync --python .venv/bin/python --no-cache --require-hashes requirements/run.txt
-COPY pyproject.toml README.md settings.py slack_client.py telemetry.py temporal_client.py temporal_codec.py ./
+COPY pyproject.toml README.md settings.py slack_client.py telemetry.py temporal_client.py temporal_codec.py temporal_traces.py ./
 COPY recipes recipes
 COPY contract contract
 COPY storage storage

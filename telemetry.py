@@ -25,7 +25,7 @@ _SAID = frozenset(
         "http.request.method",
         "http.route",
         "http.response.status_code",
-        "request_id",
+        "call_id",
         "temporalWorkflowID",
         "temporalActivityType",
     }
@@ -43,7 +43,7 @@ class Serving:
         self.span_id = f"{context.span_id:016x}"
         self.sampled = context.trace_flags.sampled
 
-    def answered(self, method: str, route: str, status: int, request_id: str) -> None:
+    def answered(self, method: str, route: str, status: int, call_id: str) -> None:
         """What came of it; `route` is a template, without ids."""
         from opentelemetry.trace import StatusCode
 
@@ -51,7 +51,7 @@ class Serving:
         self._span.set_attribute("http.request.method", method)
         self._span.set_attribute("http.route", route)
         self._span.set_attribute("http.response.status_code", status)
-        self._span.set_attribute("request_id", request_id)
+        self._span.set_attribute("call_id", call_id)
         if status >= 500:
             self._span.set_status(StatusCode.ERROR)
 

@@ -14,6 +14,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from storage.pool import Source
 from temporal_codec import Codec, FailureConverter, Keyring
+from temporal_traces import Traces
 
 _JSON = PydanticJSONPlainPayloadConverter()
 
@@ -64,7 +65,7 @@ async def connect(
         data_converter=data_converter(source),
         lazy=lazy,
         runtime=runtime,
-        interceptors=interceptors,
+        interceptors=[Traces(), *interceptors],
     )
 
 

@@ -5,6 +5,7 @@ Runs as a local activity, so it may run again at any time: it is idempotent by (
 
 from datetime import datetime
 
+import structlog
 from temporalio import activity
 
 from contract.messages import CommitInput, CommitResult, Committed
@@ -19,6 +20,8 @@ from storage.commits import Earlier, Lost, commit, flag_failing, standing
 from storage.errors import UNAVAILABLE
 from storage.pool import Pool
 from storage.resolution import About
+
+_log = structlog.get_logger()
 
 
 class Activities:
@@ -66,6 +69,10 @@ class Activities:
             case Lost(decisions):
                 return CommitResult(lost=decisions)
             case _:
+                after = transition.state
+                _log.info(
+                    "committed", request_id=after.request_id, seq=after.seq, state=after.state
+                )
                 return CommitResult(answers=committed.answers)
 
     def _why(self, asked: CommitInput, error: Exception) -> str:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from pydantic import TypeAdapter
+from structlog.contextvars import bind_contextvars
 
 from api import bodies, errors, revised, views
 from api.auth import Caller
@@ -299,6 +300,9 @@ def _tell(house: Services, judged: _Judged, rows: dict[UUID, int]) -> None:
     for item in judged.ready.values():
         if item.record.task_id in rows:
             made.setdefault(rows[item.record.task_id], []).append(item)
+    if len(made) == 1:
+        [[first, *_]] = made.values()
+        bind_contextvars(request_id=str(first.record.request_id))
     for outbox_id, items in made.items():
         together = Together(tuple(item.message for item in items))
         message = together if len(items) > 1 else items[0].message

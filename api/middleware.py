@@ -1,6 +1,7 @@
-"""What goes around every request, as plain ASGI: a request id, its trace, the body limit, time, count and log.
+"""What goes around every call, as plain ASGI: its id, its trace, the body limit, time, count and log.
 
-Every line that is logged meanwhile, or behind the answer, carries the request's id, its trace's and who calls.
+Every line that is logged meanwhile, or behind the answer, carries the call's id (`X-Request-Id`), its trace's and who
+calls; and which request it is about, where it is about one.
 """
 
 import re
@@ -17,6 +18,7 @@ from structlog.contextvars import bound_contextvars, unbind_contextvars
 from api import body_limits, limits, tracing
 from api.metrics import Metrics
 from api.services import INSIDE
+from contract import traces
 from telemetry import Serving, Telemetry
 
 _GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -40,17 +42,18 @@ class Around:
         if scope["type"] != "http" or INSIDE in scope:
             await self._app(scope, receive, send)
             return
-        request_id, traceparent, length = _said(scope)
+        call_id, traceparent, length = _said(scope)
         with self._serving(scope["path"], tracing.begun(traceparent)) as (trace, span):
-            token = tracing.CURRENT.set(trace)
             try:
-                with bound_contextvars(request_id=request_id.decode(), trace_id=trace.trace_id):
+                with (
+                    traces.under(trace.traceparent),
+                    bound_contextvars(call_id=call_id.decode(), trace_id=trace.trace_id),
+                ):
                     await self._answered(
-                        scope, receive, send, request_id=request_id, length=length, span=span
+                        scope, receive, send, call_id=call_id, length=length, span=span
                     )
             finally:
-                unbind_contextvars("actor")
-                tracing.CURRENT.reset(token)
+                unbind_contextvars("actor", "request_id")
 
     @contextmanager
     def _serving(
@@ -69,7 +72,7 @@ class Around:
         receive: Receive,
         send: Send,
         *,
-        request_id: bytes,
+        call_id: bytes,
         length: bytes,
         span: Serving | None,
     ) -> None:
@@ -82,7 +85,7 @@ class Around:
                 status = message["status"]
                 message["headers"] = [
                     *message.get("headers", ()),
-                    (b"x-request-id", request_id),
+                    (b"x-request-id", call_id),
                     *_rate(scope),
                 ]
             await send(message)
@@ -101,22 +104,22 @@ class Around:
             if route != _LONG:
                 self._metrics.answered(method, route, status, seconds)
             if span is not None:
-                span.answered(method, route, status, request_id.decode())
+                span.answered(method, route, status, call_id.decode())
             tell = _log.debug if scope["path"].startswith(_QUIET) else _log.info
             tell("answered", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
 def _said(scope: Scope) -> tuple[bytes, bytes | None, bytes]:
-    """The request's id, its `traceparent`, and its length as it says it (empty if it does not)."""
-    request_id, traceparent, length = b"", None, b""
+    """The call's id, its `traceparent`, and its length as it says it (empty if it does not)."""
+    call_id, traceparent, length = b"", None, b""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _GOOD_ID.fullmatch(value):
-            request_id = value
+            call_id = value
         elif name == tracing.TRACEPARENT:
             traceparent = value
         elif name == b"content-length":
             length = value
-    return request_id or uuid4().hex.encode(), traceparent, length
+    return call_id or uuid4().hex.encode(), traceparent, length
 
 
 def _rate(scope: Scope) -> list[tuple[bytes, bytes]]:

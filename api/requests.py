@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
+from structlog.contextvars import bind_contextvars
 
 from api import bodies, entitled, errors, revised, schemas, views
 from api.asking import Where, Words, read_condition
@@ -249,6 +250,7 @@ async def tell(
     house: Services, caller: Caller, request_id: UUID, message: Commanded, outbox_id: int
 ) -> Response:
     """Tell the workflow, and answer with what came of it."""
+    bind_contextvars(request_id=str(request_id))
     house.delivery.soon_signal(outbox_id, request_id, message)
     return await _outcome(house, caller, request_id, UUID(message.command_id))
 

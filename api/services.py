@@ -71,8 +71,12 @@ async def caller_of(request: Request) -> Caller:
 
 
 def admitted(request: Request, caller: Caller) -> Caller:
-    """Count a call of whoever has signed in, and have the log's lines say who it is. Problem 429."""
-    bind_contextvars(actor=caller.id)
+    """Count a call of whoever has signed in, and have the log's lines say who it is, and which request it is about.
+    Problem 429."""
+    about = {
+        name: request.path_params[name] for name in ("request_id",) if name in request.path_params
+    }
+    bind_contextvars(actor=caller.id, **about)
     limits.count(services(request).limits, request, caller)
     return caller
 

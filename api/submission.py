@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from api import bodies, errors, once
 from api.auth import Caller
@@ -56,6 +57,7 @@ async def submit(
     if isinstance(found, Made):
         return found
     outbox_id, ready = found
+    bind_contextvars(request_id=str(ready.item.id))
     house.delivery.soon_start(outbox_id, ready.start)
     return Made(ready.item.id, _row(ready.item))
 

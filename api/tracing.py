@@ -2,7 +2,6 @@
 
 import re
 import secrets
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 TRACEPARENT = b"traceparent"
@@ -44,7 +43,3 @@ def begun(traceparent: bytes | None) -> Trace:
     if trace_id in _NONE or parent in _NONE:
         return Trace(secrets.token_hex(16), span, None, sampled=False)
     return Trace(trace_id, span, parent, sampled=bool(int(said["flags"], 16) & 1))
-
-
-CURRENT: ContextVar[Trace | None] = ContextVar("countersign_trace", default=None)
-"""The trace of the call that is being answered; what is done behind the answer keeps it."""

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
+from structlog.contextvars import bound_contextvars
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import (
     SearchAttributeKey,
@@ -176,11 +177,13 @@ class Delivery:
     def soon_start(self, outbox_id: int, start_input: StartInput) -> None:
         """Start a request's workflow soon, unless workers are behind."""
         if self._not_begun < self._admission:
-            self._soon(outbox_id, start(self._client, start_input))
+            self._soon(outbox_id, start_input.state.request_id, start(self._client, start_input))
 
     def soon_signal(self, outbox_id: int, request_id: UUID, message: Message) -> None:
         """Signal a request's workflow soon."""
-        self._soon(outbox_id, signal(self._client, self._pool, request_id, message))
+        self._soon(
+            outbox_id, str(request_id), signal(self._client, self._pool, request_id, message)
+        )
 
     async def sync_mirror(self, asked: SyncAsked) -> Synced | Literal["taken"] | None:
         """See the function of this name. RuntimeError while Temporal is away."""
@@ -205,11 +208,13 @@ class Delivery:
         await asyncio.gather(*self._keeper, *self._under_way, return_exceptions=True)
         await self._delete_told()
 
-    def _soon(self, outbox_id: int, telling: Coroutine[Any, Any, Told]) -> None:
+    def _soon(self, outbox_id: int, request_id: str, telling: Coroutine[Any, Any, Told]) -> None:
         if len(self._under_way) >= self._in_hand:
             telling.close()
             return
-        task = asyncio.create_task(self._tell(outbox_id, telling))
+        # In the trace of the call that is being answered, as its lines are.
+        with bound_contextvars(request_id=request_id):
+            task = asyncio.create_task(self._tell(outbox_id, telling))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 

@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 import structlog
 from prometheus_client import Gauge, start_http_server
+from structlog.contextvars import bound_contextvars
 from temporalio.client import Client
 
 import temporal_client
+from contract import traces
 from contract.notes import PrivateKey
 from relay import delivery, feed, measuring, notifying, sealing
 from relay.delivery import Told
@@ -117,6 +119,16 @@ async def relay_once(client: Client, pool: Pool) -> bool:
 
 
 async def _tell(client: Client, pool: Pool, row: Due) -> bool:
+    """Its lines, and what follows at the workers, are of the trace of whoever wrote it."""
+    about = {"request_id": str(row.request_id), **traces.named(row.traceparent)}
+    with bound_contextvars(**about), traces.under(row.traceparent):
+        done = await _told(client, pool, row)
+        if done:
+            _log.info("told", kind=row.kind, attempts=row.attempts)
+        return done
+
+
+async def _told(client: Client, pool: Pool, row: Due) -> bool:
     try:
         if row.kind == "start":
             start = await outbox.start_input(pool, row.request_id)
@@ -127,7 +139,7 @@ async def _tell(client: Client, pool: Pool, row: Due) -> bool:
         if is_away(error):
             raise
         # One bad row stops no others; it stays, and is seen.
-        _log.warning("not told", request_id=str(row.request_id), kind=row.kind, error=plain(error))
+        _log.warning("not told", kind=row.kind, error=plain(error))
         await outbox.postpone(pool, row.id, RETRY_SECONDS, plain(error))
         return False
     if result is Told.NOT_YET:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -149,7 +150,7 @@ class Sender:
         told.labels(self.way.channel, "sent").inc()
 
     async def _give_up(self, message: Message, at: datetime, why: str) -> None:
-        _log.error("a message is given up", message_id=str(message.id), channel=message.channel)
+        _log.error("a message is given up", channel=message.channel, **_about(message))
         await messages.end(self.pool, message, "dead", at, error=why)
         told.labels(self.way.channel, "dead").inc()
 
@@ -158,7 +159,7 @@ class Sender:
         if at - message.tried_since >= GIVE_UP_AFTER:
             await self._give_up(message, at, why)
             return
-        _log.warning("a message waits", message_id=str(message.id), channel=message.channel)
+        _log.warning("a message waits", channel=message.channel, **_about(message))
         await messages.postpone(self.pool, message, at + pause(message.attempts), why)
         told.labels(self.way.channel, "failed").inc()
 
@@ -182,9 +183,7 @@ class Sender:
                 if is_away(error):
                     raise
                 # One that cannot be told stops no others; its lease is its pause.
-                _log.error(
-                    "not brought up to date", message_id=str(message.id), why=_mistake(error)
-                )
+                _log.error("not brought up to date", why=_mistake(error), **_about(message))
         return len(taken) == most
 
     async def _show(self, message: Message) -> None:
@@ -193,7 +192,7 @@ class Sender:
         try:
             await self.way.update(await self._as_it_is(message))
         except Refused as error:
-            _log.info("not brought up to date", message_id=str(message.id), why=str(error))
+            _log.info("not brought up to date", why=str(error), **_about(message))
         await messages.shown(self.pool, message)
 
     async def _as_it_is(self, message: Message) -> Parcel:
@@ -201,6 +200,12 @@ class Sender:
         to = await preferences.of_person(self.pool, message.person) or _NOBODY
         said = await briefs.briefs(self.pool, message.person, message.items)
         return Parcel(message, to, tuple(said))
+
+
+def _about(message: Message) -> dict[str, Any]:
+    """What lines about a message say of it: a message tells of many requests."""
+    requests = sorted({str(it.request_id) for it in message.items})
+    return {"message_id": str(message.id), "request_ids": requests}
 
 
 def _mistake(error: Exception) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from contract import content
+from contract import content, traces
 from contract.events import COMMAND_RECEIVED
 from recipes.happenings import Commanded
 from recipes.model import Json
@@ -20,8 +20,8 @@ WITH received AS (
     INSERT INTO commands (id, request_id, command, actor, comment, created_at, details)
     VALUES ($1, $2, $3, $4, $5, $6, $15) RETURNING request_id
 ), told AS (
-    INSERT INTO outbox (request_id, kind, message, due_at)
-    SELECT request_id, 'signal', $7, now() + interval '2 seconds' FROM received RETURNING id
+    INSERT INTO outbox (request_id, kind, message, due_at, traceparent)
+    SELECT request_id, 'signal', $7, now() + interval '2 seconds', $17 FROM received RETURNING id
 )
 SELECT told.id, audit_append($8, $6, $2, $9, $10, $11, $12, $13, $14, $16::text::jsonb) FROM told
 """
@@ -69,6 +69,7 @@ async def insert(
         snapshot_text,
         details,
         found,
+        traces.CURRENT.get(),
     )
     assert row is not None
     return int(row["id"])

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from contract import content
+from contract import content, traces
 from recipes.happenings import Actor
 from recipes.model import CountsAs, Json
 from storage import audit
@@ -69,11 +69,11 @@ WITH asked AS (
            on_behalf_of, string_to_array(via, ','), comment, reason, at
       FROM won
 ), told AS (
-    INSERT INTO outbox (request_id, kind, message, due_at)
+    INSERT INTO outbox (request_id, kind, message, due_at, traceparent)
     SELECT request_id, 'signal',
            CASE count(*) WHEN 1 THEN min(message)::jsonb
            ELSE jsonb_build_object('kind', 'together', 'items', jsonb_agg(message::jsonb ORDER BY n)) END,
-           now() + interval '2 seconds'
+           now() + interval '2 seconds', $23
       FROM won GROUP BY request_id
     RETURNING id, request_id
 )
@@ -126,6 +126,7 @@ async def record(source: Source, items: Sequence[Deciding]) -> dict[UUID, int]:
         [item.rewind_to for item in items],
         [item.digest for item in items],
         found,
+        traces.CURRENT.get(),
     )
     return {row["task_id"]: row["told_by"] for row in rows}
 

@@ -35,6 +35,7 @@ class Due:
     kind: Literal["start", "signal"]
     text: Json
     attempts: int
+    traceparent: str | None = None
 
     def message(self) -> Message:
         """The signal's message. ValueError if this version does not know its kind, or cannot open it."""
@@ -61,7 +62,7 @@ WITH due AS (
      ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED)
 UPDATE outbox o SET due_at = now() + make_interval(secs => $2), attempts = attempts + 1
   FROM due WHERE o.id = due.id
-RETURNING o.id, o.request_id, o.kind, o.message, o.attempts
+RETURNING o.id, o.request_id, o.kind, o.message, o.attempts, o.traceparent
 """
 
 
@@ -78,6 +79,7 @@ async def take(source: Source, *, most: int, lease_seconds: float, starts: bool)
             row["kind"],
             _readable(row["message"], keys.get(row["request_id"])),
             row["attempts"],
+            row["traceparent"],
         )
         for row in rows
     ]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from contract import canonical, content
+from contract import canonical, content, traces
 from contract.boxes import Keys, salt_of
 from contract.events import REQUEST_CREATED, due_by
 from recipes.asks import DueBy
@@ -115,8 +115,8 @@ WITH claimed AS (
     SELECT id, 1, $7, $8, $6, $2, $5, $28 FROM made
 ), keyed AS ({vault.keeping("made.id", 22, "made, ")}
 ), told AS (
-    INSERT INTO outbox (request_id, kind, due_at)
-    SELECT id, 'start', now() + interval '2 seconds' FROM made RETURNING id
+    INSERT INTO outbox (request_id, kind, due_at, traceparent)
+    SELECT id, 'start', now() + interval '2 seconds', $29 FROM made RETURNING id
 )
 SELECT told.id, audit_append($12, $2, $1, $3, $4, 'request.created', $13, $14, $15, $21::text::jsonb) FROM told
 """
@@ -177,6 +177,7 @@ async def submit(source: Source, item: Submission) -> int | None:
             *item.wrapped.arguments(),
             item.keys.private,
             kept.box,
+            traces.CURRENT.get(),
         )
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "requests_one_open_per_entity":

@@ -177,8 +177,8 @@ class Vault:
             "SELECT * FROM reading_keys($1, $2, $3)", reader.person, roles, wanted
         )
         found, unreadable = self._unwrapped(rows)
-        for error in unreadable.values():
-            _log.error("a request's key cannot be read", why=str(error))
+        for request_id, error in unreadable.items():
+            _log.error("a request's key cannot be read", request_id=str(request_id), why=str(error))
         return found
 
     def derived(self, purpose: str) -> list[bytes]:

@@ -93,6 +93,12 @@ class Product:
         """The part does nothing inside `with`: SIGSTOP, then SIGCONT."""
         return Frozen(psutil.Process(self.pid(part)))
 
+    def logged(self, part: str, /, **about: str) -> list[dict[str, Any]]:
+        """The lines of a part's log that say this."""
+        lines = (self.folder / "data" / "logs" / f"{part}.log").read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [line for line in found if about.items() <= line.items()]
+
     def bearer(self, person: str, *roles: str) -> str:
         key = person, roles
         if key not in self.tokens:
@@ -144,12 +150,19 @@ class Person:
     http: httpx.AsyncClient
 
     async def call(
-        self, method: str, path: str, body: object = None, key: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        key: str | None = None,
+        traceparent: str | None = None,
     ) -> httpx.Response:
         """The first answer that doesn't say to come back, and isn't a refused connection. Repeats are safe:
         see `key`."""
         until = time.monotonic() + FINISH_SECONDS
         headers = {"Idempotency-Key": key} if key else {}
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
         while True:
             try:
                 response = await self.http.request(method, path, json=body, headers=headers)
@@ -166,9 +179,15 @@ class Person:
         assert response.status_code in (200, 201), response.text
         return str(response.json()["id"])
 
-    async def decide(self, task: str, decision: str = "approve", comment: str = "ok") -> int:
-        body = {"decision": decision, "comment": comment}
-        response = await self.call("POST", f"/v1/tasks/{task}/decisions", body, str(uuid4()))
+    async def decide(
+        self,
+        task: str,
+        decision: str = "approve",
+        comment: str = "ok",
+        traceparent: str | None = None,
+    ) -> int:
+        path, body = f"/v1/tasks/{task}/decisions", {"decision": decision, "comment": comment}
+        response = await self.call("POST", path, body, str(uuid4()), traceparent)
         return response.status_code
 
     async def task_of(self, request: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -214,20 +215,34 @@ async def test_without_temporal_or_workers_it_is_accepted_and_arrives_later(
     assert await alice.final(late) == "approved"
 
 
+async def _logged(product: Product, part: str, request: str, trace: str) -> None:
+    """That a part has said something of the request, in that trace."""
+    about = {"request_id": request, "trace_id": trace, "part": part}
+
+    async def look() -> bool | None:
+        return True if product.logged(part, **about) else None
+
+    await until(look, f"{part} logs {about}")
+
+
 async def test_a_history_that_is_lost_is_found_again_from_what_was_committed(
     product: Product, people: People
 ) -> None:
-    """Somebody terminates the workflow in the Web UI; the decision that follows counts all the same."""
+    """Somebody terminates the workflow in the Web UI; the decision that follows counts all the same. Whoever does
+    something for it says so in the trace of the call."""
     await _publish(people, 1, "3h", "escalate")
     alice = people("alice")
     request = await alice.submit("quick", {})
     manager = await _decider(people, {}, request)
     client = await Client.connect(f"127.0.0.1:{product.ports[1]}")
     await client.get_workflow_handle(request).terminate()
-    bob = people(manager)
-    assert await bob.decide(await bob.task_of(request)) == 200
+    bob, trace = people(manager), uuid4().hex
+    task = await bob.task_of(request)
+    assert await bob.decide(task, traceparent=f"00-{trace}-00f067aa0ba902b7-01") == 200
     assert await alice.final(request) == "approved"
     await _evidence(product, [request])
+    for part in ("api", "relay", "worker"):
+        await _logged(product, part, request, trace)
 
 
 async def test_a_request_stays_on_the_version_it_began_with(

@@ -119,7 +119,7 @@ async def test_lines_of_a_request_say_whose_it_is(house: House, lines: list[Any]
     await house.client.get("/healthz")
     await house.client.get("/v1/stats", headers={"Authorization": f"Bearer {token('bob')}x"})
     first, probe, refused = [line for line in lines if line["event"] == "answered"]
-    about = ("request_id", "trace_id", "actor", "method", "route", "status", "log_level")
+    about = ("call_id", "trace_id", "actor", "method", "route", "status", "log_level")
     assert [first[name] for name in about] == [
         "abc-1",
         TRACE,
@@ -146,4 +146,4 @@ async def test_lines_from_within_carry_the_same(house: House, lines: list[Any]) 
     made = await house.call("POST", "/v1/requests", "alice", json=body, headers=headers)
     assert made.status_code == 201
     [told] = [line for line in lines if line["event"] == "title not rendered"]
-    assert (told["actor"], told["request_id"], len(told["trace_id"])) == ("alice", "abc-2", 32)
+    assert (told["actor"], told["call_id"], len(told["trace_id"])) == ("alice", "abc-2", 32)

@@ -1,10 +1,13 @@
 """What Temporal must hear is told until it is told: on the real server, with rows as the API writes them."""
 
 import asyncio
+import json
 from uuid import UUID, uuid4
 
 import pytest
 from pydantic import TypeAdapter
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 from temporalio.client import Client, WorkflowExecutionStatus
 
 import temporal_client
@@ -17,8 +20,11 @@ from relay.delivery import Delivery, Told
 from relay.main import relay_once
 from storage import outbox
 from storage.pool import Pool
+from temporal_traces import HEADER
 from tests.integration.approvals import NOW, RECIPE, SHA, commit, furnish, submitted
 from tests.stack import TemporalServer, free_ports
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
@@ -73,19 +79,26 @@ async def test_a_start_is_told_once_and_then_its_signals(
     made = Decided(str(uuid4()), "approve", Actor("bob"), NOW)
     message: TypeAdapter[Message] = TypeAdapter(Message)
     await _write(pool, request_made, "signal", message.dump_python(made, mode="json"))
-    await relay_once(client, pool)
-    assert await _rows(pool) == [("signal", None)]
-    await relay_once(client, pool)
-    assert await _rows(pool) == []
+    await pool.execute("UPDATE outbox SET traceparent = $1", TRACE)
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        await relay_once(client, pool)
+        assert await _rows(pool) == [("signal", None)]
+        await relay_once(client, pool)
+        assert await _rows(pool) == []
+    about = {"request_id": request_made.request_id, "trace_id": TRACE[3:35], "event": "told"}
+    assert [about.items() <= line.items() for line in lines] == [True, True]
     handle = client.get_workflow_handle(request_made.request_id)
     described = await handle.describe()
     assert described.status is WorkflowExecutionStatus.RUNNING
+    events = (await handle.fetch_history()).events
     signals = [
-        event.workflow_execution_signaled_event_attributes.signal_name
-        for event in (await handle.fetch_history()).events
+        event.workflow_execution_signaled_event_attributes
+        for event in events
         if event.HasField("workflow_execution_signaled_event_attributes")
     ]
-    assert signals == ["tell"]
+    assert [it.signal_name for it in signals] == ["tell"]
+    for told in (events[0].workflow_execution_started_event_attributes, *signals):
+        assert json.loads(told.header.fields[HEADER].data) == TRACE
     await handle.terminate()
 
 

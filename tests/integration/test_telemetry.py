@@ -30,7 +30,7 @@ ALLOWED = {
     "http.request.method",
     "http.route",
     "http.response.status_code",
-    "request_id",
+    "call_id",
     "temporalWorkflowID",
     "temporalActivityType",
 }
@@ -141,7 +141,7 @@ async def test_a_call_and_the_workflow_it_starts_are_one_trace(
         "http.request.method": "POST",
         "http.route": "/v1/requests",
         "http.response.status_code": 201,
-        "request_id": "call-1",
+        "call_id": "call-1",
     }
     start = ours["countersign-api", "StartWorkflow"]
     assert start.parent == call.id

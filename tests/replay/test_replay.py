@@ -16,6 +16,7 @@ from temporalio.worker import Interceptor, Replayer, UnsandboxedWorkflowRunner
 
 from contract.messages import Outcome, StartInput
 from contract.names import ENGINE_VERSION, WORKFLOW_TYPE
+from temporal_traces import Traces
 from worker.workflow import ApprovalWorkflow
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
@@ -26,9 +27,10 @@ async def test_it_replays(path: Path) -> None:
     await _replayer(ApprovalWorkflow).replay_workflow(_read(path))
 
 
-async def test_all_replay_where_spans_are_wanted() -> None:
+async def test_all_replay_where_traces_are_carried_and_spans_are_wanted() -> None:
+    """As workers do: none of the histories has the headers."""
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
-    replayer = _replayer(ApprovalWorkflow, TracingInterceptor(tracer))
+    replayer = _replayer(ApprovalWorkflow, Traces(), TracingInterceptor(tracer))
     for path in HISTORIES:
         await replayer.replay_workflow(_read(path))
 

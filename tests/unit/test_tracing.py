@@ -3,6 +3,7 @@
 import pytest
 
 from api import tracing
+from contract import traces
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -41,3 +42,11 @@ def test_a_trace_begins(header: str | None) -> None:
     trace = tracing.begun(None if header is None else header.encode())
     assert (trace.trace_id != TRACE, trace.parent, trace.sampled) == (True, None, False)
     assert (len(trace.trace_id), len(trace.span_id)) == (32, 16)
+
+
+def test_lines_name_the_trace_that_work_is_of() -> None:
+    assert traces.named(f"00-{TRACE}-{SPAN}-01") == {"trace_id": TRACE}
+    assert traces.named(None) == traces.named("cc-what-comes-later") == {}
+    with traces.under(f"00-{TRACE}-{SPAN}-01"):
+        assert traces.named(traces.CURRENT.get()) == {"trace_id": TRACE}
+    assert traces.CURRENT.get() is None
