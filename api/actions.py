@@ -13,8 +13,8 @@ from starlette.responses import Response
 from api import bodies, entitled, errors, schemas, views
 from api.auth import Caller
 from api.entitled import state_of
-from api.http import Route, answer, read, takes
-from api.requests import COMMAND_ANSWERS, allowed, check_open, record, tell
+from api.http import answer, read, takes
+from api.requests import COMMAND_ANSWERS, Commands, allowed, check_open, record, tell
 from api.services import Services, caller_of, services
 from recipes import machine
 from recipes.happenings import Actor, Commanded
@@ -23,7 +23,7 @@ from recipes.state import Move, State
 from storage import actions, commands
 from storage.pool import Source
 
-router = APIRouter(prefix="/v1/requests", tags=["state machines"], route_class=Route)
+router = APIRouter(prefix="/v1/requests", tags=["state machines"], route_class=Commands)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,15 @@ from starlette.responses import Response
 from api import bodies, deciding, errors, schemas
 from api.auth import Caller
 from api.claims import check_open, loaded
-from api.http import Route, read, takes
-from api.requests import COMMAND_ANSWERS, allowed, record, tell
+from api.http import read, takes
+from api.requests import COMMAND_ANSWERS, Commands, allowed, record, tell
 from api.services import caller_of, services
 from recipes.happenings import Commanded
 from storage import commands
 from storage.commands import OpenSeat, Reassigning
 from storage.pool import Connection
 
-router = APIRouter(prefix="/v1/tasks", tags=["tasks"], route_class=Route)
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"], route_class=Commands)
 
 
 @router.post(

@@ -12,20 +12,17 @@ from starlette.responses import Response
 
 from api import errors, files, people_shapes, views
 from api.http import Route, answer
-from api.once import ONCE, Made, once
 from api.requests import allowed
 from api.services import caller_of, services
 from contract.files import LARGEST_TOTAL, MEDIA_TYPES
 from storage import attachments, sight
 from storage.attachments import File
-from storage.pool import Connection
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILE: dict[str, Any] = {
     "requestBody": {"required": True, "content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY)},
-    "parameters": [ONCE],
 }
 _SAFE = {
     "X-Content-Type-Options": "nosniff",
@@ -65,8 +62,7 @@ async def add_attachment(
     content = await _checked(request, name)
     digest = await asyncio.to_thread(sha256, content)
     file = File(name, MEDIA_TYPES[files.ending(name)], digest.digest(), content)
-
-    async def add(connection: Connection) -> Made:
+    async with pool.acquire() as connection, connection.transaction():
         row, actor = await allowed(connection, caller, "see", request_id)
         keys = await sight.keys_for(connection, caller.reader, row)
         made = await attachments.add(connection, row, actor, file, known=sight.reads(keys))
@@ -75,13 +71,10 @@ async def add_attachment(
                 "too_many_files",
                 f"the files of a request have at most {LARGEST_TOTAL} bytes together",
             )
-        came, shown = made
-        headers = {"Location": f"/v1/requests/{request_id}/attachments/{shown['id']}"}
-        status = 201 if came == "added" else 200
-        said = views.attachment(attachments.seen(shown, keys))
-        return answer(said, status, headers), request_id
-
-    return await once(request, caller, add)
+    came, shown = made
+    headers = {"Location": f"/v1/requests/{request_id}/attachments/{shown['id']}"}
+    said = views.attachment(attachments.seen(shown, keys))
+    return answer(said, 201 if came == "added" else 200, headers)
 
 
 async def _checked(request: Request, name: str) -> bytes:

@@ -11,6 +11,7 @@ from api import bodies, deciding, errors, task_shapes, views
 from api.auth import Caller
 from api.authorize import TaskAction
 from api.http import Route, answer, read, takes
+from api.once import about
 from api.services import caller_of, services
 from contract.events import TASK_CLAIMED, TASK_RELEASED
 from recipes.happenings import Actor
@@ -46,7 +47,7 @@ async def claim_task(request: Request, task_id: UUID) -> Response:
                 connection, row, actor, TASK_CLAIMED, claimant=caller.id, at=row["now"]
             ):
                 continue
-            return await _shown(connection, caller, task_id)
+            return await _shown(request, connection, caller, task_id)
 
 
 @router.post(
@@ -68,11 +69,14 @@ async def release_task(request: Request, task_id: UUID) -> Response:
                 connection, row, actor, TASK_RELEASED, claimant=None, at=row["now"]
             ):
                 continue
-            return await _shown(connection, caller, task_id)
+            return await _shown(request, connection, caller, task_id)
 
 
-async def _shown(connection: Connection, caller: Caller, task_id: UUID) -> Response:
+async def _shown(
+    request: Request, connection: Connection, caller: Caller, task_id: UUID
+) -> Response:
     row, _ = await loaded(connection, caller, "see", task_id)
+    about(request, row["request_id"])
     seen = await sight.seen_one(connection, caller.reader, row, sight.TASK)
     return answer(views.decided_task(seen))
 

@@ -9,12 +9,10 @@ from starlette.responses import Response
 
 from api import bodies, errors, people_shapes, views
 from api.http import Route, answer, page, read, read_cursor, takes
-from api.once import ONCE, Made, once
 from api.requests import allowed
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from storage import comments, sight
-from storage.pool import Connection
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
 
@@ -26,15 +24,14 @@ _BEGINNING = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
     status_code=201,
     response_model=people_shapes.Comment,
     summary="Comment on a request",
-    openapi_extra=takes(bodies.CommentBody, ONCE),
+    openapi_extra=takes(bodies.CommentBody),
 )
 async def add_comment(request: Request, request_id: UUID) -> Response:
     """By anybody who may see the request, whatever became of it; where all of it is confidential, by
     whoever may see that. It stays, and all of them see it."""
     caller = await caller_of(request)
     body = await read(request, bodies.CommentBody)
-
-    async def add(connection: Connection) -> Made:
+    async with services(request).pool.acquire() as connection, connection.transaction():
         row, actor = await allowed(connection, caller, "see", request_id)
         keys = await sight.keys_for(connection, caller.reader, row)
         if not sight.reads(keys):
@@ -42,9 +39,7 @@ async def add_comment(request: Request, request_id: UUID) -> Response:
                 "this request is confidential: comments are for those whom its recipe names"
             )
         made = await comments.add(connection, row, actor, body.text)
-        return answer(views.comment(sight.seen(made, keys, sight.COMMENT)), 201), request_id
-
-    return await once(request, caller, add)
+    return answer(views.comment(sight.seen(made, keys, sight.COMMENT)), 201)
 
 
 @router.get(

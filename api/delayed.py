@@ -17,6 +17,7 @@ from starlette.responses import Response
 from api import bodies, deciding, delayed_shapes, errors
 from api.auth import Caller
 from api.http import Route, answer
+from api.once import about
 from api.services import Services, caller_of, services
 from contract.boxes import CannotOpen
 from recipes.model import Json
@@ -58,21 +59,23 @@ async def undo(request: Request, delayed_id: UUID) -> Response:
         raise errors.not_found("delayed decision")
     if not await delayed.undo(pool, delayed_id, caller.id):
         raise errors.conflict("sent", "too late to undo: the decision was sent")
+    about(request, row["request_id"])
     return answer(shown(await sight.seen_one(pool, caller.reader, row, sight.TITLED)))
 
 
 async def delay(
     house: Services, caller: Caller, task_id: UUID, body: bodies.DecisionBody, seconds: int
-) -> dict[str, Json]:
-    """Keep a decision that nothing stands against, bound to what the request says now: what is shown of it; or
-    the task, if it was decided so before, or is decided so now since its time would run out meanwhile. Problem."""
+) -> tuple[bool, dict[str, Json]]:
+    """Keep a decision that nothing stands against, bound to what the request says now: True, and what is shown
+    of it. False, and the task, if it was decided so before, or is decided so now since its time would run out
+    meanwhile. Problem."""
     if caller.scopes is not None:
         raise errors.forbidden("undo is for people: a service decides at once")
     found = await deciding.look(house, caller, deciding.Item(task_id, body))
     if isinstance(found, errors.Problem):
         raise found
     if not isinstance(found, deciding.Ready):
-        return found
+        return False, found
     record = found.record
     bound = body.model_copy(update={"digest": record.digest})
     due = found.row["due_at"]
@@ -80,7 +83,7 @@ async def delay(
         [verdict] = await deciding.decide(house, caller, [deciding.Item(task_id, bound)])
         if isinstance(verdict, errors.Problem):
             raise verdict
-        return verdict
+        return False, verdict
     item = Delaying(
         task_id,
         record.request_id,
@@ -95,7 +98,7 @@ async def delay(
     if row is None:
         raise errors.conflict("sent", "your decision on this task is being sent already")
     house.delayed.set()
-    return {"delayed": shown(await sight.seen_one(house.pool, caller.reader, row, sight.TITLED))}
+    return True, shown(await sight.seen_one(house.pool, caller.reader, row, sight.TITLED))
 
 
 def shown(row: Row) -> dict[str, Json]:

@@ -14,7 +14,7 @@ from api import errors, org_bodies, org_shapes, views
 from api.authorize import PersonalObject, authorize
 from api.days import start_of
 from api.http import Route, answer, page, read, read_cursor, takes
-from api.once import ONCE, Made, within
+from api.once import Made, within
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from contract.canonical import timestamp
@@ -34,7 +34,7 @@ _SLACK = timedelta(minutes=1)
     status_code=201,
     response_model=org_shapes.Delegation,
     summary="Delegate",
-    openapi_extra=takes(org_bodies.DelegationBody, ONCE),
+    openapi_extra=takes(org_bodies.DelegationBody),
 )
 async def set_delegation(request: Request) -> Response:
     """What would be asked of me is asked of `delegate` meanwhile; only one delegate at a time for the
@@ -178,7 +178,7 @@ async def end_delegation(request: Request, delegation_id: UUID) -> Response:
     caller = await caller_of(request)
     body = await read(request, org_bodies.EndBody)
 
-    async def end(connection: Connection, at: datetime) -> asyncpg.Record:
+    async def end(connection: Connection, at: datetime) -> Made:
         row = await delegations.load(connection, delegation_id)
         if row is None:
             raise errors.not_found("delegation")
@@ -188,9 +188,12 @@ async def end_delegation(request: Request, delegation_id: UUID) -> Response:
         ended = await delegations.end(connection, delegation_id, actor, at, body.reason)
         if ended is None:
             raise _over(row)
-        return ended
+        return answer(views.delegation(ended)), None
 
-    return answer(views.delegation(await org.write(services(request).pool, end)))
+    async def end_once(connection: Connection, at: datetime) -> Response:
+        return await within(connection, request, caller, lambda own: end(own, at))
+
+    return await org.write(services(request).pool, end_once)
 
 
 def _over(row: asyncpg.Record) -> errors.Problem:

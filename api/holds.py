@@ -12,7 +12,6 @@ from api import errors
 from api.asking import require_auditor
 from api.auth import Caller
 from api.http import Route, answer, read, takes
-from api.once import ONCE, Made, once
 from api.services import caller_of, services
 from api.trail_shapes import Hold, HoldBody, HoldEnd, HoldPage, MonthPage
 from api.views import Row
@@ -21,7 +20,6 @@ from recipes.model import Json
 from storage import holds, months
 from storage.holds import Scope
 from storage.months import Month
-from storage.pool import Connection
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=Route)
 
@@ -52,7 +50,7 @@ async def list_holds(
     status_code=201,
     response_model=Hold,
     summary="Set a legal hold",
-    openapi_extra=takes(HoldBody, ONCE),
+    openapi_extra=takes(HoldBody),
 )
 async def set_hold(request: Request) -> Response:
     """On a request's rows, a workflow's, or a month: no month with any of them is deleted from now on,
@@ -61,12 +59,9 @@ async def set_hold(request: Request) -> Response:
     body = await read(request, HoldBody)
     require_auditor(caller)
     scope = Scope(body.request_id, body.workflow, _first_day(body.month))
-
-    async def hold(connection: Connection) -> Made:
+    async with services(request).pool.acquire() as connection, connection.transaction():
         row = await holds.set_hold(connection, _actor(caller), body.reason, scope)
-        return answer(_hold(row), 201), None
-
-    return await once(request, caller, hold)
+    return answer(_hold(row), 201)
 
 
 @router.post(

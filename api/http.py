@@ -1,7 +1,6 @@
 """Reading bodies and parameters, and writing answers: JSON both ways, nothing unknown accepted."""
 
 import binascii
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
@@ -16,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
-from api import errors
+from api import errors, once
+from api.auth import Caller
 from recipes.model import Json
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -27,7 +27,17 @@ BODIES: dict[str, type[BaseModel]] = {}
 
 
 class Route(APIRoute):
-    """A route that refuses query parameters it does not know, by name."""
+    """A route that refuses query parameters it does not know, by name, and carries out a call with an
+    `Idempotency-Key` once."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        assert self.methods is not None
+        [method] = self.methods
+        self._way = once.way_of(f"{method} {path}")
+        if self._way != "nothing":
+            extra = self.openapi_extra or {}
+            self.openapi_extra = extra | {"parameters": [*extra.get("parameters", ()), once.ONCE]}
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -37,9 +47,13 @@ class Route(APIRoute):
         async def strict(request: Request) -> Response:
             if request.scope["query_string"]:
                 _check_query(request, known)
-            return await handle(request)
+            return await once.carried_out(request, self._way, handle, self.settled)
 
         return strict
+
+    async def settled(self, request: Request, caller: Caller, recorded: once.Recorded) -> Response:
+        """What came of a command, for routes that record any."""
+        raise NotImplementedError(self.path)
 
 
 def _parameters(dependant: Dependant) -> set[str]:
@@ -141,16 +155,3 @@ def read_cursor(text: str, *kinds: str) -> list[Any]:
     if any(isinstance(value, str) and "\x00" in value for value in found):
         raise errors.invalid_parameter("cursor", "is not one that this list gave")
     return found
-
-
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-
-
-def idempotency_key(request: Request) -> str | None:
-    """The `Idempotency-Key` header: 1 to 255 visible ASCII characters."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise errors.invalid_parameter(
-            "Idempotency-Key", "must be 1 to 255 visible ASCII characters"
-        )
-    return key

@@ -1,7 +1,7 @@
 """The directory: import, people, roles."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from api import errors, org_file, org_shapes, views
 from api.auth import Caller
 from api.authorize import House, authorize
 from api.http import Moment, Route, answer, page, read_cursor
+from api.once import Made, within
 from api.org_entries import Reading, refused
 from api.org_examples import IMPORT
 from api.services import caller_of, services
@@ -24,7 +25,7 @@ from storage import commands, delegations, org, org_import
 from storage.org_checks import DirectoryRefused, Finding
 from storage.org_import import Loaded
 from storage.org_plan import Manner, MassDeparture
-from storage.pool import Connection, Pool
+from storage.pool import Connection
 from storage.resolution import LINE_LIMIT
 
 router = APIRouter(prefix="/v1/org", tags=["organisation"], route_class=Route)
@@ -69,33 +70,56 @@ async def import_org(
         allow_mass_departure=allow_mass_departure or bool(reading.problems),
         dry_run=dry_run or bool(reading.problems),
     )
+    if not manner.dry_run:
+        return await _once(request, caller, _Wanted(reading, actor, manner))
+    async with (
+        services(request).pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        at = await commands.now(connection)
+        shown = await _loaded(connection, at, _Wanted(reading, actor, manner))
+    if reading.problems:
+        raise refused(reading.problems)
+    return answer(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What was read, who wants it in the directory, and how."""
+
+    reading: Reading
+    actor: Actor
+    manner: Manner
+
+
+async def _once(request: Request, caller: Caller, wanted: _Wanted) -> Response:
+    """Write to the directory, once for the call's key."""
+
+    async def write(connection: Connection, at: datetime) -> Response:
+        async def make(own: Connection) -> Made:
+            return answer(await _loaded(own, at, wanted)), None
+
+        return await within(connection, request, caller, make)
+
+    people, roles = wanted.reading.people, wanted.reading.roles
+    facts = len(people) + sum(len(role.members) for role in roles)
+    return await org.write(services(request).pool, write, org.AHEAD + facts * org.A_FACT)
+
+
+async def _loaded(connection: Connection, at: datetime, wanted: _Wanted) -> dict[str, Json]:
+    """What became of it, as the answer says it. Problem 409 or 422."""
+    reading, manner = wanted.reading, wanted.manner
     try:
-        loaded = await _load(services(request).pool, reading, actor, manner)
+        loaded = await org_import.load(
+            connection, at, reading.people, reading.roles, wanted.actor, manner=manner
+        )
     except DirectoryRefused as refusal:
         found = [_problem(reading, finding) for finding in refusal.findings]
         raise refused(reading.problems + found) from None
     except MassDeparture as departure:
         fix = "if that is right, say allow_mass_departure=true"
         raise errors.conflict("mass_departure", f"{departure}: {fix}") from None
-    if reading.problems:
-        raise refused(reading.problems)
-    return answer(_imported(reading, loaded, dry_run=dry_run))
-
-
-async def _load(pool: Pool, reading: Reading, actor: Actor, manner: Manner) -> Loaded:
-    people, roles = reading.people, reading.roles
-
-    async def load(connection: Connection, at: datetime) -> Loaded:
-        return await org_import.load(connection, at, people, roles, actor, manner=manner)
-
-    if not manner.dry_run:
-        facts = len(people) + sum(len(role.members) for role in roles)
-        return await org.write(pool, load, org.AHEAD + facts * org.A_FACT)
-    async with (
-        pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        return await load(connection, await commands.now(connection))
+    return _imported(reading, loaded, dry_run=manner.dry_run)
 
 
 def _problem(reading: Reading, finding: Finding) -> dict[str, Json]:

@@ -13,7 +13,7 @@ from api import bodies, errors, people_shapes, views
 from api.auth import Caller
 from api.claims import check_open, loaded
 from api.http import Route, answer, page, read, read_cursor, takes
-from api.once import ONCE, Made, once
+from api.once import about as answer_about
 from api.requests import allowed
 from api.services import caller_of, services
 from api.tasks import Cursor, Limit
@@ -21,7 +21,7 @@ from contract.boxes import Keys
 from contract.canonical import timestamp
 from recipes.model import Json
 from storage import questions, sight
-from storage.pool import Connection, Source
+from storage.pool import Source
 from storage.questions import About
 from storage.vault import Reader
 
@@ -37,7 +37,7 @@ _LATEST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
     response_model=people_shapes.Question,
     summary="Ask somebody about a task",
     tags=["tasks"],
-    openapi_extra=takes(bodies.QuestionBody, ONCE),
+    openapi_extra=takes(bodies.QuestionBody),
 )
 async def ask_question(request: Request, task_id: UUID) -> Response:
     """By whoever may decide the open task, or holds the recipe's owner role. `to` is anybody in the
@@ -45,8 +45,7 @@ async def ask_question(request: Request, task_id: UUID) -> Response:
     be entitled to that. The task stays open, and its time runs."""
     caller = await caller_of(request)
     body = await read(request, bodies.QuestionBody)
-
-    async def ask(connection: Connection) -> Made:
+    async with services(request).pool.acquire() as connection, connection.transaction():
         row, actor = await loaded(connection, caller, "ask", task_id)
         check_open(row)
         if body.to == caller.id:
@@ -59,9 +58,8 @@ async def ask_question(request: Request, task_id: UUID) -> Response:
         await _check_read(connection, caller, row, body.to)
         question_id = await questions.ask(connection, about, actor, body.to, body.text)
         shown = await _shown(connection, caller, question_id)
-        return answer(shown, 201), row["request_id"]
-
-    return await once(request, caller, ask)
+    answer_about(request, row["request_id"])
+    return answer(shown, 201)
 
 
 async def _check_read(source: Source, caller: Caller, row: asyncpg.Record, person: str) -> None:
@@ -148,6 +146,7 @@ async def answer_question(request: Request, question_id: UUID) -> Response:
         raise errors.conflict(
             "already_answered", f"already answered at {timestamp(row['answered_at'])}"
         )
+    answer_about(request, row["request_id"])
     return answer(shown)
 
 

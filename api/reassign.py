@@ -10,8 +10,8 @@ from starlette.responses import Response
 from api import bodies, deciding, errors, schemas
 from api.auth import Caller
 from api.authorize import capacity, task_object
-from api.http import Route, read, takes
-from api.requests import COMMAND_ANSWERS, allowed, check_open, record, tell
+from api.http import read, takes
+from api.requests import COMMAND_ANSWERS, Commands, allowed, check_open, record, tell
 from api.services import Services, caller_of, services
 from contract.canonical import timestamp
 from recipes.happenings import Actor, Commanded
@@ -19,7 +19,7 @@ from storage import commands, tasks
 from storage.commands import Reassigning
 from storage.pool import Source
 
-router = APIRouter(prefix="/v1", route_class=Route)
+router = APIRouter(prefix="/v1", route_class=Commands)
 
 
 @router.post(

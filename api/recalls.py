@@ -17,7 +17,6 @@ from api.auth import Caller
 from api.authorize import House, authorize
 from api.http import Route, answer, page, read, read_cursor, takes
 from api.impact import asked_about, refuse_confidential, rule_step
-from api.once import ONCE, Made, once
 from api.past_bodies import RecallBody
 from api.recipes import version_shown
 from api.requests import before
@@ -46,7 +45,7 @@ State = Literal["waiting", "recalled", "refused"]
     response_model=past_shapes.Recall,
     summary="Recall what a rule decided",
     responses={200: {"model": past_shapes.RecallPlan, "description": "A dry run."}},
-    openapi_extra=takes(RecallBody, ONCE),
+    openapi_extra=takes(RecallBody),
 )
 async def begin_recall(
     request: Request,
@@ -69,8 +68,7 @@ async def begin_recall(
     review = await _review(house, body, recipe)
     if dry_run:
         return answer(await _plan(house, caller, rule, review, limit))
-
-    async def begin(connection: Connection) -> Made:
+    async with house.pool.acquire() as connection, connection.transaction():
         at = await commands.now(connection)
         target = None if review is None else (review.recipe.workflow, review.recipe.version)
         recall = Recall(uuid4(), rule, target, body.reason, actor, at)
@@ -78,10 +76,8 @@ async def begin_recall(
             which = f"{rule.step} of {rule.workflow} version {rule.version}"
             raise errors.conflict("nothing_to_recall", f"{which} decided none that is not recalled")
         made = await recalls.one(connection, recall.id)
-        assert made is not None
-        return answer(_shown(made), 201, {"Location": f"/v1/recalls/{recall.id}"}), None
-
-    return await once(request, caller, begin)
+    assert made is not None
+    return answer(_shown(made), 201, {"Location": f"/v1/recalls/{recall.id}"})
 
 
 @router.get("", response_model=past_shapes.RecallPage, summary="List recalls")

@@ -11,12 +11,14 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 from structlog.contextvars import bind_contextvars
+from typing_extensions import override
 
 from api import bodies, entitled, errors, revised, schemas, views
 from api.asking import Where, Words, read_condition
 from api.auth import Caller
 from api.authorize import Action, authorize, request_object
-from api.http import Route, answer, header, idempotency_key, page, read, read_cursor, takes
+from api.http import Route, answer, page, read, read_cursor, takes
+from api.once import Recorded, idempotency_key
 from api.services import Services, caller_of, services
 from api.submission import submit
 from api.tasks import Cursor, Limit
@@ -44,7 +46,16 @@ from storage import (
 from storage.pool import Source
 from storage.sight import seen as _seen
 
-router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
+
+class Commands(Route):
+    """A route whose calls record commands."""
+
+    @override
+    async def settled(self, request: Request, caller: Caller, recorded: Recorded) -> Response:
+        return await _outcome(services(request), caller, recorded.request_id, recorded.command_id)
+
+
+router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Commands)
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 _LAST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
@@ -63,10 +74,7 @@ PATIENCE = 2.0
     status_code=201,
     response_model=schemas.Request,
     summary="Submit a request",
-    openapi_extra=takes(
-        bodies.Submission,
-        header("Idempotency-Key", "The same key and body again give the same request again."),
-    ),
+    openapi_extra=takes(bodies.Submission),
 )
 async def submit_request(request: Request) -> Response:
     """Start a workflow. With an `Idempotency-Key` header the same body again gives the same request
@@ -249,10 +257,14 @@ async def record(source: Source, row: asyncpg.Record, message: Commanded) -> int
 async def tell(
     house: Services, caller: Caller, request_id: UUID, message: Commanded, outbox_id: int
 ) -> Response:
-    """Tell the workflow, and answer with what came of it."""
+    """Tell the workflow, and answer with what came of it; of a call with a key, once it is committed
+    (`Commands`)."""
     bind_contextvars(request_id=str(request_id))
     house.delivery.soon_signal(outbox_id, request_id, message)
-    return await _outcome(house, caller, request_id, UUID(message.command_id))
+    command_id = UUID(message.command_id)
+    if house.held:
+        return Recorded(request_id, command_id)
+    return await _outcome(house, caller, request_id, command_id)
 
 
 def check_open(row: asyncpg.Record) -> None:

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import bodies, errors, schemas
-from api.http import Route, read, takes
-from api.requests import COMMAND_ANSWERS, allowed, check_open, record, tell
+from api.http import read, takes
+from api.requests import COMMAND_ANSWERS, Commands, allowed, check_open, record, tell
 from api.services import Services, caller_of, services
 from api.submission import Wanted, check_inputs, check_requester, title
 from recipes import progress
@@ -19,7 +19,7 @@ from recipes.model import Json
 from storage import commands, jsonb, requests
 from storage.pool import Source
 
-router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Route)
+router = APIRouter(prefix="/v1/requests", tags=["requests"], route_class=Commands)
 
 
 @router.post(

@@ -22,6 +22,9 @@ from storage.trail import Trail
 
 INSIDE = "countersign.caller"
 """The key in a scope that says who calls from inside the process. Nothing from outside can set one."""
+HELD = "countersign.held"
+"""The key in a scope under which `api.once` puts the house of one call, all of which is one transaction."""
+_KNOWN = "countersign.known"
 
 
 class Delivery(Protocol):
@@ -40,7 +43,8 @@ class Delivery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`delayed` is set when a decision is kept here that has to be sent."""
+    """`delayed` is set when a decision is kept here that has to be sent; `held` says that all of a call is one
+    transaction, which is committed behind its handler."""
 
     settings: Settings
     pool: Pool
@@ -53,10 +57,11 @@ class Services:
     limits: Limits
     bell: Bell
     delayed: asyncio.Event = field(default_factory=asyncio.Event)
+    held: bool = False
 
 
 def services(request: Request) -> Services:
-    found: Services = request.app.state.services
+    found: Services = request.scope.get(HELD) or request.app.state.services
     return found
 
 
@@ -64,10 +69,10 @@ async def caller_of(request: Request) -> Caller:
     """Who calls: whom a page of ours calls for (`api.web.desk`), a person by a bearer token, or a service
     by its API key. Problem 401 without a good one, 403 where a key does not open the call, 429 if it is one
     too many."""
-    inside: Caller | None = request.scope.get(INSIDE)
-    if inside is not None:
-        return inside
-    return admitted(request, await _signed_in(request))
+    known: Caller | None = request.scope.get(INSIDE) or request.scope.get(_KNOWN)
+    if known is None:
+        known = request.scope[_KNOWN] = admitted(request, await _signed_in(request))
+    return known
 
 
 def admitted(request: Request, caller: Caller) -> Caller:

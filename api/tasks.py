@@ -23,6 +23,7 @@ from api.auth import Caller
 from api.authorize import capacity, possible, request_object, task_object
 from api.http import Route, answer, cursor, page, read, read_cursor, takes
 from api.narrowing import Narrowed, narrowed
+from api.once import about
 from api.services import caller_of, services
 from recipes.model import Json
 from storage import sight, tasks
@@ -181,9 +182,11 @@ async def decide_task(request: Request, task_id: UUID) -> Response:
     body = await read(request, bodies.DecisionNowOrLater)
     house = services(request)
     if body.after is not None:
-        found = await delayed.delay(house, caller, task_id, body, body.after)
-        return answer(found, 202 if "delayed" in found else 200)
+        kept, found = await delayed.delay(house, caller, task_id, body, body.after)
+        about(request, found["request_id"])
+        return answer({"delayed": found} if kept else found, 202 if kept else 200)
     [verdict] = await deciding.decide(house, caller, [deciding.Item(task_id, body)])
     if isinstance(verdict, errors.Problem):
         raise verdict
+    about(request, verdict["request_id"])
     return answer(verdict)

@@ -30,8 +30,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """One call, whose answer is a T. `path` is a template that `at` fills; what is None in `query` and in
-    `body` is left out. A `keyed` one makes something: it is sent with an `Idempotency-Key`. A `repeatable`
-    one may be sent again without."""
+    `body` is left out. A `keyed` one changes something: it is sent with an `Idempotency-Key`."""
 
     method: str
     path: str
@@ -39,7 +38,6 @@ class Call(Generic[T]):
     query: Mapping[str, Any] = field(default_factory=dict[str, Any])
     body: Mapping[str, Any] | None = None
     keyed: bool = False
-    repeatable: bool = False
 
 
 # --- requests ---------------------------------------------------------------------------------------
@@ -92,7 +90,9 @@ def cancel(request_id: str, comment: str | None = None) -> Call[Request | Comman
     """Call a request off: the request, or within two seconds without an outcome what to look for. A Conflict
     if that comes too late."""
     at = {"request_id": request_id}
-    return Call("POST", "/v1/requests/{request_id}/cancel", at, body={"comment": comment})
+    return Call(
+        "POST", "/v1/requests/{request_id}/cancel", at, body={"comment": comment}, keyed=True
+    )
 
 
 def resubmit(
@@ -100,7 +100,7 @@ def resubmit(
 ) -> Call[Request | CommandPending]:
     """A request that was sent back, with all of its inputs. Answers as `cancel` does."""
     at, body = {"request_id": request_id}, {"inputs": dict(inputs), "comment": comment}
-    return Call("POST", "/v1/requests/{request_id}/resubmit", at, body=body)
+    return Call("POST", "/v1/requests/{request_id}/resubmit", at, body=body, keyed=True)
 
 
 def comment(request_id: str, text: str) -> Call[Comment]:
@@ -141,17 +141,17 @@ def decide(
     since; one, too, if somebody else was first."""
     body = {"decision": decision, "comment": comment, "reason": reason, "digest": digest, "to": to}
     at = {"task_id": task_id}
-    return Call("POST", "/v1/tasks/{task_id}/decisions", at, body=body, repeatable=True)
+    return Call("POST", "/v1/tasks/{task_id}/decisions", at, body=body, keyed=True)
 
 
 def claim(task_id: str) -> Call[Task]:
     """Have a shared task to oneself."""
-    return Call("POST", "/v1/tasks/{task_id}/claim", {"task_id": task_id}, repeatable=True)
+    return Call("POST", "/v1/tasks/{task_id}/claim", {"task_id": task_id}, keyed=True)
 
 
 def release(task_id: str) -> Call[Task]:
     """Give a shared task back."""
-    return Call("POST", "/v1/tasks/{task_id}/release", {"task_id": task_id}, repeatable=True)
+    return Call("POST", "/v1/tasks/{task_id}/release", {"task_id": task_id}, keyed=True)
 
 
 # --- events, the feed, recipes, people ----------------------------------------------------------------
@@ -174,7 +174,7 @@ def send_event(
         "initiated_by": initiated_by,
         "inputs": dict(inputs or {}),
     }
-    return Call("POST", "/v1/events", body=body, repeatable=True)
+    return Call("POST", "/v1/events", body=body, keyed=True)
 
 
 def feed(

@@ -58,7 +58,7 @@ def _prepared(call: Call[Any], key: str | None) -> _Prepared:
         _said(call.query),
         None if call.body is None else _said(call.body),
         headers,
-        call.keyed or call.repeatable or call.method in ("GET", "DELETE"),
+        call.keyed or call.method in ("GET", "DELETE"),
     )
 
 
@@ -132,7 +132,7 @@ class Client:
         self._pause = pause
 
     def send(self, call: Call[T], *, key: str | None = None) -> T:
-        """The answer of a call. `key` is the `Idempotency-Key` of one that makes something: give your own,
+        """The answer of a call. `key` is the `Idempotency-Key` of one that changes something: give your own,
         kept beside what you call for, to be safe also after a crash of yours."""
         sent, number = _prepared(call, key), 0
         while True:

@@ -26,6 +26,7 @@ SELECT a.payload->>'step', NULL, NULL, NULL, NULL, a.event_type, a.payload, a.oc
  WHERE a.request_id = $1 AND a.occurred_at <= $2 AND a.event_type = ANY($3)
  ORDER BY at, seq NULLS FIRST
 """
+BEGUN = "SELECT state <> 'created' FROM requests WHERE id = $1"
 _TOLD_BY = [STEP_COMPLETED, STEP_SKIPPED, REQUEST_REWOUND]
 
 
@@ -48,6 +49,8 @@ async def state_at(source: Source, request_id: UUID, at: datetime) -> Past:
     rows = await source.fetch(COMMITS, request_id)
     keys = await vault_of(source).writing(source, request_id)
     if not rows:
+        if not await source.fetchval(BEGUN, request_id):
+            return Past(recipe, state)  # its workflow has not begun yet
         return Past(recipe, await _from_record(source, recipe, state, at, keys))
     for row in rows:
         committed = transitions.opened(row["committed"], keys)

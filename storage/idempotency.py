@@ -4,12 +4,13 @@ Of a submission the key says which request it made (`idempotency_keys`); of ever
 (`idempotent_answers`), in a box that opens with the keys of the request that it is about, or with the house's.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
 from contract import boxes
-from contract.boxes import CannotOpen
+from contract.boxes import CannotOpen, Keys
 from storage.pool import Connection, Source, vault_of
 from storage.vault import Reader
 
@@ -78,20 +79,36 @@ async def answered(connection: Connection, slot: Slot, reader: Reader) -> bytes 
         if request_id is not None:
             keys = (await vault.reading(connection, reader, [request_id])).get(request_id)
             if keys is not None:
-                return boxes.open_box(keys, keys.widest, row["box"])
+                return _opened(keys, row["box"])
         return boxes.open_as(vault.derived(_PURPOSE), slot.about, row["box"])
     except CannotOpen as error:
         raise AnswerLost(str(error)) from None
 
 
-async def keep(connection: Connection, slot: Slot, request_id: UUID | None, plain: bytes) -> None:
-    """Keep an answer, in the transaction of what the call made; about a request, it goes with its keys."""
+def _opened(keys: Keys, box: bytes) -> bytes:
+    """Who may not read what is confidential got an answer without: it is `shared`. CannotOpen."""
+    if keys.whole and keys.holds("confidential"):
+        with suppress(CannotOpen):
+            return boxes.open_box(keys, "confidential", box)
+    return boxes.open_box(keys, "shared", box)
+
+
+async def keep(
+    connection: Connection, slot: Slot, request_id: UUID | None, reader: Reader, plain: bytes
+) -> None:
+    """Keep an answer, in the transaction of what the call made; about a request, it goes with its keys, and opens
+    with those that its reader has."""
     vault = vault_of(connection)
     keys = None if request_id is None else await vault.writing(connection, request_id)
     if keys is None:
         box = boxes.seal_as(vault.derived(_PURPOSE)[0], slot.about, plain)
     else:
-        box = boxes.seal(keys, keys.widest, plain)
+        scope = keys.widest
+        if keys.whole:
+            found = await vault.reading(connection, reader, [keys.request_id])
+            theirs = found.get(keys.request_id)
+            scope = scope if theirs is not None and theirs.holds(scope) else "shared"
+        box = boxes.seal(keys, scope, plain)
     await connection.execute(KEEP, slot.actor, slot.key, request_id, box)
 
 

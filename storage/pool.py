@@ -1,8 +1,8 @@
 """Connections to Postgres."""
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
 import structlog
@@ -89,6 +89,25 @@ async def patient_pool(
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), 1)
     return None
+
+
+class _Held:
+    """Stands for a pool, and is one connection: what is taken from it is that, and stays open."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def acquire(self) -> AbstractAsyncContextManager[Connection]:
+        return nullcontext(self._connection)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def held(connection: Connection) -> Pool:
+    """A pool whose every statement, and every transaction as a savepoint, is part of a transaction that is open
+    on this connection."""
+    return cast("Pool", _Held(connection))
 
 
 def vault_of(source: Source) -> Vault:

@@ -8,7 +8,8 @@ FOUND = """
 INSERT INTO slack_people (person, slack_user) VALUES ($1, $2) ON CONFLICT DO NOTHING
 """
 NAME = """
-INSERT INTO slack_people (person, slack_user, named_by) VALUES ($1, $2, $3)
+INSERT INTO slack_people (person, slack_user, named_by)
+SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM slack_people WHERE slack_user = $2 AND person <> $1)
 ON CONFLICT (person) DO UPDATE SET slack_user = excluded.slack_user, named_by = excluded.named_by, named_at = now()
 RETURNING person, slack_user, named_by, named_at
 """
@@ -29,7 +30,7 @@ async def name(
     """An administrator says who somebody is; None if that is somebody else already."""
     try:
         return await source.fetchrow(NAME, person, slack_user, named_by)
-    except asyncpg.UniqueViolationError:
+    except asyncpg.UniqueViolationError:  # at the same instant
         return None
 
 

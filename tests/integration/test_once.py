@@ -7,9 +7,12 @@ import asyncpg
 import httpx
 import pytest
 
+from api import requests
+from recipes.happenings import Commanded
 from storage import idempotency
 from storage.idempotency import Slot
 from storage.pool import Pool
+from storage.vault import Reader
 from tests.integration.house import House
 from tests.stack import Database
 
@@ -119,8 +122,31 @@ async def test_nothing_is_kept_of_what_fails_at_the_end(house: House, admin_pool
     failed = await house.post(path, "alice", headers=KEYED, json={"text": "x"})
     assert failed.status_code == 500
     assert await house.pool.fetchval("SELECT count(*) FROM comments") == 0
+    cancelled = await house.post(f"/v1/requests/{request}/cancel", "alice", headers=KEYED)
+    assert cancelled.status_code == 500
+    assert await house.pool.fetchval("SELECT count(*) FROM commands") == 0
+    assert house.delivery.signals == []
     await admin_pool.execute("DROP TRIGGER refuse ON idempotent_answers")
     assert (await house.post(path, "alice", headers=KEYED, json={"text": "x"})).status_code == 201
+
+
+async def test_a_command_is_recorded_once_and_its_outcome_told_each_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "PATIENCE", 0)
+    flow = await house.begun()
+    path = f"/v1/requests/{flow.state.request_id}/cancel"
+    first = await house.post(path, "alice", headers=KEYED)
+    assert first.status_code == 202
+    [(_, told)] = house.delivery.signals
+    assert isinstance(told, Commanded)
+    await flow.befall(told)
+    monkeypatch.setattr(requests, "PATIENCE", 2)
+    again = await house.post(path, "alice", headers=KEYED)
+    assert (again.status_code, again.json()["state"]) == (200, "cancelled")
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(house.delivery.signals) == 1
+    assert (await house.post(path, "alice")).status_code == 409
 
 
 async def test_answers_are_sealed_and_go_with_the_keys(house: House, admin_pool: Pool) -> None:
@@ -156,7 +182,9 @@ async def test_answers_are_sealed_and_go_with_the_keys(house: House, admin_pool:
 async def test_old_answers_are_forgotten(house: House, admin_pool: Pool) -> None:
     async with house.pool.acquire() as connection, connection.transaction():
         for number in range(3):
-            await idempotency.keep(connection, Slot("alice", f"k-{number}"), None, b"{}")
+            await idempotency.keep(
+                connection, Slot("alice", f"k-{number}"), None, Reader("alice"), b"{}"
+            )
     await admin_pool.execute(
         "UPDATE idempotent_answers SET created_at = now() - interval '8 days' WHERE key = 'k-0'"
     )

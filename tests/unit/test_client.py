@@ -223,7 +223,7 @@ def test_waits_as_long_as_it_is_asked_to_but_not_for_ever() -> None:
 def test_what_could_do_harm_goes_out_once(first: httpx.Response | Exception) -> None:
     server = Server(first, _answer(200))
     with pytest.raises((problems.Unreachable, problems.Unavailable)):
-        server.client().send(calls.cancel(ID))
+        server.client().send(Call("POST", "/v1/me/filters", body={"name": "mine"}))
     assert len(server.asked) == 1
 
 
