@@ -29,7 +29,7 @@ def payloads(message: Message, path: str = "") -> Iterator[tuple[str, Payload]]:
 IN_CLEAR = (
     "details[data].payloads[0]",
     "details[patch-data].payloads[0]",
-    f"header.fields[{HEADER}]",
+    f".fields[{HEADER}]",
 )
 """Of markers: the name of a local activity, the id of a patch; and which trace something was told in."""
 
