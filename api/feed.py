@@ -95,13 +95,15 @@ async def _found(
     found: list[Fed] = []
     looked = 0
     while looked < _WINDOWS:
-        before = position
+        before, heard = position, bell.position
         found, position = await feed.among(
             pool, before, wanted.limit, types=wanted.types, workflows=wanted.workflows
         )
         if found:
             break
         left = until - loop.time()
+        if position == before < heard:
+            bell.unhear(heard, position)
         if position == before and (left <= 0 or not await bell.wait(position, left)):
             break
         looked += position - before == feed.WINDOW

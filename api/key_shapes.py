@@ -25,9 +25,14 @@ _KEY: dict[str, Json] = {
 }
 
 
-def _once_each(scopes: list[Scope]) -> list[Scope]:
+def _together(scopes: list[Scope]) -> list[Scope]:
+    """What one key may have: nobody gives themselves a seat and decides on it."""
     if len(set(scopes)) < len(scopes):
         raise ValueError("must name each scope once")
+    if {"org:write", "tasks:decide"} <= set(scopes):
+        raise ValueError(
+            "org:write and tasks:decide are not for one key, which could make itself an approver: give them to two services"
+        )
     return scopes
 
 
@@ -41,7 +46,7 @@ class KeyBody(Strict):
         days=90,
     )
     service: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-    scopes: Annotated[list[Scope], Field(min_length=1), AfterValidator(_once_each)]
+    scopes: Annotated[list[Scope], Field(min_length=1), AfterValidator(_together)]
     description: Annotated[Text, Field(max_length=500)] = ""
     days: Annotated[int, Field(ge=1, le=366)] = 90
 

@@ -202,7 +202,7 @@ def _column_problem(path: list[str]) -> str | None:
         case ["inputs", name] if name:
             return None
         case ["decisions", number, name] if (
-            number.isdecimal() and 0 < int(number) <= MOST_DECISIONS
+            number.isdecimal() and len(number) < 10 and 0 < int(number) <= MOST_DECISIONS
         ):
             return _unless_known(name, ("decisions",))
         case ["entity", name]:

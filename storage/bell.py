@@ -31,6 +31,12 @@ class Bell:
                     await self._rung.wait()
         return self.position > position
 
+    def unhear(self, heard: int, position: int) -> None:
+        """What was heard of is not there, as whoever looked found: the database was put back to an earlier state.
+        Nobody looks again before there is news."""
+        if self.position == heard:
+            self.position = min(heard, position)
+
     async def run(self) -> None:
         """Listen until cancelled. A connection that breaks is made again."""
         why = None

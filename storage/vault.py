@@ -110,6 +110,7 @@ class Vault:
 
     def __init__(self, regions: Sequence[RegionKey], path: Path | None = None) -> None:
         self._path = path
+        self._stamp = self._look()
         self._take(regions)
         self._known: OrderedDict[tuple[UUID, bytes], bytes] = OrderedDict()
         self._writing: OrderedDict[UUID, Keys] = OrderedDict()
@@ -183,10 +184,31 @@ class Vault:
 
     def derived(self, purpose: str) -> list[bytes]:
         """Keys for something else that all processes of a region share, one of each region key, the current
-        one's first."""
+        one's first: those of the file as it is now, whoever changed it meanwhile."""
+        stamp = self._look()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._read_again()
         return [
             hmac(key, f"countersign {purpose}".encode(), "sha256") for key in self._regions.values()
         ]
+
+    def _look(self) -> tuple[int, int, int] | None:
+        """By what it is seen that the file was changed; None if there is none."""
+        try:
+            found = None if self._path is None else self._path.stat()
+        except OSError:
+            return None
+        return None if found is None else (found.st_mtime_ns, found.st_ino, found.st_size)
+
+    def _read_again(self) -> None:
+        """The keys stay what they are where the file is of no use."""
+        if self._path is None:
+            return
+        try:
+            self._take(read_keys(self._path))
+        except RegionKeyInvalid as error:
+            _log.error("the region keys cannot be read again", why=str(error))
 
     def forget(self, request_id: UUID) -> None:
         """Its keys are destroyed."""
@@ -252,11 +274,8 @@ class Vault:
     def _region(self, name: str, owner: UUID) -> bytes:
         """The region key that wrapped a data key. RegionKeyMissing, also after another look into the file:
         parts that run may meet a key that was made after they started."""
-        if name not in self._regions and self._path is not None:
-            try:
-                self._take(read_keys(self._path))
-            except RegionKeyInvalid as error:
-                _log.error("the region keys cannot be read again", why=str(error))
+        if name not in self._regions:
+            self._read_again()
         found = self._regions.get(name)
         if found is None:
             raise RegionKeyMissing(

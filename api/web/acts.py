@@ -186,7 +186,9 @@ async def _retry(desk: Desk, request: UUID, typed: _Fields) -> None:
 
 async def _fire(desk: Desk, request: UUID, typed: _Fields) -> None:
     moves = typed.get("moves", "")
-    body = _with_comment(typed) | ({"moves": int(moves)} if moves.isdecimal() else {})
+    body = _with_comment(typed) | (
+        {"moves": int(moves)} if moves.isdecimal() and len(moves) < 19 else {}
+    )
     await desk.post(f"/v1/requests/{request}/actions/{typed.get('action', '')}", body)
 
 

@@ -81,7 +81,7 @@ async def show_form(request: Request, workflow: str) -> Response:
 async def use_form(request: Request, workflow: str) -> Response:
     """Send it, look at its way first, or change its rows."""
     version = str((await form_of(request)).get("version", ""))
-    if not (version.isascii() and version.isdigit()):
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
         raise errors.invalid("this form does not say of which version it is: open it anew")
     asking = await _asking(request, workflow, version)
 

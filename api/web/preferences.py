@@ -80,7 +80,8 @@ async def say_preferences(request: Request) -> Response:
     said = await texts_of(request)
     texts = {name: said.get(name, "").strip() for name in _FIELDS}
     ticked = frozenset(name for name in said if name.partition(".")[0] in KINDS)
-    if not texts["gather_minutes"].isdecimal():
+    minutes = texts["gather_minutes"]
+    if not (minutes.isdecimal() and len(minutes) < 10):
         wrong = {"gather_minutes": "write a number of minutes, such as 10"}
         return await _again(request, desk, Form(ticked, texts, wrong))
     try:

@@ -87,6 +87,12 @@ async def test_an_event_on_somebodys_initiative(house: House) -> None:
     assert (sent.status_code, sent.json()["requests"]) == (201, [])
 
 
+async def test_no_key_makes_itself_an_approver(house: House) -> None:
+    body = {"service": "erp", "scopes": ["org:write", "tasks:decide"]}
+    refused = await house.post("/v1/keys", "oscar", "admin", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/scopes")
+
+
 async def test_what_is_no_key(house: House, admin_pool: Pool) -> None:
     made = await _key(house, "requests:read")
     key = made["key"]

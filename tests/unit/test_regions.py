@@ -8,7 +8,7 @@ import pytest
 from recipes.model import Confidential
 from storage import regions
 from storage.regions import RegionKeyInvalid
-from storage.vault import Vault
+from storage.vault import Vault, open_vault
 
 EU = regions.RegionKey("eu", bytes(32)).written()
 
@@ -24,6 +24,20 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
         regions.read_keys(path)
     with pytest.raises(RegionKeyInvalid, match="cannot be read"):
         regions.read_keys(tmp_path / "nowhere")
+
+
+def test_keys_for_something_else_follow_the_file(tmp_path: Path) -> None:
+    older, newer = regions.new("eu-2025"), regions.new("eu-2026")
+    path = tmp_path / "region.key"
+    path.touch(0o600)
+    path.write_text(regions.written([older]))
+    running = open_vault(path)
+    [before] = running.derived("cookies")
+    path.write_text(regions.written([newer, older]))
+    assert running.derived("cookies") == Vault([newer, older]).derived("cookies")
+    assert running.derived("cookies")[1] == before
+    path.write_text("nothing")
+    assert len(running.derived("cookies")) == 2
 
 
 @pytest.mark.parametrize(
