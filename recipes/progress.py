@@ -4,7 +4,7 @@ ALL state changes of a request begin here; nothing here knows a clock, a databas
 layers: `changes` are the ways a state may change, `questions` whom a seat is asked for, `fixing` what
 is asked once at submission, `keeping` which approvals stay, `seating` what answers do, `adding` whose turn
 it is where people added approvers, `rewinding` what leads back, `migration` how another version takes
-over, `jobs` what automatic steps do; here is what happens when, and what follows.
+over, `jobs` what automatic steps do, `advancing` what follows of itself; here is what happens when.
 
 The rules
 ---------
@@ -59,13 +59,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from recipes import machine, outcomes, tally, timers
+from recipes import machine, outcomes, timers
+from recipes.advancing import Advancing
 from recipes.asks import Answer, Ask, AskEmployee, AskPeople, AskTimes, Times
 from recipes.changes import level_of, numbered
-from recipes.effects import Record, RemindTask, Transition
-from recipes.expressions import ExpressionError
+from recipes.effects import RemindTask, Transition
 from recipes.happenings import (
-    ENGINE,
     Actor,
     Answered,
     Commanded,
@@ -77,12 +76,9 @@ from recipes.happenings import (
     Ticked,
     Together,
 )
-from recipes.jobs import Jobs, at_hand, step_named
+from recipes.jobs import at_hand, step_named
 from recipes.model import (
-    ActionStep,
-    ApprovalStep,
     DeadlineAction,
-    JobStep,
     Json,
     NotifyStep,
     Outcome,
@@ -91,7 +87,7 @@ from recipes.model import (
     TimeoutAction,
     WaitStep,
 )
-from recipes.state import Closing, Entity, FinalState, State, Task, Vote
+from recipes.state import Entity, FinalState, State, Task, Vote
 
 
 def initial(
@@ -235,7 +231,7 @@ def snapshot(recipe: Recipe, state: State) -> dict[str, Json]:
     }
 
 
-class _Run(Jobs):
+class _Run(Advancing):
     """One application in progress: what happens to the request, step by step, by the rules above."""
 
     def transition(self) -> Transition:
@@ -297,10 +293,6 @@ class _Run(Jobs):
         elif outcome is not None:
             self.completed(step, outcome)
         self.advance()
-
-    def completed(self, step: Step, outcome: str) -> None:
-        self.effects.append(Record("step.completed", {"step": step.id, "outcome": outcome}))
-        self.leave(step, outcome)
 
     def decided(self, decisions: tuple[Decided, ...]) -> None:
         before = self.state.tasks
@@ -423,136 +415,6 @@ class _Run(Jobs):
             self.clear_incident(task.seat)
             self.cast(task.seat, vote, None)
 
-    # --- going on ---
-
-    def advance(self) -> None:
-        """Go on as far as possible: until a seat is undecided, a job runs or has failed, a time is to
-        come, an ask is open, it waits for its requester, or everything is done."""
-        while not self.state.asks and not self.working and self.state.state != "rewound":
-            step = at_hand(self.recipe, self.state)
-            if step is None:
-                if self.state.final:
-                    return
-                self.finalize("approved", "approved", None)
-            elif self.state.final or not self.state.entered:
-                # A step that could not be entered waits for `retry`, whatever else happens.
-                blocked = any(incident.seat is None for incident in self.state.incidents)
-                if blocked or not self.enter(step):
-                    return
-            elif not self.complete(step):
-                return
-
-    def enter(self, step: Step) -> bool:
-        """Begin `step`: False if it has to wait for the directory or for people."""
-        if step.employee_paths and self.state.employee is None:
-            self.state = replace(self.state, asks=(AskEmployee(step.employee_paths),))
-            return False
-        try:
-            wanted = step.when is None or self.environment.condition(step.when, self.scope())
-        except ExpressionError as error:
-            self.raise_incident("ExpressionError", f"{step.id}.when: {error}", None)
-            return False
-        if not wanted:
-            self.effects.append(Record("step.skipped", {"step": step.id, "when": step.when}))
-            self.leave(step, "skipped")
-        elif isinstance(step, ActionStep):
-            self.effects.append(
-                Record(
-                    "step.completed", {"step": step.id, "outcome": step.action, "rule": step.when}
-                )
-            )
-            final: FinalState = "approved" if step.action == "approve" else "rejected"
-            self.finalize(final, f"action of step {step.id}", step.reason)
-        else:
-            return self.begin_step(step)
-        return True
-
-    def begin_step(self, step: ApprovalStep | JobStep | WaitStep | NotifyStep) -> bool:
-        """Seats are taken, a job is started, a time begins; False if people are needed for that."""
-        try:
-            match step:
-                case ApprovalStep():
-                    return self.take_seats(step)
-                case JobStep():
-                    self.begin_job(step)
-                case WaitStep():
-                    self.begin_wait(step)
-                case _:
-                    self.ask_whom(step)
-        except ExpressionError as error:
-            self.raise_incident("ExpressionError", f"{step.id}: {error}", None)
-            return False
-        return True
-
-    def complete(self, step: Step) -> bool:
-        """Close the step if its result can no longer change, or its time has come."""
-        if isinstance(step, WaitStep):
-            over = self.waited()
-            if over:
-                self.completed(step, "done")
-            return over
-        return isinstance(step, ApprovalStep) and self.count(step)
-
-    def count(self, step: ApprovalStep) -> bool:
-        found = tally.result(step, self.state.seats)
-        if found is None:
-            self.take_turns()
-            return False
-        outcome = found.outcome
-        for task in self.state.tasks:
-            self.close_task(task, "superseded", f"step {step.id} is {outcome}")
-        for seat in self.state.seats:
-            self.clear_incident(seat.key)
-        self.effects.append(
-            Record("step.completed", {"step": step.id, "outcome": outcome, **found.count})
-        )
-        if outcome == "approved":
-            self.leave(step, outcome)
-        elif outcome == "rejected" and step.on_reject is not None:
-            self.rewind(step.on_reject, f"step {step.id} was rejected")
-        elif outcome == "rejected":
-            self.finalize("rejected", f"step {step.id} was rejected", None)
-        else:
-            self.finalize("expired", f"step {step.id} expired", None)
-        return True
-
-    def leave(self, step: Step, outcome: str) -> None:
-        result = {**self.state.results.get(step.id, {}), "outcome": outcome}
-        results = {**self.state.results, step.id: result}
-        if self.state.final:
-            called = self.state.called + 1
-            self.state = replace(
-                self.state, called=called, job=None, employee=None, results=results
-            )
-            return
-        self.state = replace(
-            self.state,
-            position=self.state.position + 1,
-            entered=False,
-            seats=(),
-            job=None,
-            employee=None,
-            results=results,
-        )
-
-    def finalize(self, to: FinalState, why: str, reason: str | None, actor: Actor = ENGINE) -> None:
-        for task in self.state.tasks:
-            self.close_task(task, _CLOSINGS[to], why)
-        for incident in self.state.incidents:
-            self.clear_incident(incident.seat)
-        self.stop_job(why)
-        self.state = replace(
-            self.state,
-            state=to,
-            reason=reason or why,
-            asks=(),
-            employee=None,
-            waits_until=None,
-            resubmit_by=None,
-        )
-        payload: dict[str, Json] = {"state": to, "why": why, "reason": reason}
-        self.effects.append(Record("request.finalized", payload, actor))
-
     # --- incidents ---
 
     def retry(self, actor: Actor) -> None:
@@ -564,12 +426,6 @@ class _Run(Jobs):
         self.advance()
 
 
-_CLOSINGS: dict[FinalState, Closing] = {
-    "approved": "superseded",
-    "rejected": "superseded",
-    "cancelled": "cancelled",
-    "expired": "expired",
-}
 _DEADLINES: dict[DeadlineAction, FinalState] = {
     "expire": "expired",
     "approve": "approved",
