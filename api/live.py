@@ -166,6 +166,7 @@ def letter(happened: Happened) -> bytes:
             "request_id": happened.request_id,
             "type": happened.type,
             "by": happened.by,
+            "called": happened.called,
             "at": happened.at,
             "task_id": happened.task_id,
         }

@@ -31,6 +31,7 @@ from storage.resolution import LINE_LIMIT
 router = APIRouter(prefix="/v1/org", tags=["organisation"], route_class=Route)
 
 _MOST_LEFT_OUT = 20
+_MOST_NAMED = 200
 
 At = Annotated[Moment | None, Query(description="As of which moment. Default: now.")]
 
@@ -169,6 +170,23 @@ async def list_people(
     found = await org.people(pool, after, limit + 1, moment, text=q, ids=named)
     items = [_seen(dict(row), caller) for row in found]
     return page(items, limit, lambda item: [item["id"]])
+
+
+@router.get("/names", response_model=org_shapes.NamePage, summary="What people are called")
+async def names_of_people(
+    request: Request,
+    ids: Annotated[
+        str, Query(max_length=26_000, description="Of whom: ids, at most 200, commas between.")
+    ] = "",
+) -> Response:
+    """The names behind ids, also of those who have left: for lists and histories. Whoever the directory
+    never had is left out."""
+    await caller_of(request)
+    wanted = [each.strip() for each in ids.split(",")]
+    if len(wanted) > _MOST_NAMED:
+        raise errors.invalid_parameter("ids", f"names {len(wanted)}; at most {_MOST_NAMED} at once")
+    found = await org.names(services(request).pool, wanted)
+    return answer({"items": [dict(row) for row in found], "next_cursor": None})
 
 
 def _seen(person: dict[str, Any], caller: Caller, *names: str) -> dict[str, Any]:

@@ -28,6 +28,19 @@ class PersonPage(Strict):
     next_cursor: str | None
 
 
+class Named(Strict):
+    """`here`: not one who has left, or is yet to come."""
+
+    id: str
+    name: str
+    here: bool
+
+
+class NamePage(Strict):
+    items: list[Named]
+    next_cursor: str | None
+
+
 class Role(Strict):
     name: str
     description: str | None

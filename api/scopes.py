@@ -50,6 +50,7 @@ _CALLS: dict[str, str] = {
         POST /v1/recipes/{name}/versions/{version}/simulate
         GET /v1/calendars
         GET /v1/calendars/{name}
+        GET /v1/org/names
         GET /v1/org/people
         GET /v1/org/people/{person_id}
         GET /v1/org/roles

@@ -42,25 +42,27 @@ WITH RECURSIVE told AS (
     UNION SELECT request_id, w.person FROM about JOIN watchers w USING (request_id)
            WHERE w.added_by <> w.person
 )
-SELECT t.position, t.request_id, t.event_type, a.occurred_at, a.actor->>'user' AS by,
+SELECT t.position, t.request_id, t.event_type, a.occurred_at, a.actor->>'user' AS by, p.name AS called,
        a.payload->>'task_id' AS task_id, array_agg(c.person ORDER BY c.person) AS people
   FROM told t
   JOIN audit a ON a.request_id = t.request_id AND a.seq = t.seq AND a.recorded_at = t.recorded_at
+  LEFT JOIN people p ON p.id = a.actor->>'user'
   JOIN concerned c ON c.request_id = t.request_id AND c.person = ANY($3::text[])
- GROUP BY t.position, t.request_id, t.event_type, a.occurred_at, a.actor, a.payload
+ GROUP BY t.position, t.request_id, t.event_type, a.occurred_at, a.actor, p.name, a.payload
  ORDER BY t.position
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event of a request, and which of those asked about it concerns."""
+    """An event of a request, and which of those asked about it concerns. `called` is the name of whom it was `by`."""
 
     position: int
     request_id: UUID
     type: str
     at: datetime
     by: str
+    called: str
     task_id: str | None
     people: tuple[str, ...]
 
@@ -77,6 +79,7 @@ async def concerned(
             row["event_type"],
             row["occurred_at"],
             row["by"],
+            row["called"] or row["by"],
             row["task_id"],
             tuple(row["people"]),
         )

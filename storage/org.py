@@ -152,6 +152,16 @@ async def people(
     return await source.fetch(LIST_PEOPLE, after, limit, at, pattern, ids)
 
 
+NAMES = """
+SELECT id, name, employed @> now() AS here FROM people WHERE id = ANY($1) ORDER BY id
+"""
+
+
+async def names(source: Source, ids: Sequence[str]) -> list[asyncpg.Record]:
+    """What these people are called, also those who have left."""
+    return await source.fetch(NAMES, ids)
+
+
 LIST_ROLES = """
 SELECT r.name, r.description,
        ARRAY(SELECT m.person FROM role_members m JOIN people p ON p.id = m.person

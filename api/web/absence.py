@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from api.days import start_of
 from api.web import typed, words
 from api.web.desk import Desk, Refused
+from api.web.names import Names
 from api.web.pages import page
 from api.web.people import Unclear, called, myself, person_meant
 from api.web.visitors import PageRoute, texts_of, visitor
@@ -194,13 +195,11 @@ async def _shown(request: Request, form: Typed, status: int = 200) -> Response:
     )
 
 
-def _absence(
-    item: Mapping[str, Any], other: str, names: Mapping[str, str], me: Mapping[str, Any]
-) -> Absence:
+def _absence(item: Mapping[str, Any], other: str, names: Names, me: Mapping[str, Any]) -> Absence:
     begins = words.moment(item["from"])
     return Absence(
         item["id"],
-        names.get(other, other),
+        names.of(other),
         what(item["scope"]),
         when(item, ZoneInfo(me["time_zone"])),
         item["reason"],

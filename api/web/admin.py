@@ -13,7 +13,9 @@ from api.services import services
 from api.web import plots, words
 from api.web.desk import Desk, Refused
 from api.web.excerpts import Line, excerpt
+from api.web.names import ids_in
 from api.web.pages import page
+from api.web.people import called
 from api.web.plots import Bar
 from api.web.visitors import PageRoute, form_of, texts_of, visitor
 
@@ -69,7 +71,8 @@ async def _incidents(
     request: Request, refused: Refused | None = None, said: dict[str, str] | None = None
 ) -> Response:
     asked = request.query_params
-    found = await visitor(request).desk.get(
+    desk = visitor(request).desk
+    found = await desk.get(
         "/v1/incidents", workflow=asked.get("workflow"), cursor=asked.get("cursor")
     )
     return page(
@@ -77,6 +80,7 @@ async def _incidents(
         "admin/incidents.html",
         200 if refused is None else refused.status,
         incidents=found["items"],
+        names=await called(desk, ids_in(found)),
         next_cursor=found["next_cursor"],
         refused=refused,
         said=said or {},
@@ -169,6 +173,7 @@ async def show_recipe(
         "admin/recipe.html",
         recipe=shown,
         flying=flying,
+        names=await called(desk, ids_in(shown, flying)),
         changes=changes,
         published="published" in request.query_params,
         temporal=_temporal(request),
@@ -235,6 +240,7 @@ async def report(request: Request) -> Response:
         request,
         "admin/reports.html",
         report=found,
+        names=await called(desk, ids_in(found)),
         workflows=[each["workflow"] for each in recipes["items"]],
         workflow=workflow,
         days=days,

@@ -15,7 +15,9 @@ from starlette.responses import RedirectResponse, Response
 from api.web import facts, words
 from api.web.desk import Desk, Refused
 from api.web.facts import Facts
+from api.web.names import Names, ids_in
 from api.web.pages import page
+from api.web.people import called
 from api.web.visitors import PageRoute, form_of, visitor
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -68,6 +70,7 @@ async def _preview(
         alone=len(need_reason),
         refusal=refusal,
         comment=comment,
+        names=await called(desk, ids_in(tasks)),
     )
 
 
@@ -157,7 +160,8 @@ async def approve(request: Request) -> Response:
         ids = [UUID(each["task_id"]) for each in items]
         return await _preview(request, ids, refusal.detail, comment)
     titles = {str(each): str(form.get(f"title-{each}") or each) for each in _ids(items)}
-    outcomes = [_outcome(each, titles) for each in found["items"]]
+    names = await called(visitor(request).desk, ids_in(found))
+    outcomes = [_outcome(each, titles, names) for each in found["items"]]
     return page(request, "bulked.html", outcomes=outcomes, decided=found["decided"])
 
 
@@ -175,21 +179,21 @@ def _ids(items: Sequence[Mapping[str, str]]) -> list[str]:
     return [each["task_id"] for each in items]
 
 
-def _outcome(result: Mapping[str, Any], titles: Mapping[str, str]) -> Outcome:
+def _outcome(result: Mapping[str, Any], titles: Mapping[str, str], names: Names) -> Outcome:
     task, problem = result["task"], result["problem"]
     task_id = str(result["task_id"])
     title = task["title"] if task else titles.get(task_id, task_id)
     if problem is None:
         return Outcome(title, f"/tasks/{task_id}", True, "Approved")
-    return Outcome(title, f"/tasks/{task_id}", False, said(problem))
+    return Outcome(title, f"/tasks/{task_id}", False, said(problem, names))
 
 
-def said(problem: Mapping[str, Any]) -> str:
+def said(problem: Mapping[str, Any], names: Names) -> str:
     """Why one was not approved."""
     match str(problem["type"]).rpartition(":")[2]:
         case "already_decided":
             winner = problem["winner"]
-            return f"{winner['user']} was first: {words.label(winner['decision'])}"
+            return f"{names.of(winner['user'])} was first: {words.label(winner['decision'])}"
         case "digest_mismatch":
             return "Changed since you looked: open it and look again"
     return words.sentence(str(problem["detail"]))

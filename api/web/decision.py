@@ -13,7 +13,9 @@ from api.web import facts, rules
 from api.web.about import about, if_there
 from api.web.desk import Refused
 from api.web.inbox import listing
+from api.web.names import ids_in
 from api.web.pages import page
+from api.web.people import called
 from api.web.visitors import PageRoute, local, texts_of, visitor
 from recipes.model import REQUESTER, Json
 
@@ -63,6 +65,7 @@ async def task_page(
     found, why = await asyncio.gather(
         about(desk, task), if_there(desk.get("/v1/org/explain", task=task_id))
     )
+    names = await called(desk, ids_in(task, found.request, why, refusal and refusal.problem))
     told = facts.facts(
         found.recipe["inputs"], task["inputs"], show=task["show"], withheld=task["withheld"]
     )
@@ -77,6 +80,7 @@ async def task_page(
         found=found,
         facts=told,
         why=why,
+        names=names,
         mine=next((each for each in shown["banners"] if each["task_id"] == str(task_id)), None),
         rule=rules.rule(found.recipe, task["step"], task["branch"]),
         step_name=rules.step_name(found.recipe, task["step"], task["branch"]),

@@ -12,8 +12,10 @@ from starlette.responses import RedirectResponse, Response
 
 from api.web import rows
 from api.web.desk import Desk, Refused
+from api.web.names import Names, ids_in
 from api.web.pages import page
-from api.web.rows import Row
+from api.web.people import called
+from api.web.rows import Place, Row
 from api.web.visitors import PageRoute, texts_of, visitor
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -80,18 +82,22 @@ async def listing(
         desk.get("/v1/me/filters"),
         desk.get("/v1/delayed"),
     )
-    first = await _first(desk, counts) if asked == Asked() else []
+    questions, changing = await _first(desk, counts) if asked == Asked() else ([], [])
+    names = await called(desk, ids_in(found["items"], questions, changing))
     decided = {each["task_id"] for each in banners["items"] if not each["refused"]}
     items = [each for each in found["items"] if each["id"] not in decided]
-    me = desk.caller.id
+    place = Place(desk.caller.id, asked.suffix, chosen)
     return {
         "asked": asked,
         "lists": LISTS,
         "counts": counts | {"needs_me": max(0, counts["needs_me"] - len(decided))},
         "saved": saved["items"],
         "saved_links": {each["id"]: _link(each) for each in saved["items"]},
-        "first": first,
-        "rows": [_row(asked, each, me, chosen) for each in items],
+        "first": [
+            *(rows.question(each, names) for each in questions),
+            *(rows.request(each, names) for each in changing),
+        ],
+        "rows": [_row(asked.view, each, names, place) for each in items],
         "tasks": items if asked.view == "needs" else [],
         "banners": banners["items"],
         "older": None if found["next_cursor"] is None else asked.older(found["next_cursor"]),
@@ -118,27 +124,26 @@ async def _found(desk: Desk, asked: Asked) -> Any:
         return {"items": list[Any](), "next_cursor": None, "wrong": refusal.detail}
 
 
-async def _first(desk: Desk, counts: Mapping[str, Any]) -> list[Row]:
+async def _first(desk: Desk, counts: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     """What else needs me: questions, and requests that I am to change. Mostly there are none."""
     asking = counts["questions"] and desk.get("/v1/questions", limit=_FEW)
     changing = counts["to_resubmit"] and desk.get(
         "/v1/requests", mine=True, state="rewound", limit=_FEW
     )
-    questions, requests = await asyncio.gather(_items(asking), _items(changing))
-    return [*map(rows.question, questions), *map(rows.request, requests)]
+    return await asyncio.gather(_items(asking), _items(changing))
 
 
 async def _items(answer: Any) -> list[Any]:
     return (await answer)["items"] if answer else []
 
 
-def _row(asked: Asked, item: Mapping[str, Any], me: str, chosen: str | None) -> Row:
-    match asked.view:
+def _row(view: str, item: Mapping[str, Any], names: Names, place: Place) -> Row:
+    match view:
         case "needs":
-            return rows.open_task(item, me, asked.suffix, chosen)
+            return rows.open_task(item, names, place)
         case "done":
-            return rows.closed_task(item, me, asked.suffix, chosen)
-    return rows.request(item)
+            return rows.closed_task(item, names, place)
+    return rows.request(item, names)
 
 
 def _link(saved: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api.web import facts, rules, timeline
 from api.web.about import about, if_there
 from api.web.desk import Refused
+from api.web.names import ids_in
 from api.web.pages import page
 from api.web.people import called
 from api.web.visitors import PageRoute, visitor
@@ -42,7 +43,7 @@ async def request_page(
     found, fired, names = await asyncio.gather(
         about(desk, it),
         if_there(desk.get(f"{path}/actions")) if machine else _nothing(),
-        called(desk, timeline.people_in(events["items"])),
+        called(desk, timeline.people_in(events["items"]) | ids_in(it, refusal and refusal.problem)),
     )
     told = timeline.Told(found.recipe, names)
     shown = facts.facts(found.recipe["inputs"], it["inputs"], withheld=it["withheld"])
@@ -56,6 +57,7 @@ async def request_page(
         200 if refusal is None else refusal.status,
         it=it,
         found=found,
+        names=names,
         facts=shown,
         lines=told_lines,
         more_events=events["next_cursor"] is not None,

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.web.desk import Desk, Refused
+from api.web.names import Names
 from api.web.pages import page
 from api.web.visitors import PageRoute, Visitor, visitor
 
@@ -75,15 +76,15 @@ async def myself(guest: Visitor) -> dict[str, Any]:
     return found if _is_zone(found["time_zone"]) else found | {"time_zone": "UTC"}
 
 
-async def called(desk: Desk, people: Iterable[str]) -> dict[str, str]:
-    """The names of people by their ids, as far as they are here."""
+async def called(desk: Desk, people: Iterable[str]) -> Names:
+    """What people are called, by their ids, also those who have left."""
     wanted = sorted(set(people))
     found: dict[str, str] = {}
     for first in range(0, len(wanted), _LOOKED_AT):
         ids = ",".join(wanted[first : first + _LOOKED_AT])
-        part = await desk.get("/v1/org/people", ids=ids, limit=_LOOKED_AT)
+        part = await desk.get("/v1/org/names", ids=ids)
         found |= {each["id"]: each["name"] for each in part["items"]}
-    return found
+    return Names(found)
 
 
 def _is_zone(name: str) -> bool:

@@ -132,8 +132,8 @@ async def _known(request: Request) -> dict[str, Any]:
     guest = visitor(request)
     me = await myself(guest)
     manager = me["manager"]
-    names = {} if manager is None else await called(guest.desk, [manager])
-    return me | {"manager": names.get(manager, manager)}
+    names = await called(guest.desk, [manager] if manager else [])
+    return me | {"manager": manager and names.of(manager)}
 
 
 def _shown(

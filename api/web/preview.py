@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 from api.web import words
+from api.web.names import Names
 
 _ENDS = {
     "approved": "Then it is approved.",
@@ -70,7 +71,7 @@ def people(simulated: Mapping[str, Any]) -> list[str]:
 
 
 def beginning(
-    simulated: Mapping[str, Any], names: Mapping[str, str], states: Sequence[Mapping[str, Any]]
+    simulated: Mapping[str, Any], names: Names, states: Sequence[Mapping[str, Any]]
 ) -> Preview:
     """Of a state machine, in words: where it begins, and who can go on from there; `states` as the recipe has
     them."""
@@ -91,8 +92,8 @@ def beginning(
     return Preview(steps, end, stuck, "Who can go on first")
 
 
-def _firing(action: Mapping[str, Any], names: Mapping[str, str], at: str) -> Person:
-    people = [names.get(person, person) for person in action["could_fire"]]
+def _firing(action: Mapping[str, Any], names: Names, at: str) -> Person:
+    people = [names.of(person) for person in action["could_fire"]]
     has = ""
     if action["fires_at"] is not None:
         has = (
@@ -101,9 +102,7 @@ def _firing(action: Mapping[str, Any], names: Mapping[str, str], at: str) -> Per
     return Person(_listed(people) if people else "Whoever may see it", has, None, ())
 
 
-def preview(
-    simulated: Mapping[str, Any], names: Mapping[str, str], steps: Sequence[Any]
-) -> Preview:
+def preview(simulated: Mapping[str, Any], names: Names, steps: Sequence[Any]) -> Preview:
     """In words; `names` by id, `steps` as the recipe has them."""
     path = tuple(_step(step, names) for step in simulated["path"] if _told(step))
     stuck = bool(simulated["incidents"]) or simulated["stopped"]
@@ -125,7 +124,7 @@ def _told(step: Mapping[str, Any]) -> bool:
     return step["type"] != "action" or step["outcome"] == "skipped"
 
 
-def _step(step: Mapping[str, Any], names: Mapping[str, str]) -> Step:
+def _step(step: Mapping[str, Any], names: Names) -> Step:
     skipped = None
     if step["outcome"] == "skipped":
         skipped = f"only if {step['when']}" if step["when"] else "not needed"
@@ -139,34 +138,34 @@ def _step(step: Mapping[str, Any], names: Mapping[str, str]) -> Step:
     )
 
 
-def _person(task: Mapping[str, Any], names: Mapping[str, str]) -> Person:
+def _person(task: Mapping[str, Any], names: Names) -> Person:
     return Person(
         _who(task, names),
-        _has(task),
+        _has(task, names),
         task["due_at"],
         tuple(hop["text"] for hop in task["chain"] if hop["rule"] not in _PLAIN),
     )
 
 
-def _who(task: Mapping[str, Any], names: Mapping[str, str]) -> str:
+def _who(task: Mapping[str, Any], names: Names) -> str:
     if task["assignee"] is None:
-        could = [names.get(person, person) for person in task["could_decide"]]
-        whose = " or ".join(words.principal(each) for each in task["candidates"])
+        could = [names.of(person) for person in task["could_decide"]]
+        whose = " or ".join(map(names.of, task["candidates"]))
         if whose.startswith("anyone "):
             whose = f"A{whose[1:]}"
         return f"{whose}: {_listed(could)}" if could else whose
-    who = names.get(task["assignee"], task["assignee"])
+    who = names.of(task["assignee"])
     instead = task["on_behalf_of"]
-    return who if instead is None else f"{who}, on behalf of {names.get(instead, instead)}"
+    return who if instead is None else f"{who}, on behalf of {names.of(instead)}"
 
 
-def _has(task: Mapping[str, Any]) -> str:
+def _has(task: Mapping[str, Any], names: Names) -> str:
     """How long they have, and what comes then."""
     if task["due_at"] is None:
         return ""
     length: timedelta = words.moment(task["due_at"]) - words.moment(task["opened_at"])
     action, _, to = (task["when_due"] or "").partition(":")
-    then = f"then {words.principal(to)} is asked" if action == "reassign" else _LATE.get(action, "")
+    then = f"then {names.of(to)} is asked" if action == "reassign" else _LATE.get(action, "")
     return f"has {words.span(length)}" + (f", {then}" if then else "")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.web import words
+from api.web.names import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,39 +28,48 @@ class Row:
         return self.href.startswith("/tasks/")
 
 
-def open_task(task: Mapping[str, Any], me: str, suffix: str, chosen: str | None) -> Row:
-    """A task that needs me, or one of us. `suffix` is the query that the list was asked with."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands: in `me`'s list, asked for with the query `suffix`, beside the task that is `chosen`."""
+
+    me: str
+    suffix: str
+    chosen: str | None
+
+
+def open_task(task: Mapping[str, Any], names: Names, place: Place) -> Row:
+    """A task that needs me, or one of us."""
     return Row(
-        f"/tasks/{task['id']}{suffix}",
+        f"/tasks/{task['id']}{place.suffix}",
         task["title"],
-        (task["requester"], words.label(task["workflow"]), *_held(task, me)),
+        (names.of(task["requester"]), words.label(task["workflow"]), *_held(task, names, place.me)),
         due_at=task["due_at"],
-        task_id=task["id"] if task["claimed_by"] in (None, me) else None,
-        chosen=task["id"] == chosen,
+        task_id=task["id"] if task["claimed_by"] in (None, place.me) else None,
+        chosen=task["id"] == place.chosen,
     )
 
 
-def _held(task: Mapping[str, Any], me: str) -> list[str]:
+def _held(task: Mapping[str, Any], names: Names, me: str) -> list[str]:
     """By whom, where not by me alone."""
     if task["claimed_by"] is not None:
-        return [
-            "claimed by you" if task["claimed_by"] == me else f"claimed by {task['claimed_by']}"
-        ]
+        by = "you" if task["claimed_by"] == me else names.of(task["claimed_by"])
+        return [f"claimed by {by}"]
     said = [] if task["candidates"] is None else ["shared"]
-    return [*said, *([f"for {task['on_behalf_of']}"] if task["on_behalf_of"] else [])]
+    return [*said, *([f"for {names.of(task['on_behalf_of'])}"] if task["on_behalf_of"] else [])]
 
 
-def closed_task(task: Mapping[str, Any], me: str, suffix: str, chosen: str | None) -> Row:
+def closed_task(task: Mapping[str, Any], names: Names, place: Place) -> Row:
     """A task that I decided, or that was decided or closed before I did."""
     decision = task["decision"]
-    by = () if decision is None or decision["user"] == me else (f"decided by {decision['user']}",)
+    others = decision is not None and decision["user"] != place.me
+    by = (f"decided by {names.of(decision['user'])}",) if others else ()
     return Row(
-        f"/tasks/{task['id']}{suffix}",
+        f"/tasks/{task['id']}{place.suffix}",
         task["title"],
-        (task["requester"], words.label(task["workflow"]), *by),
+        (names.of(task["requester"]), words.label(task["workflow"]), *by),
         at=task["closed_at"] if decision is None else decision["decided_at"],
         state=task["state"] if decision is None else _outcome(task, decision["decision"]),
-        chosen=task["id"] == chosen,
+        chosen=task["id"] == place.chosen,
     )
 
 
@@ -69,9 +79,9 @@ def _outcome(task: Mapping[str, Any], chosen: str) -> str:
     return next(found, None) or words.label(chosen)
 
 
-def request(found: Mapping[str, Any]) -> Row:
+def request(found: Mapping[str, Any], names: Names) -> Row:
     """A request of mine: whom it waits for, or how it ended."""
-    waits = [words.principal(who) for who in found["waiting_for"]]
+    waits = [names.of(who) for who in found["waiting_for"]]
     ended = found["finalized_at"] is not None
     about = (words.label(found["workflow"]), *([f"waits for {_few(waits)}"] if waits else []))
     return Row(
@@ -84,12 +94,12 @@ def request(found: Mapping[str, Any]) -> Row:
     )
 
 
-def question(found: Mapping[str, Any]) -> Row:
+def question(found: Mapping[str, Any], names: Names) -> Row:
     """A question that I was asked."""
     return Row(
         f"/requests/{found['request_id']}",
         found["title"],
-        (f"{found['asked_by']} asks you", words.label(found["workflow"])),
+        (f"{names.of(found['asked_by'])} asks you", words.label(found["workflow"])),
         at=found["asked_at"],
         state="question",
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.web import rules, words
+from api.web.names import Names
 from recipes.model import REQUESTER, Json
 
 ENGINE = "system:engine"
@@ -27,19 +28,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the words need to know: the recipe of the request, the names of people by id."""
+    """What the words need to know: the recipe of the request, what people are called."""
 
     recipe: Mapping[str, Any]
-    names: Mapping[str, str]
+    names: Names
 
     def who(self, principal: Json) -> str:
-        kind, _, name = str(principal).partition(":")
-        if kind == "role" and name:
-            return f"anyone in {name}"
-        if kind == "system":
-            return "Countersign"
-        person = name if kind == "user" and name else str(principal)
-        return self.names.get(person, person)
+        return self.names.of(principal)
 
     def step(self, payload: Mapping[str, Any]) -> str:
         return rules.step_name(self.recipe, payload.get("step"), payload.get("branch"))
@@ -57,8 +52,9 @@ def people_in(events: Iterable[Mapping[str, Any]]) -> set[str]:
         named += [
             payload.get(name) for name in ("assignee", "person", "to", "user", "on_behalf_of")
         ]
-        named += payload.get("people") or []
-        found |= {each for each in named if isinstance(each, str) and ":" not in each}
+        named += [*(payload.get("people") or ()), *(payload.get("candidates") or ())]
+        ids = (each.removeprefix("user:") for each in named if isinstance(each, str))
+        found |= {each for each in ids if ":" not in each}
     return found
 
 

@@ -108,21 +108,12 @@ def plain(value: Json) -> str:
     return str(value)
 
 
-def principal(text: str) -> str:
-    """`user:bob` is `bob`, `role:hr` is `anyone in hr`."""
-    kind, _, name = text.partition(":")
-    if kind == "role" and name:
-        return f"anyone in {name}"
-    return name or text
-
-
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "due": due,
     "label": label,
     "moment": moment,
     "plain": plain,
-    "principal": principal,
     "seconds": seconds,
     "sentence": sentence,
     "size": size,

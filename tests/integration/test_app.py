@@ -104,6 +104,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("POST", "/v1/org/import"),
         ("GET", "/v1/imports"),
         ("POST", "/v1/imports"),
+        ("GET", "/v1/org/names"),
         ("GET", "/v1/org/people"),
         ("GET", "/v1/org/people/{person_id}"),
         ("GET", "/v1/org/roles"),

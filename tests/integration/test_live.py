@@ -52,6 +52,7 @@ async def test_whom_it_concerns_hears_of_it(house: House, pool: Pool) -> None:
         "request_id": request_id,
         "type": "decision.recorded",
         "by": "bob",
+        "called": "Bob Tanaka",
         "at": "",
         "task_id": flow.task,
     }

@@ -67,6 +67,21 @@ async def test_import_and_again(bare_house: House) -> None:
     assert await bare_house.pool.fetchval("SELECT count(*) FROM audit") == 1
 
 
+async def test_what_ids_are_called(house: House) -> None:
+    await house.pool.execute(
+        "UPDATE people SET employed = employed * tstzmultirange(tstzrange(NULL, now())) WHERE id = 'erin'"
+    )
+    asked = await house.get("/v1/org/names?ids=erin,%20bob,nobody", "alice")
+    found = org_shapes.NamePage.model_validate(asked.json())
+    assert [(it.id, it.name, it.here) for it in found.items] == [
+        ("bob", "Bob Tanaka", True),
+        ("erin", "Erin Novak", False),
+    ]
+    many = ",".join(f"p{number}" for number in range(201))
+    refused = await house.get(f"/v1/org/names?ids={many}", "alice")
+    assert (refused.status_code, refused.json()["errors"][0]["parameter"]) == (422, "ids")
+
+
 async def test_json_and_a_list_of_roles_too(bare_house: House) -> None:
     body = {
         "people": [{"id": "ann", "name": "Ann"}],

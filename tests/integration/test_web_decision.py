@@ -151,9 +151,9 @@ async def test_who_comes_too_late_is_told_who_was_first(house: House) -> None:
     await house.decide("dave", flow.task, comment="Fine by me.")
     answered = await sent(house, f"{path}/decision", token, **hidden | {"decision": "reject"})
     assert answered.status_code == 409
-    assert "Already decided by dave" in words(answered.text)
+    assert "Dave Singh was first" in words(answered.text)
     said = words(await shown(house, path))
-    assert "dave decided" in said
+    assert "Dave Singh decided" in said
     assert "Fine by me." in said
     assert 'id="decide"' not in answered.text
 

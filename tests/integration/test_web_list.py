@@ -77,7 +77,7 @@ async def test_like_tasks_are_approved_together(house: House, pool: Pool) -> Non
     assert done.status_code == 200, done.text
     results = re.findall(r'<span class="said-of">(. [^<]*)</span>', done.text)
     assert results == [
-        "✗ bob was first: Reject",
+        "✗ Bob Tanaka was first: Reject",
         "✓ Approved",
         "✗ Changed since you looked: open it and look again",
     ]

@@ -57,7 +57,7 @@ async def test_people_ask_answer_and_comment_where_they_decide(house: House) -> 
     assert said.headers["location"] == task
     empty = await sent(house, f"{request}/comment", token, text=" ", back=task)
     assert (empty.status_code, 'id="remark-wrong"' in empty.text) == (422, True)
-    assert "bob asked erin" in words(await shown(house, task))
+    assert "Bob Tanaka asked Erin Novak" in words(await shown(house, task))
 
     token = await signed_in(house, "erin")
     page = await shown(house, request)
@@ -65,7 +65,7 @@ async def test_people_ask_answer_and_comment_where_they_decide(house: House) -> 
     answered = await sent(house, f"{request}/answer", token, question=question, text="Yes.")
     assert (answered.status_code, answered.headers["location"]) == (303, request)
     page = words(await shown(house, request))
-    assert "erin answered" in page
+    assert "Erin Novak answered" in page
     assert "Yes." in page
     assert "Hm." in page
 
@@ -108,10 +108,10 @@ async def test_files_are_added_and_watchers_named(house: House) -> None:
     assert (await sent(house, f"{request}/files", token)).status_code == 422
     assert "costs.csv" in await shown(house, request)
     assert (await sent(house, f"{request}/watch", token, watcher="Frank Weber")).status_code == 303
-    assert "Watching frank" in words(await shown(house, request))
+    assert "Watching Frank Weber" in words(await shown(house, request))
     token = await signed_in(house, "frank")
     assert (await sent(house, f"{request}/unwatch", token)).status_code == 303
-    assert "Watching frank" not in words(await shown(house, request))
+    assert "Watching Frank Weber" not in words(await shown(house, request))
 
 
 async def test_its_requester_cancels_it(house: House) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from api.web import timeline
+from api.web.names import Names, ids_in
 from contract import events
 from recipes.model import Json
 
@@ -15,7 +16,7 @@ RECIPE: dict[str, Json] = {
         "states": [{"id": "published", "name": None}],
     },
 }
-TOLD = timeline.Told(RECIPE, {"bob": "Bob Tanaka", "carol": "Carol Diaz"})
+TOLD = timeline.Told(RECIPE, Names({"bob": "Bob Tanaka", "carol": "Carol Diaz"}))
 
 
 def event(event_type: str, user: str = "system:engine", /, **payload: Json) -> dict[str, Any]:
@@ -168,3 +169,18 @@ def test_all_whom_the_words_name_are_looked_up() -> None:
         ]
     )
     assert found == {"dave", "bob", "carol", "requester", "erin", "frank"}
+
+
+def test_whom_answers_name() -> None:
+    request = {
+        "requester": "ann",
+        "inputs": {"person": "nobody"},
+        "waiting_for": ["user:ben", "role:hr"],
+        "erased": {"by": "system:api"},
+        "tasks": [{"candidates": None, "via": ["cy"], "decision": {"user": "dot", "comment": "x"}}],
+    }
+    assert ids_in(request, None) == {"ann", "ben", "cy", "dot"}
+    names = Names({"ann": "Ann Alm"})
+    assert names.listed(["ann", "user:ann", "role:hr", "gone", "system:engine"]) == (
+        "Ann Alm, Ann Alm, anyone in hr, gone, Countersign"
+    )

@@ -55,7 +55,7 @@
     const decided = now.querySelector("#decide") && !next.querySelector("#decide");
     if (decided) {
       await put("#pane", "outerHTML", text);
-      say(other ? `${other.by} decided this just now` : "This is decided");
+      say(other ? `${other.called} decided this just now` : "This is decided");
     } else if (digest(now) && digest(now) !== digest(next)) {
       notice(now, "This has changed since you opened it.");
     } else if (!typed(now) && document.querySelector("#pane")) {
