@@ -168,6 +168,14 @@ async def chain(source: Source, request_id: UUID, after: int = 0, limit: int = 1
     return [_told(row) for row in await source.fetch(CHAIN, request_id, after, limit)]
 
 
+LENGTH = "SELECT seq FROM audit_heads WHERE request_id = $1"
+
+
+async def length(source: Source, request_id: UUID) -> int:
+    """How many rows a request's chain has, in Postgres or in the cold tier: the `seq` of the last one."""
+    return await source.fetchval(LENGTH, request_id) or 0
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Rows of a request, from one to another, both included."""

@@ -19,7 +19,9 @@ from api.web.visitors import PageRoute, visitor
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
-_EVENTS = 200
+_EVENTS = 100
+_NEWEST = 2**31 - 1
+"""No event of a request has a higher number."""
 
 
 @router.get("/requests/{request_id:uuid}")
@@ -38,7 +40,10 @@ async def request_page(
     """The page of a request; after a refusal of a `deed` with what was `typed`, and what was wrong beside it."""
     desk = visitor(request).desk
     path = f"/v1/requests/{request_id}"
-    it, events = await asyncio.gather(desk.get(path), desk.get(f"{path}/events", limit=_EVENTS))
+    before = _before(request)
+    it, events = await asyncio.gather(
+        desk.get(path), desk.get(f"{path}/events", before=before, limit=_EVENTS)
+    )
     machine = it["status"] is not None
     found, fired, names = await asyncio.gather(
         about(desk, it),
@@ -60,7 +65,7 @@ async def request_page(
         names=names,
         facts=shown,
         lines=told_lines,
-        more_events=events["next_cursor"] is not None,
+        **_beside(events),
         next_up=_next_up(it, told),
         actions=[] if fired is None else [each for each in fired["items"] if each["available"]],
         moves=it["moves"],
@@ -72,6 +77,20 @@ async def request_page(
         typed=typed or {},
         deed=deed,
     )
+
+
+def _before(request: Request) -> int:
+    """Before which event those shown stand: what the address says, or the newest."""
+    said = request.query_params.get("before", "")
+    return int(said) if said.isascii() and said.isdigit() and 0 < int(said) < _NEWEST else _NEWEST
+
+
+def _beside(events: Mapping[str, Any]) -> dict[str, int | None]:
+    """Before which events the pages of `older` and of `newer` ones stand; None where there are none."""
+    shown = [each["seq"] for each in events["items"]]
+    older = shown[0] if shown and shown[0] > 1 else None
+    newer = (shown[-1] if shown else 0) + _EVENTS + 1 if events["next_cursor"] else None
+    return {"older": older, "newer": newer}
 
 
 async def _nothing() -> None:

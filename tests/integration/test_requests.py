@@ -421,6 +421,17 @@ async def test_events_come_in_pages(house: House) -> None:
     rest = (await house.get(path, "alice", params={"cursor": first["next_cursor"]})).json()
     assert [item["seq"] for item in first["items"] + rest["items"]] == [1, 2]
     assert rest["next_cursor"] is None
+    # From the end: the last ones before a place, with what follows them.
+    for before, seqs in ((1000, [2]), (2, [1]), (1, list[int]())):
+        last = (await house.get(path, "alice", params={"limit": 1, "before": before})).json()
+        assert [item["seq"] for item in last["items"]] == seqs
+        if before == 1000:
+            assert last["next_cursor"] is None
+            continue
+        on = (await house.get(path, "alice", params={"cursor": last["next_cursor"]})).json()
+        assert on["items"][0]["seq"] == before
+    both = {"before": 2, "cursor": first["next_cursor"]}
+    assert (await house.get(path, "alice", params=both)).status_code == 422
 
 
 @pytest.mark.parametrize(

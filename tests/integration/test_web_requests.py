@@ -1,7 +1,11 @@
 """The page of a request, and what people do besides deciding."""
 
 import re
+from datetime import UTC, datetime
+from uuid import UUID
 
+from recipes.happenings import Actor
+from storage import audit
 from tests.integration.browsing import HTML, ORIGIN, sent, shown, signed_in, words
 from tests.integration.house import House
 
@@ -40,6 +44,31 @@ async def test_the_page_of_a_request_tells_where_it_stands_and_how_it_came_there
     await signed_in(house, "erin")
     assert "no such request" in await shown(house, path, 404)
     assert (await house.client.get(f"{path}/diagram.svg")).status_code == 404
+
+
+async def test_what_happened_long_ago_is_a_page_away(house: House) -> None:
+    flow = await house.begun()
+    path, about = f"/requests/{flow.state.request_id}", UUID(flow.state.request_id)
+    said = [
+        audit.event("watcher.added", datetime.now(UTC), {"person": f"p{number}"}, {}, Actor("bob"))
+        for number in range(148)
+    ]
+    async with house.pool.acquire() as connection, connection.transaction():
+        await audit.append(connection, about, "leave", 1, said)
+    await signed_in(house, "alice")
+    page = await shown(house, path)
+    assert ("p147 watches it" in page, "p48 watches it" in page, "p47 watches it" in page) == (
+        True, True, False,
+    )  # fmt: skip
+    [older] = re.findall(r'<a href="([^"]+)" rel="prev">Older</a>', page)
+    assert 'rel="next">Newer' not in page
+    page = await shown(house, older.partition("#")[0])
+    assert ("p47 watches it" in page, "p48 watches it" in page) == (True, False)
+    assert "Alice Moreau sent it" in page
+    [newer] = re.findall(r'<a href="([^"]+)" rel="next">Newer</a>', page)
+    assert 'rel="prev">Older' not in page
+    assert "p147 watches it" in await shown(house, newer.partition("#")[0])
+    assert "p147 watches it" in await shown(house, f"{path}?before=x")
 
 
 async def test_people_ask_answer_and_comment_where_they_decide(house: House) -> None:
