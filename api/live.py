@@ -9,11 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import asyncpg
 import structlog
 from pydantic_core import to_json
 
+from api.auth import Caller
+from api.errors import Problem
+from api.requests import allowed
 from storage import feed, live
 from storage.errors import FAILED
 from storage.live import Happened
@@ -35,7 +39,7 @@ LOOK_AGAIN = b"event: look\ndata: {}\n\n"
 class Mailbox:
     """Of one open page. None in it says that it is closed."""
 
-    person: str
+    caller: Caller
     letters: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(_ROOM))
     closed: bool = False
 
@@ -72,37 +76,39 @@ class Live:
         """How many are open."""
         return sum(map(len, self._rooms.values()))
 
-    async def enter(self, person: str, seen: int | None) -> tuple[Mailbox, list[bytes]]:
+    async def enter(self, caller: Caller, seen: int | None) -> tuple[Mailbox, list[bytes]]:
         """A mailbox for a page of somebody, and what they have not seen since a position, if they say one.
         UNAVAILABLE."""
-        mailbox = Mailbox(person)
+        mailbox = Mailbox(caller)
         async with self._lock:
             if self._position is None:
                 self._position = (await feed.ends(self._pool))[1]
             now = self._position
-            self._rooms[person].add(mailbox)
+            self._rooms[caller.id].add(mailbox)
         self._wanted.set()
         try:
-            return mailbox, await self._missed(person, seen, now)
+            return mailbox, await self._missed(caller, seen, now)
         except BaseException:
             self.leave(mailbox)
             raise
 
     def leave(self, mailbox: Mailbox) -> None:
         mailbox.closed = True
-        room = self._rooms[mailbox.person]
+        person = mailbox.caller.id
+        room = self._rooms[person]
         room.discard(mailbox)
         if not room:
-            del self._rooms[mailbox.person]
+            del self._rooms[person]
 
-    async def _missed(self, person: str, seen: int | None, now: int) -> list[bytes]:
+    async def _missed(self, caller: Caller, seen: int | None, now: int) -> list[bytes]:
         begin = b"retry: 3000\nid: %d\nevent: ready\ndata: {}\n\n" % now
         if seen is None or seen >= now:
             return [begin]
         if now - seen > PORTION:
             return [LOOK_AGAIN, begin]
-        found = await live.concerned(self._pool, seen, now, [person])
-        return [*map(letter, found), begin]
+        found = await live.concerned(self._pool, seen, now, [caller.id])
+        told = [it for it in found if it.people or await self._sees(caller, it.request_id)]
+        return [*map(letter, told), begin]
 
     def close(self) -> None:
         """Send all away: this process ends, and others go on."""
@@ -151,8 +157,23 @@ class Live:
                 self._position = position
                 raise
             for each in found:
-                said = letter(each)
-                self._put(said, [it for who in each.people for it in self._rooms.get(who, ())])
+                self._put(letter(each), await self._to(each))
+
+    async def _to(self, happened: Happened) -> list[Mailbox]:
+        """The mailboxes of those it concerns, and of those who watch the request and may see it."""
+        found = [it for who in happened.people for it in self._rooms.get(who, ())]
+        watching = [it for who in happened.watching for it in self._rooms.get(who, ())]
+        return found + [it for it in watching if await self._sees(it.caller, happened.request_id)]
+
+    async def _sees(self, caller: Caller, request_id: UUID) -> bool:
+        """Whether somebody may see a request now."""
+        if caller.sees_all:
+            return True
+        try:
+            await allowed(self._pool, caller, "see", request_id)
+        except Problem:
+            return False
+        return True
 
     def _put(self, said: bytes, mailboxes: Iterable[Mailbox]) -> None:
         for mailbox in mailboxes:

@@ -16,7 +16,7 @@ from typing_extensions import override
 from api import bodies, entitled, errors, http, revised, schemas, views
 from api.asking import Where, Words, read_condition
 from api.auth import Caller
-from api.authorize import Action, authorize, request_object
+from api.authorize import Action, authorize, possible, request_object
 from api.http import Route, answer, page, read, read_cursor, takes
 from api.once import Recorded, idempotency_key
 from api.services import Services, caller_of, services
@@ -92,6 +92,7 @@ async def submit_request(request: Request) -> Response:
         row, _ = await allowed(house.pool, caller, "see", made.id)
         return answer(await shown(house, house.pool, caller, row), 201, headers)
     said: dict[str, Json] = {"revisions": revised.shown([revised.first(made.row)])}
+    said |= {"may": ["cancel", "name_watchers"]}
     return answer(views.request(made.row, [], _temporal_url(house, made.id)) | said, 201, headers)
 
 
@@ -364,6 +365,7 @@ async def shown(
         "questions": [views.question(_seen(it, keys, sight.QUESTION)) for it in asked],
         "attachments": [views.attachment(attachments.seen(it, keys)) for it in files],
         "watchers": [views.watcher(item) for item in watching],
+        "may": _may(caller, row),
     }
     if row["kind"] == "state_machine":
         fired = await actions.history(source, caller.reader, row["id"], HISTORY_SHOWN)
@@ -375,6 +377,18 @@ async def shown(
     where = None if row["import_id"] else _temporal_url(house, row["id"])
     its_tasks = [_seen(it, keys, sight.TASK) for it in found]
     return views.request(_seen(row, keys, sight.REQUEST), its_tasks, where) | more
+
+
+def _may(caller: Caller, row: asyncpg.Record) -> list[Json]:
+    """What the caller may do to a request that they see, as it is now."""
+    open_, about = row["state"] not in FINAL_STATES, request_object(row, involved=True)
+    so: dict[str, tuple[Action, bool]] = {
+        "cancel": ("cancel", open_),
+        "resubmit": ("resubmit", row["state"] == "rewound"),
+        "retry": ("retry", bool(row["incidents"])),
+        "name_watchers": ("watchers", True),
+    }
+    return [name for name, (action, now) in so.items() if now and possible(caller, [action], about)]
 
 
 async def _who_moves(house: Services, source: Source, row: asyncpg.Record) -> list[str]:

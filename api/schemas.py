@@ -134,12 +134,15 @@ class Recalled(Strict):
     reopened_as: UUID | None
 
 
+RequestDeed = Literal["cancel", "resubmit", "retry", "name_watchers"]
+
+
 class Request(RequestHead):
     """`waiting_for` names who is next: principals (`user:x`, `role:y`) of the open tasks, or of what can
     be fired of a state machine; `added_approvers` those added by hand, asked yet or not. A machine's `moves`
     counts the actions fired; the last 100 are in `history`, oldest first, all of them among its events.
     `comments` are the last 50; `revisions` all its submissions, the first one first. `jobs` are its
-    automatic work; `waits_until` says until when a `wait` does."""
+    automatic work; `waits_until` says until when a `wait` does. What the caller `may` do to it now."""
 
     model_config = example(
         **_REQUEST,
@@ -159,6 +162,7 @@ class Request(RequestHead):
         attachments=[],
         watchers=[],
         recalled=None,
+        may=["name_watchers"],
         temporal_url="http://127.0.0.1:8233/namespaces/default/workflows/"
         "7d4a0f0c-9a53-4f5e-8a53-0c1d7f1e2b34",
     )
@@ -178,6 +182,7 @@ class Request(RequestHead):
     attachments: list[Attachment]
     watchers: list[Watcher]
     recalled: Recalled | None
+    may: list[RequestDeed]
     temporal_url: str | None
 
 

@@ -141,6 +141,7 @@ def request(row: Row, tasks: Iterable[Row], temporal_url: str | None) -> dict[st
         "attachments": [],
         "watchers": [],
         "recalled": None,
+        "may": [],
         "temporal_url": temporal_url,
     }
 

@@ -10,6 +10,7 @@ T = TypeVar("T")
 RequestState: TypeAlias = Literal[
     "created", "pending", "rewound", "approved", "rejected", "cancelled", "expired"
 ]
+RequestDeed: TypeAlias = Literal["cancel", "resubmit", "retry", "name_watchers"]
 TaskState: TypeAlias = Literal[
     "open", "decided", "expired", "superseded", "cancelled", "reassigned"
 ]
@@ -129,6 +130,7 @@ class Request(RequestSummary):
     waiting_for: list[str]
     comments: list[Comment]
     attachments: list[Attachment]
+    may: list[RequestDeed]
     temporal_url: str | None
 
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from storage.pool import Source
 
 # Of each request: who submitted it, who is or was asked (themselves, as a member of a role, on whose behalf, or as one
-# whom such a person delegates to now), who decided or was asked a question, and who was made a watcher. Only those
-# with a page open are looked for.
+# whom such a person delegates to now), who decided, fired an action or was asked a question, and who was made a
+# watcher. Who watches by themselves may see it no more: they are told apart. Only those with a page open are looked for.
 CONCERNED = """
 WITH RECURSIVE told AS (
     SELECT f.position, f.request_id, f.seq, f.recorded_at, f.event_type FROM feed f
@@ -35,15 +35,18 @@ WITH RECURSIVE told AS (
       FROM standing_in s JOIN delegations d ON d.delegator = s.person AND d.valid @> now()
      WHERE s.depth < 5
 ), concerned AS (
-    SELECT request_id, person FROM standing_in
-    UNION SELECT a.request_id, r.requester FROM about a JOIN requests r ON r.id = a.request_id
-    UNION SELECT request_id, d.actor FROM about JOIN decisions d USING (request_id)
-    UNION SELECT request_id, q.asked FROM about JOIN questions q USING (request_id)
-    UNION SELECT request_id, w.person FROM about JOIN watchers w USING (request_id)
-           WHERE w.added_by <> w.person
+    SELECT request_id, person, true AS sees FROM standing_in
+    UNION SELECT a.request_id, r.requester, true FROM about a JOIN requests r ON r.id = a.request_id
+    UNION SELECT request_id, d.actor, true FROM about JOIN decisions d USING (request_id)
+    UNION SELECT a.request_id, m.actor, true FROM about a
+            JOIN requests r ON r.id = a.request_id AND r.status IS NOT NULL
+            JOIN commands m ON m.request_id = r.id AND m.command = 'fire' AND m.actor = ANY($3::text[])
+    UNION SELECT request_id, q.asked, true FROM about JOIN questions q USING (request_id)
+    UNION SELECT request_id, w.person, w.added_by <> w.person FROM about JOIN watchers w USING (request_id)
 )
 SELECT t.position, t.request_id, t.event_type, a.occurred_at, a.actor->>'user' AS by, p.name AS called,
-       a.payload->>'task_id' AS task_id, array_agg(c.person ORDER BY c.person) AS people
+       a.payload->>'task_id' AS task_id, array_agg(c.person ORDER BY c.person) FILTER (WHERE c.sees) AS people,
+       array_agg(c.person ORDER BY c.person) FILTER (WHERE NOT c.sees) AS watching
   FROM told t
   JOIN audit a ON a.request_id = t.request_id AND a.seq = t.seq AND a.recorded_at = t.recorded_at
   LEFT JOIN people p ON p.id = a.actor->>'user'
@@ -55,7 +58,8 @@ SELECT t.position, t.request_id, t.event_type, a.occurred_at, a.actor->>'user' A
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event of a request, and which of those asked about it concerns. `called` is the name of whom it was `by`."""
+    """An event of a request, and which of those asked about it concerns. `called` is the name of whom it was `by`. Those who are
+    `watching` may be told if they may still see the request."""
 
     position: int
     request_id: UUID
@@ -65,6 +69,7 @@ class Happened:
     called: str
     task_id: str | None
     people: tuple[str, ...]
+    watching: tuple[str, ...]
 
 
 async def concerned(
@@ -81,7 +86,8 @@ async def concerned(
             row["by"],
             row["called"] or row["by"],
             row["task_id"],
-            tuple(row["people"]),
+            tuple(row["people"] or ()),
+            tuple(name for name in row["watching"] or () if name not in (row["people"] or ())),
         )
         for row in rows
     ]

@@ -1,4 +1,8 @@
-"""The files of a request, as the API gives them: nothing in them runs, and none is shown in place but pictures."""
+"""The files of a request, as the API gives them: nothing in them runs, and none is shown in place but pictures.
+
+A PDF neither: browsers show one only in a frame that is not sandboxed, where it may hold forms and scripts of whoever
+sent it, under our address. Its link says what it is and how big, and it opens in the reader's own viewer.
+"""
 
 from uuid import UUID
 

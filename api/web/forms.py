@@ -283,6 +283,21 @@ def placed(lines: Iterable[Line], messages: Mapping[str, str]) -> tuple[dict[str
     return found, rest
 
 
+def controls(line: Line) -> Iterator[str]:
+    """The names of what one can type or press in a field, in their order; `add NAME` is the button of a list."""
+    if line.field.kind == "list":
+        for each in line.lines:
+            yield from controls(each)
+        yield f"add {line.name}"
+    elif line.field.kind == "group":
+        for each in line.lines:
+            yield from controls(each)
+        if line.more is not None:
+            yield line.more.name
+    elif line.field.kind != "fixed":
+        yield line.name
+
+
 def below(name: str, key: str | int) -> str:
     """The name of what is called `key` in the field `name`: JSON pointers."""
     return f"{name}/{str(key).replace('~', '~0').replace('/', '~1')}"

@@ -29,7 +29,7 @@ async def tell_live(request: Request) -> Response:
     last = request.headers.get("last-event-id", "")
     seen = int(last) if last.isdecimal() and len(last) < 19 else None
     live: Live = request.app.state.live
-    mailbox, before = await live.enter(session.caller.id, seen)
+    mailbox, before = await live.enter(session.caller, seen)
     return _Stream(live, mailbox, before, session.until)
 
 

@@ -23,7 +23,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 class RequestForm:
     """`recipe` is as the API shows it, `draft` what stands in the fields of its inputs, `zone` the time zone of
     whoever writes. `key` makes one request of however many clicks. `wrong` are messages by the names of fields,
-    `amiss` those that belong to none."""
+    `amiss` those that belong to none. `focus` is where one goes on, as `forms.controls` names it."""
 
     recipe: Mapping[str, Any]
     zone: str
@@ -33,6 +33,7 @@ class RequestForm:
     key: str
     wrong: Mapping[str, str] = field(default_factory=dict)
     amiss: tuple[str, ...] = ()
+    focus: str = ""
 
     @property
     def asked(self) -> Field:
@@ -97,7 +98,18 @@ class RequestForm:
             draft = forms.with_row(self.asked, self.draft, INPUTS, name, self.zone)
         else:
             draft = forms.without_row(self.asked, self.draft, INPUTS, name)
-        return replace(self, draft=draft)
+            name = name.rpartition("/")[0]
+        form = replace(self, draft=draft)
+        return replace(form, focus=form._goes_on(name, act))
+
+    def _goes_on(self, name: str, act: str) -> str:
+        """Where one goes on after a row more or less in the list `name`: at the new row's first field, or where the
+        next one is added."""
+        found = [line for line in self.padded().line.each if line.name == name]
+        rows = found[0].lines if found else ()
+        if act == "add" and rows:
+            return next(forms.controls(rows[-1]), "")
+        return f"add {name}"
 
     def padded(self) -> "RequestForm":
         """The form with the rows that its lists need."""

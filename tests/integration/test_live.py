@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.types import Message
 
+from api.auth import Caller
 from api.live import LOOK_AGAIN, Live, Mailbox
 from api.web import live as stream
 from recipes.model import Json
@@ -36,7 +37,7 @@ def _read(said: bytes) -> dict[str, Any]:
 async def test_whom_it_concerns_hears_of_it(house: House, pool: Pool) -> None:
     live = _live(house)
     (bob, begin), (erin, _), (alice, _) = [
-        await live.enter(person, None) for person in ("bob", "erin", "alice")
+        await live.enter(Caller(person), None) for person in ("bob", "erin", "alice")
     ]
     assert _read(begin[0])["event"] == "ready"
     flow = await house.begun(inputs={"days": 5, "why": "a secret"})
@@ -63,7 +64,7 @@ async def test_whom_it_concerns_hears_of_it(house: House, pool: Pool) -> None:
 
     # Who comes back says what they saw last, and misses nothing.
     live.leave(bob)
-    again, missed = await live.enter("bob", heard[0]["id"])
+    again, missed = await live.enter(Caller("bob"), heard[0]["id"])
     assert [_read(each).get("type") for each in missed] == [
         "task.assigned",
         "decision.recorded",
@@ -76,7 +77,9 @@ async def test_pools_and_who_stands_in_hear_of_it(house: House, pool: Pool) -> N
     body: dict[str, Json] = {"delegate": "frank"}
     assert (await house.post("/v1/org/delegations", "dave", json=body)).status_code == 201
     live = _live(house)
-    boxes = {who: (await live.enter(who, None))[0] for who in ("bob", "erin", "frank", "carol")}
+    boxes = {
+        who: (await live.enter(Caller(who), None))[0] for who in ("bob", "erin", "frank", "carol")
+    }
     flow = await house.begun("alice", "shared", {})
     await feed.sequence(pool)
     for who in ("bob", "erin", "frank"):
@@ -85,16 +88,51 @@ async def test_pools_and_who_stands_in_hear_of_it(house: House, pool: Pool) -> N
     assert isinstance(flow, Workflow)
 
 
+async def test_who_watches_hears_of_it_as_long_as_they_may_see_it(house: House, pool: Pool) -> None:
+    """An administrator, and one of the recipe's owners, who is none any more later."""
+    flow = await house.begun()
+    request_id = str(flow.state.request_id)
+    watch = f"/v1/requests/{request_id}/watchers"
+    assert (await house.post(watch, "root", "admin", json={})).status_code == 200
+    assert (await house.post(watch, "frank", json={})).status_code == 200
+    await feed.sequence(pool)
+    live = _live(house)
+    callers = {who: Caller(who) for who in ("frank", "carol")}
+    callers["root"] = Caller("root", frozenset({"admin"}))
+    boxes = {who: (await live.enter(caller, None))[0] for who, caller in callers.items()}
+    start = (await feed.ends(pool))[1]
+    comment = f"/v1/requests/{request_id}/comments"
+    assert (await house.post(comment, "alice", json={"text": "Soon?"})).status_code == 201
+    await feed.sequence(pool)
+    for who in ("root", "frank"):
+        told = await _next(boxes[who])
+        assert (told["request_id"], told["type"], told["called"]) == (
+            request_id, "comment.added", "Alice Moreau",
+        )  # fmt: skip
+    assert boxes["carol"].letters.empty()
+
+    await pool.execute(
+        "UPDATE role_members SET valid = valid * tstzrange(NULL, now()) WHERE person = 'frank'"
+    )
+    assert (await house.post(comment, "alice", json={"text": "Soon!"})).status_code == 201
+    await feed.sequence(pool)
+    assert (await _next(boxes["root"]))["type"] == "comment.added"
+    assert boxes["frank"].letters.empty()
+    for who, missed in (("root", 2), ("frank", 0)):
+        _, said = await live.enter(callers[who], start)
+        assert len(said) == missed + 1, who
+
+
 async def test_who_is_far_behind_is_told_to_look_again(house: House, pool: Pool) -> None:
     await house.begun()
     await feed.sequence(pool)
     await pool.execute("UPDATE feed_state SET position = position + 5000")
-    _, missed = await _live(house).enter("bob", 0)
+    _, missed = await _live(house).enter(Caller("bob"), 0)
     assert missed[0] == LOOK_AGAIN
 
 
 async def test_who_does_not_keep_up_is_closed() -> None:
-    mailbox = Mailbox("bob")
+    mailbox = Mailbox(Caller("bob"))
     for number in range(101):
         mailbox.put(b"%d" % number)
     assert mailbox.closed
@@ -107,7 +145,7 @@ async def test_it_ends_with_the_session_and_with_the_page(house: House) -> None:
     live = _live(house)
 
     async def streamed(until: float, *, hangs_up: bool) -> bytes:
-        mailbox, before = await live.enter("bob", None)
+        mailbox, before = await live.enter(Caller("bob"), None)
         sent: list[Message] = []
 
         async def receive() -> Message:
@@ -131,7 +169,7 @@ async def test_it_ends_with_the_session_and_with_the_page(house: House) -> None:
 
 async def test_a_process_that_ends_sends_all_away(house: House) -> None:
     live = _live(house)
-    mailbox, _ = await live.enter("bob", None)
+    mailbox, _ = await live.enter(Caller("bob"), None)
     live.close()
     assert await mailbox.letters.get() is None
 

@@ -90,6 +90,12 @@ def stands(text: str, name: str) -> str:
     return html.unescape(value)
 
 
+def goes_on(text: str) -> list[str]:
+    """What has the focus when the page is there: a field by its name, a button by what it does."""
+    tags = re.findall(r"<[a-z][^>]* autofocus[^>]*>", text)
+    return [re.findall(r'(?:name="(?!do")|value=")([^"]+)"', tag)[0] for tag in tags]
+
+
 def problems(text: str) -> dict[str, str]:
     """What is said at which field."""
     found = re.findall(r'<p class="problem" id="([^"]+)-problem">([^<]+)</p>', text)
@@ -193,9 +199,13 @@ async def test_rows_come_and_go_without_a_script(outing: House) -> None:
     assert more.status_code == 200
     assert re.findall(r'name="/inputs/guests" value="(\d)"', more.text) == ["0", "1"]
     assert (stands(more.text, "/inputs/cost"), problems(more.text)) == ("?", {})
+    assert goes_on(more.text) == ["/inputs/guests/1/name"]
     rows = {"/inputs/guests": ["0", "1"], "/inputs/guests/1/name": "Eva"}
     less = await visit.send("remove /inputs/guests/0", GOOD | rows)
     assert stands(less.text, "/inputs/guests/0/name") == "Eva"
+    assert goes_on(less.text) == ["add /inputs/guests"]
+    none = await visit.send("remove /inputs/guests/7", GOOD)
+    assert goes_on(none.text) == ["add /inputs/guests"]
 
 
 async def test_one_sees_whom_it_would_ask_before_it_is_sent(outing: House) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from recipes.happenings import Actor
+from recipes.model import ApprovalStep, Ballot, Recipe
 from storage import audit
 from tests.integration.browsing import HTML, ORIGIN, sent, shown, signed_in, words
 from tests.integration.house import House
@@ -155,3 +156,17 @@ async def test_its_requester_cancels_it(house: House) -> None:
     late = await sent(house, f"{request}/cancel", token)
     assert late.status_code == 409
     assert "already cancelled" in late.text
+
+
+async def test_who_may_try_an_incident_again_does_so_where_it_is_shown(house: House) -> None:
+    ballot = Ballot("one", approver="role:empty")
+    await house.publish(Recipe("stuck", 1, (ApprovalStep("one", (ballot,)),), owner="role:house"))
+    flow = await house.begun("alice", "stuck", {})
+    path = f"/requests/{flow.state.request_id}"
+    token = await signed_in(house, "alice")
+    assert "Try again" not in words(await shown(house, path))
+    assert (await sent(house, f"{path}/retry", token)).status_code == 403
+    token = await signed_in(house, "frank")  # holds the role that owns it, and is no administrator
+    page = words(await shown(house, path))
+    assert ("Try again" in page, "Have somebody watch it" in page) == (True, True)
+    assert "Cancel this request" not in page
