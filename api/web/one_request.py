@@ -44,7 +44,7 @@ async def request_page(
     it, events = await asyncio.gather(
         desk.get(path), desk.get(f"{path}/events", before=before, limit=_EVENTS)
     )
-    machine = it["status"] is not None
+    machine = it["status"] is not None or it["state"] == "created"  # then it may be one yet
     found, fired, names = await asyncio.gather(
         about(desk, it),
         if_there(desk.get(f"{path}/actions")) if machine else _nothing(),

@@ -49,12 +49,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """`end` says what it comes to; `stuck`: not to an end, as things are."""
+    """`end` says what it comes to; `stuck`: not to an end, as things are. `choices`: one of the steps comes, not all
+    of them in turn."""
 
     steps: tuple[Step, ...]
     end: str
     stuck: bool
     heading: str = "Who will be asked"
+    choices: bool = False
 
 
 def people(simulated: Mapping[str, Any]) -> list[str]:
@@ -79,7 +81,7 @@ def beginning(
     steps = tuple(
         Step(
             action["name"] or words.label(action["id"]),
-            f"it is {called[action['to']]} then",
+            f"leads to {called[action['to']]}",
             () if action["nobody"] else (_firing(action, names, simulated["at"]),),
             None,
             (action["nobody"],) if action["nobody"] else (),
@@ -89,7 +91,7 @@ def beginning(
     stuck = not any(step.asked for step in steps)
     end = f"It begins as {called[simulated['status']]}."
     end += " Nobody could go on from there." if stuck else " From there people choose its way."
-    return Preview(steps, end, stuck, "Who can go on first")
+    return Preview(steps, end, stuck, "Who can go on first", choices=True)
 
 
 def _firing(action: Mapping[str, Any], names: Names, at: str) -> Person:

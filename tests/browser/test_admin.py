@@ -32,6 +32,20 @@ def test_a_recipe_is_published_gets_stuck_and_is_switched_off(
     page.get_by_role("button", name="Publish").click()
     page.get_by_text("Published.").wait_for()
     desk.check("recipe-published")
+    page.get_by_role("button", name="New version").click()
+    newer = RECIPE.replace("version: 1", "version: 2").replace("nobody-yet", "nobody-still")
+    page.get_by_label("or its text").fill(newer)
+    page.get_by_role("button", name="Publish").click()
+    page.get_by_role("heading", name="What is new since version 1").wait_for()
+    page.get_by_text("role:nobody-still").first.wait_for()
+    assert (
+        page.locator(".diagram img").evaluate("it => it.decode().then(() => it.naturalWidth)") > 300
+    )
+    desk.go("/admin/recipes/document_review")
+    assert (
+        page.locator(".diagram img").evaluate("it => it.decode().then(() => it.naturalWidth)") > 300
+    )
+    desk.check("machine")
 
     request = Program(product, "alice").submit("parking")
     program = Program(product, "heidi", ("admin",))

@@ -36,18 +36,18 @@ def test_a_decision_is_made_with_keys_and_taken_back(visit: Begin, product: Prod
     page.get_by_text("Not answered yet.").wait_for()
     page.get_by_role("button", name="Approve", exact=True).press("Enter")
     page.get_by_role("button", name="Undo").wait_for()
-    _comes_to(alice, request, "approved")
-    desk.go(f"/tasks/{task}")
-    page.get_by_text("You decided").filter(has_text="Approve").first.wait_for()
-    desk.check("decided")
 
     hers = visit("alice", dark=True)
     hers.context.route("**/live", lambda route: route.abort())
     hers.go(f"/requests/{request}")
     hers.page.get_by_label("Your answer").fill("Yes.")
     hers.page.get_by_role("button", name="Answer").press("Enter")
-    hers.page.get_by_text("alice answered").wait_for()
+    hers.page.get_by_text("Alice Moreau answered").last.wait_for()
     hers.check("request")
+    _comes_to(alice, request, "approved")
+    desk.go(f"/tasks/{task}")
+    page.get_by_text("You decided").filter(has_text="Approve").first.wait_for()
+    desk.check("decided")
 
 
 def test_a_decision_on_a_phone_without_scripts(visit: Begin, product: Product) -> None:

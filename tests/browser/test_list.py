@@ -56,19 +56,25 @@ def test_the_list_is_gone_through_by_keys(visit: Begin, product: Product) -> Non
 
 
 def test_what_another_decides_cannot_be_clicked_any_more(visit: Begin, product: Product) -> None:
-    asked = _asked(product, 3)
-    who = asked["who"]
-    desk = visit(who)
-    desk.go(f"/tasks/{asked['task']}")
+    alice = Program(product, "alice")
+
+    def run(payments: int) -> str:
+        request = alice.submit("payment_run", amount=90, currency="EUR", payments=payments)
+        return str(alice.task_of(request)["id"])
+
+    task = run(3)
+    desk = visit("dave")
+    desk.go(f"/tasks/{task}")
     expect(desk.page.locator("body[data-live=on]")).to_be_visible()
     expect(desk.page.locator("#decide")).to_be_visible()
-    Program(product, who).decide(asked["task"])
+    Program(product, "carol").decide(task)
     expect(desk.page.locator("#decide")).to_have_count(0)
-    expect(desk.page.locator(f"#list a[href*='{asked['task']}']")).to_have_count(0)
+    expect(desk.page.locator("#said")).to_have_text("Carol Jensen decided this just now")
+    expect(desk.page.locator(f"#list a[href*='{task}']")).to_have_count(0)
     desk.check("decided-meanwhile")
     # What comes in shows up by itself.
-    more = _asked(product, 4)
-    expect(desk.page.locator(f"#list a[href*='{more['task']}']")).to_have_count(1)
+    more = run(4)
+    expect(desk.page.locator(f"#list a[href*='{more}']")).to_have_count(1)
 
 
 def test_like_ones_are_approved_together_without_scripts(visit: Begin, product: Product) -> None:
@@ -80,9 +86,11 @@ def test_like_ones_are_approved_together_without_scripts(visit: Begin, product: 
     desk.page.get_by_role("button", name="together").click()
     expect(desk.page.locator(".sums")).to_contain_text("11")
     desk.shot("preview")
-    Program(product, asked[0]["who"]).decide(asked[0]["task"])
+    Program(product, asked[0]["who"]).decide(asked[0]["task"], "reject", comment="No.")
     desk.page.get_by_role("button", name="Approve these 2").click()
-    expect(desk.page.locator(".outcomes .said-of")).to_have_count(2)
+    expect(desk.page.locator(".outcomes .said-of")).to_have_text(
+        ["✗ Bob Larsson was first: Reject", "✓ Approved"]
+    )
     desk.shot("results")
 
 
@@ -91,7 +99,20 @@ def test_lists_filters_and_pages_hold_to_the_rules(visit: Begin, product: Produc
     for person, phone, dark in ((asked["who"], False, True), (asked["who"], True, False)):
         desk = visit(person, phone=phone, dark=dark)
         desk.go("/?due=soon&q=leave")
+        page, name = desk.page, "Soon, on a phone" if phone else "Soon"
+        page.get_by_text("Save this filter").click()
+        page.get_by_label("Name").fill(name)
+        page.get_by_role("button", name="Save").click()
+        page.get_by_role("link", name=name, exact=True).wait_for()
         desk.check("narrowed")
+        desk.go("/")
+        page.get_by_role("link", name=name, exact=True).click()
+        page.wait_for_url("**/?*due=soon*")
+        assert page.get_by_role("searchbox").input_value() == "leave"
+        desk.go("/")
+        page.get_by_text("Remove a filter").click()
+        page.get_by_role("button", name=f"Remove “{name}”").click()
+        expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
         desk.go(f"/bulk?task={asked['task']}")
         desk.check("bulk")
     alice = visit("alice")

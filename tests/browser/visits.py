@@ -14,6 +14,7 @@ from playwright.sync_api import (
     Page,
     Response,
     ViewportSize,
+    expect,
 )
 
 from tests.acceptance.product import Product
@@ -27,6 +28,7 @@ DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 PATIENCE = 20_000
 """Milliseconds until what should be there is missing: on a busy machine, too."""
+expect.set_options(timeout=PATIENCE)
 
 
 class Begin(Protocol):

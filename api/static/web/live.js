@@ -58,8 +58,8 @@
       say(other ? `${other.called} decided this just now` : "This is decided");
     } else if (digest(now) && digest(now) !== digest(next)) {
       notice(now, "This has changed since you opened it.");
-    } else if (!typed(now) && document.querySelector("#pane")) {
-      await put("#pane", "outerHTML", text);
+    } else if (!typed(now)) {
+      await put(document.querySelector("#pane") ? "#pane" : "article.request", "outerHTML", text);
     } else if (other || about.some((it) => it.by !== me)) {
       notice(now, "Something new was said or done.");
     }
