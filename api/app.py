@@ -47,6 +47,7 @@ from api import (
     recipes,
     reports,
     request_diagram,
+    request_events,
     requests,
     resubmission,
     simulation,
@@ -174,6 +175,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
     for part in (
         requests,
         request_diagram,
+        request_events,
         actions,
         events,
         reassign,

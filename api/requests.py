@@ -13,7 +13,7 @@ from starlette.responses import Response
 from structlog.contextvars import bind_contextvars
 from typing_extensions import override
 
-from api import bodies, entitled, errors, http, revised, schemas, views
+from api import bodies, entitled, errors, revised, schemas, views
 from api.asking import Where, Words, read_condition
 from api.auth import Caller
 from api.authorize import Action, authorize, possible, request_object
@@ -29,7 +29,6 @@ from recipes.model import Json
 from recipes.state import FINAL_STATES, RequestState
 from storage import (
     actions,
-    asking,
     attachments,
     commands,
     comments,
@@ -182,50 +181,6 @@ async def show_request(request: Request, request_id: UUID) -> Response:
     async with house.pool.acquire() as connection:
         row, _ = await allowed(connection, caller, "see", request_id)
         return answer(await shown(house, connection, caller, row))
-
-
-@router.get("/{request_id}/events", response_model=schemas.EventPage, summary="Its audit trail")
-async def list_events(
-    request: Request,
-    request_id: UUID,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    last_before: Annotated[
-        int | None,
-        Query(alias="before", ge=1, lt=2**31, description="The last ones before this `seq`."),
-    ] = None,
-) -> Response:
-    """Everything that happened to a request, in the order of its audit chain: from its beginning on, or
-    with `before` the last ones that come before a place in it."""
-    caller = await caller_of(request)
-    house = services(request)
-    await allowed(house.pool, caller, "see", request_id)
-    if last_before is not None:
-        if cursor is not None:
-            raise errors.invalid_parameter("before", "and `cursor` are two ways: leave one out")
-        return await _last_events(house, caller, request_id, last_before, limit)
-    after = 0 if cursor is None else int(read_cursor(cursor, "number")[0])
-    if not 0 <= after < 2**31:
-        raise errors.invalid_parameter("cursor", "is not one that this list gave")
-    found = await house.trail.events_of(
-        house.pool, caller.reader, request_id, after=after, limit=limit + 1
-    )
-    return page([views.event(row) for row in found], limit, lambda item: [item["seq"]])
-
-
-async def _last_events(
-    house: Services, caller: Caller, request_id: UUID, end: int, limit: int
-) -> Response:
-    """The last events before `end`, the oldest of them first; `next_cursor` is of those that follow."""
-    length = await asking.length(house.pool, request_id)
-    last = min(end - 1, length)
-    after = max(0, last - limit)
-    found = await house.trail.events_of(
-        house.pool, caller.reader, request_id, after=after, limit=last - after
-    )
-    items = [views.event(row) for row in found]
-    following = http.cursor([last]) if last < length else None
-    return answer({"items": items, "next_cursor": following})
 
 
 COMMAND_ANSWERS: dict[int | str, dict[str, Any]] = {

@@ -46,29 +46,6 @@ def publish(product: Product) -> None:
     admin.call("POST", "/v1/recipes", content=TRIP, headers={"content-type": "application/yaml"})
 
 
-def test_somebody_asks_by_the_keyboard_and_sees_whom_it_will_reach(visit: Begin) -> None:
-    desk = visit("alice")
-    page = desk.page
-    page.get_by_role("link", name="New request").click()
-    page.get_by_role("link", name="Purchase order").wait_for()
-    desk.check("choose")
-    page.get_by_role("link", name="Purchase order").press("Enter")
-    page.get_by_label("What is bought").focus()
-    page.keyboard.type("A letterpress")
-    page.get_by_label("Amount").focus()
-    page.keyboard.type("7200")
-    page.get_by_label("EUR").focus()
-    page.keyboard.press("Space")
-    # Enter looks at its way; it does not send.
-    page.get_by_label("Supplier").press("Enter")
-    page.get_by_role("heading", name="Who will be asked").wait_for()
-    assert "Bob Larsson" in page.locator("#way").inner_text()
-    assert page.get_by_label("Amount").input_value() == "7200"
-    desk.check("way")
-    page.get_by_role("button", name="Send", exact=True).press("Enter")
-    page.wait_for_url("**/requests/*")
-
-
 def test_on_a_phone_in_the_dark_rows_come_and_mistakes_stand_where_they_are(
     visit: Begin, product: Product
 ) -> None:
