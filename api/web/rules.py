@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from api.web import words
 from recipes.model import Json
 
 
@@ -12,6 +13,16 @@ def step_name(recipe: Mapping[str, Any], step: str | None, branch: str | None = 
     name = str(found.get("name") or step or "")
     ballot = _ballot(found, branch) if branch is not None and branch != step else {}
     return f"{name}, {ballot['name'] or branch}" if ballot else name
+
+
+def outcome_name(recipe: Mapping[str, Any], step: str | None, outcome: str) -> str:
+    """What an outcome is called in a step: as the recipe does, or by its id."""
+    own = [
+        each
+        for ballot in _step(recipe, step).get("ballots") or ()
+        for each in ballot.get("outcomes") or ()
+    ]
+    return next((str(each["name"]) for each in own if each["id"] == outcome), words.label(outcome))
 
 
 def rule(recipe: Mapping[str, Any], step: str, branch: str | None) -> list[str]:

@@ -39,6 +39,10 @@ class Told:
     def step(self, payload: Mapping[str, Any]) -> str:
         return rules.step_name(self.recipe, payload.get("step"), payload.get("branch"))
 
+    def outcome(self, payload: Mapping[str, Any]) -> str:
+        """What the outcome is called that was chosen."""
+        return rules.outcome_name(self.recipe, payload.get("step"), str(payload["decision"]))
+
     def back_to(self, to: Json) -> str:
         return "the requester" if to == REQUESTER else rules.step_name(self.recipe, str(to))
 
@@ -103,7 +107,7 @@ def _asked(told: Told, payload: _Payload, _: str) -> _Said:
 
 
 def _decided(told: Told, payload: _Payload, who: str) -> _Said:
-    text = f"{told.step(payload)}: {who} chose {words.label(payload['decision'])}"
+    text = f"{told.step(payload)}: {who} chose {told.outcome(payload)}"
     if payload.get("to"):
         text += f", back to {told.back_to(payload['to'])}"
     wrote = [str(each) for each in (payload.get("reason"), payload.get("comment")) if each]

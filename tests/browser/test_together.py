@@ -97,5 +97,5 @@ def test_a_shared_task_goes_from_hand_to_hand(visit: Begin, product: Product) ->
     theirs.decide(theirs.task_of(request)["id"], "smaller")
     ended = visit("alice", dark=True)
     ended.go(f"/requests/{request}")
-    expect(ended.page.locator(".timeline")).to_contain_text("Carol Jensen chose Smaller")
+    expect(ended.page.locator(".timeline")).to_contain_text("Carol Jensen chose Smaller please")
     ended.check("ended")
