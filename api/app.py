@@ -50,6 +50,7 @@ from api import (
     request_events,
     requests,
     resubmission,
+    signing_out,
     simulation,
     slack,
     tasks,
@@ -67,6 +68,7 @@ from api.metrics import Metrics
 from api.middleware import Around
 from api.openapi import Documented
 from api.services import Delivery, Services
+from api.sessions import Ended
 from api.web import site
 from api.web.compress import Compressed
 from relay import delivery
@@ -143,6 +145,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
             trail(settings.audit_store, settings.audit_cache),
             Limits(settings),
             bell,
+            Ended(pool),
         )
         sending = asyncio.create_task(delayed.send_all(house))
         app.state.live = Live(settings.database_url, pool)
@@ -214,6 +217,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         impact,
         recalls,
         keys,
+        signing_out,
         codec,
         codec_sign_in,
         erasure,

@@ -17,7 +17,7 @@ from recipes.happenings import Actor
 RequestAction = Literal["see", "cancel", "resubmit", "retry", "reassign", "watchers", "erase"]
 TaskAction = Literal["see", "decide", "release", "ask", "hand_on", "add"]
 HouseAction = Literal[
-    "publish", "switch", "import", "migrate", "recall", "keys", "webhooks", "messages"
+    "publish", "switch", "import", "migrate", "recall", "keys", "sessions", "webhooks", "messages"
 ]
 DelegationAction = Literal["delegate", "end", "list", "explain"]
 EventAction = Literal["send"]

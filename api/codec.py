@@ -104,7 +104,7 @@ def _for_browsers(origin: str | None) -> dict[str, str]:
 
 async def _caller(request: Request, house: Services) -> Caller:
     """Who asks. A session counts where the browser says that it is the Web UI that uses it."""
-    session = codec_sign_in.session_of(request)
+    session = await codec_sign_in.session_of(request)
     if "authorization" in request.headers or session is None or "origin" not in request.headers:
         caller = admitted(request, await house.tokens.caller(request.headers.get("authorization")))
     else:

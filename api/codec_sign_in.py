@@ -53,15 +53,17 @@ def require_reader(caller: Caller) -> None:
         )
 
 
-def session_of(request: Request) -> Session | None:
+async def session_of(request: Request) -> Session | None:
     """The session that the request's cookie says, if it is one of ours and still counts."""
-    return sessions.read(vault_of(services(request).pool), _AUDIENCE, request.cookies.get(COOKIE))
+    house = services(request)
+    found = sessions.read(vault_of(house.pool), _AUDIENCE, request.cookies.get(COOKIE))
+    return None if found is None or await house.ended.has(found) else found
 
 
 @router.get("/sign-in", response_class=HTMLResponse, summary="Sign in for the Temporal Web UI")
 async def sign_in_page(request: Request) -> Response:
     """A page on which administrators and auditors paste their token."""
-    session = session_of(request)
+    session = await session_of(request)
     return _page(_form() if session is None else _signed_in(session, services(request)))
 
 
@@ -117,8 +119,11 @@ async def sign_in(request: Request) -> Response:
     summary="End the session for the Temporal Web UI",
 )
 async def sign_out(request: Request) -> Response:
-    """The browser forgets its cookie."""
+    """The session is over, and the browser forgets its cookie."""
     _require_own_page(request)
+    session = await session_of(request)
+    if session is not None:
+        await services(request).ended.end(session)
     response = RedirectResponse(f"{_PATH}/sign-in", 303, _SAFE)
     response.delete_cookie(COOKIE, path=_PATH, httponly=True, samesite="strict")
     return response

@@ -153,6 +153,7 @@ _CALLS: dict[str, str] = {
         POST /v1/keys
         GET /v1/keys
         POST /v1/keys/{key_id}/revoke
+        POST /v1/sessions/end
         GET /v1/delayed
         DELETE /v1/delayed/{delayed_id}
     """,

@@ -14,6 +14,7 @@ from api.catalogue import Catalogue
 from api.counts import Counts
 from api.limits import Limits
 from api.metrics import Metrics
+from api.sessions import Ended
 from contract.messages import Message, StartInput, SyncAsked, Synced
 from settings import Settings
 from storage.bell import Bell
@@ -56,6 +57,7 @@ class Services:
     trail: Trail
     limits: Limits
     bell: Bell
+    ended: Ended
     delayed: asyncio.Event = field(default_factory=asyncio.Event)
     held: bool = False
 

@@ -86,6 +86,7 @@ WEBHOOK_PAUSED = "webhook.paused"
 WEBHOOK_RESUMED = "webhook.resumed"
 WEBHOOK_REMOVED = "webhook.removed"
 KEY_REVOKED = "key.revoked"
+SESSIONS_ENDED = "sessions.ended"
 
 
 def describe(effect: Effect) -> tuple[str, dict[str, Json], Actor]:

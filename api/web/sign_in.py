@@ -28,7 +28,7 @@ _ROLES = ("admin", "auditor")
 async def sign_in_page(request: Request) -> Response:
     """Where people say who they are."""
     then = local(request.query_params.get("next"))
-    if session_of(request) is not None:
+    if await session_of(request) is not None:
         return RedirectResponse(then, 303)
     return await _page(request, then)
 
@@ -89,9 +89,11 @@ async def come_back(request: Request) -> Response:
 
 @leaving.post("/sign-out")
 async def sign_out(request: Request) -> Response:
-    """The browser forgets who it was."""
+    """The session is over, and the browser forgets it."""
+    house = services(request)
+    await house.ended.end(visitors.visitor(request).session)
     response = RedirectResponse(_PATH, 303)
-    visitors.end(response, services(request))
+    visitors.end(response, house)
     return response
 
 

@@ -21,13 +21,11 @@ from typing_extensions import override
 from api import errors, sessions
 from api.auth import Caller
 from api.services import Services, admitted, services
-from api.sessions import Session
+from api.sessions import LONGEST, Session
 from api.web.desk import Desk
 from storage.pool import vault_of
 
 AUDIENCE = "countersign-web"
-LONGEST = 8 * 3600
-"""Seconds that a session lasts."""
 _LOCAL = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -78,7 +76,7 @@ class PageRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            session = session_of(request)
+            session = await session_of(request)
             if session is None:
                 raise SignInNeeded(_wanted(request))
             admitted(request, session.caller)
@@ -112,10 +110,12 @@ def cookie_name(house: Services) -> str:
     return "__Host-countersign" if house.settings.secure_cookies else "countersign"
 
 
-def session_of(request: Request) -> Session | None:
+async def session_of(request: Request) -> Session | None:
     """The session of whoever looks, if they have one that counts."""
     house = services(request)
-    return sessions.read(vault_of(house.pool), AUDIENCE, request.cookies.get(cookie_name(house)))
+    cookie = request.cookies.get(cookie_name(house))
+    found = sessions.read(vault_of(house.pool), AUDIENCE, cookie)
+    return None if found is None or await house.ended.has(found) else found
 
 
 def begin(response: Response, house: Services, caller: Caller, until: float | None = None) -> None:

@@ -138,6 +138,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("GET", "/v1/keys"),
         ("POST", "/v1/keys"),
         ("POST", "/v1/keys/{key_id}/revoke"),
+        ("POST", "/v1/sessions/end"),
         ("GET", "/v1/org/mirror"),
         ("POST", "/v1/org/mirror/sync"),
         ("GET", "/v1/org/delegations"),

@@ -16,6 +16,10 @@ from storage.pool import Pool
 from tests.integration.house import House, Workflow
 
 
+async def _never() -> bool:
+    return False
+
+
 def _live(house: House) -> Live:
     found: Live = house.app.state.live
     return found
@@ -157,7 +161,7 @@ async def test_it_ends_with_the_session_and_with_the_page(house: House) -> None:
             sent.append(message)
 
         async with asyncio.timeout(60):
-            await stream._Stream(live, mailbox, before, until)({}, receive, send)
+            await stream._Stream(live, mailbox, before, until, _never)({}, receive, send)
         return b"".join(each.get("body", b"") for each in sent)
 
     ended = await streamed(time.time() - 1, hangs_up=False)

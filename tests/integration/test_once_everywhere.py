@@ -251,6 +251,7 @@ async def _of_the_house(keyed: Keyed, admin_pool: Pool) -> None:
     key = {"service": "erp", "scopes": ["requests:read"]}
     at = {"key_id": (await keyed.twice("POST /v1/keys", "root", "admin", json=key))["id"]}
     await keyed.twice("POST /v1/keys/{key_id}/revoke", "root", "admin", at=at)
+    await keyed.twice("POST /v1/sessions/end", "root", "admin", json={"person": "bob"})
     past = {"params": {"source": "old"}, "headers": {"Content-Type": "application/json"}}
     await keyed.twice("POST /v1/imports", "root", "admin", content=json.dumps([row()]), **past)
     url = {"url": "https://erp.example.org/hooks"}

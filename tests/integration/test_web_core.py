@@ -6,8 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
+from api import sessions
 from api.app import create_app
-from storage.pool import Pool
+from api.sessions import Ended
+from api.web.visitors import AUDIENCE
+from storage.pool import Pool, vault_of
 from tests.integration.browsing import ORIGIN, signed_in
 from tests.integration.house import House, Recorder
 
@@ -113,3 +116,36 @@ async def test_programs_are_answered_as_before(house: House) -> None:
     # A session is for pages: the API takes tokens alone, so no other site's form can reach it.
     await signed_in(house, "bob")
     assert (await house.client.get("/v1/tasks")).status_code == 401
+
+
+async def test_a_copy_of_the_cookie_counts_no_more_once_one_has_signed_out(house: House) -> None:
+    token = await signed_in(house, "bob")
+    copy = {"cookie": f"countersign={house.client.cookies['countersign']}", "accept": "text/html"}
+    elsewhere = Ended(house.pool)
+    left = await house.client.post("/sign-out", data={"csrf": token}, headers=ORIGIN)
+    assert left.headers["location"] == "/sign-in"
+    house.client.cookies.clear()
+    assert (await house.client.get("/", headers=copy)).status_code == 303
+    session = sessions.read(
+        vault_of(house.pool), AUDIENCE, copy["cookie"].removeprefix("countersign=")
+    )
+    assert session is not None
+    assert await elsewhere.has(session)
+    await signed_in(house, "bob")
+    assert (await house.client.get("/")).status_code == 200
+
+
+async def test_somebody_is_signed_out_everywhere(house: House) -> None:
+    await signed_in(house, "bob", "admin")
+    refused = await house.post("/v1/sessions/end", "alice", json={"person": "bob"})
+    assert refused.status_code == 403
+    ended = await house.post("/v1/sessions/end", "root", "admin", json={"person": "bob"})
+    assert ended.status_code == 200
+    # As another process, or this one five seconds later.
+    house.app.state.services.ended._asked = float("-inf")
+    assert (await house.client.get("/")).status_code == 303
+    await signed_in(house, "bob")
+    assert (await house.client.get("/")).status_code == 200
+    told = await house.get("/v1/audit", "tess", "auditor", params={"type": "sessions.ended"})
+    [event] = told.json()["items"]
+    assert (event["actor"]["user"], event["payload"]["person"]) == ("root", "bob")
