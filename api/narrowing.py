@@ -41,11 +41,18 @@ class Narrowed:
                 raise errors.invalid_parameter(name, "is of open tasks: leave it or `state` out")
 
     async def opened(
-        self, source: Source, reader: Reader, limit: int, after: tuple[datetime | None, UUID]
+        self,
+        source: Source,
+        reader: Reader,
+        limit: int,
+        after: tuple[datetime | None, UUID],
+        *,
+        brief: bool = False,
     ) -> list[dict[str, Any]]:
-        """Open tasks as the reader sees them, the soonest due first; limit at most 201."""
+        """Open tasks as the reader sees them, the soonest due first; limit at most 201. Of brief ones only what
+        lists show is sure to be there."""
         if self == Narrowed(Narrowing()):
-            found = await tasks.inbox(source, reader.person, limit, after)
+            found = await tasks.inbox(source, reader.person, limit, after, brief=brief)
             return await sight.seen_by(source, reader, found, sight.TITLED)
         kept: list[dict[str, Any]] = []
         while True:

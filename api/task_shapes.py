@@ -7,6 +7,7 @@ from uuid import UUID
 from api.problem_shapes import ProblemDetails
 from api.revision_shapes import Outcome
 from api.shapes import A_REQUEST, A_TASK, Strict, TaskState, example
+from api.views import BRIEF
 from recipes.happenings import Where
 from recipes.model import CountsAs, Json
 
@@ -171,6 +172,28 @@ class TaskToDecide(Task):
 
 class TaskPage(Strict):
     items: list[Task]
+    next_cursor: str | None
+
+
+class BriefTask(Strict):
+    """An open task as a list shows it."""
+
+    model_config = example(**{name: TASK[name] for name in BRIEF})
+    id: UUID
+    request_id: UUID
+    workflow: str
+    title: str
+    requester: str
+    step: str
+    candidates: list[str] | None
+    on_behalf_of: str | None
+    claimed_by: str | None
+    due_at: datetime | None
+    withheld: list[str]
+
+
+class BriefPage(Strict):
+    items: list[BriefTask]
     next_cursor: str | None
 
 

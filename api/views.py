@@ -16,6 +16,11 @@ _TASK = (
     "digest", "outcomes", "require_comment", "require_reason", "reasons", "rewind_to", "show", "added_by",
     "claimed_by", "claimed_at",
 )  # fmt: skip
+BRIEF = (
+    "id", "request_id", "workflow", "title", "requester", "step", "candidates", "on_behalf_of", "claimed_by",
+    "due_at", "withheld",
+)  # fmt: skip
+"""What of an open task a list shows."""
 OFFER = ("outcomes", "require_comment", "require_reason", "reasons", "rewind_to", "show")
 """What of a task is a `recipes.effects.Offer`."""
 _REQUEST = (
@@ -39,6 +44,14 @@ def inbox_task(row: Row) -> dict[str, Json]:
     """A task as one of those it waits for sees it: a shared one maybe on behalf of a member."""
     path = row["standing_path"]
     return task(row) if path is None else task(row) | {"on_behalf_of": path[0], "via": path[1:-1]}
+
+
+def brief_task(row: Row) -> dict[str, Json]:
+    """`inbox_task` as lists show it. Ids are written here: JSON is made of texts in a fifth of the time."""
+    shown: dict[str, Json] = {name: row[name] for name in BRIEF}
+    shown |= {"id": str(row["id"]), "request_id": str(row["request_id"])}
+    path = row["standing_path"]
+    return shown if path is None else shown | {"on_behalf_of": path[0]}
 
 
 def decided_task(row: Row) -> dict[str, Json]:

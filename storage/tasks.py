@@ -17,6 +17,9 @@ t.id, t.request_id, r.workflow, r.version, r.title, r.private, r.sealed, r.reque
 t.candidates, t.role, t.on_behalf_of, t.via, t.state, t.opened_at, t.due_at, t.due_by, t.closed_at, t.digest,
 t.require_comment, t.require_reason, t.reasons, t.outcomes, t.rewind_to, t.show, t.added_by, t.added_where,
 t.claimed_at, {pools.CLAIMED_BY.format(task="t", request="r")} AS claimed_by"""
+_BRIEF = f"""
+t.id, t.request_id, r.workflow, r.title, r.private, r.sealed, r.requester, t.step, t.candidates, t.on_behalf_of,
+t.due_at, {pools.CLAIMED_BY.format(task="t", request="r")} AS claimed_by"""
 
 _DECISION = """
 d.id AS decision_id, d.decision, coalesce(d.counts_as, d.decision) AS counts_as, d.rewind_to AS decided_to, d.actor AS decided_by, d.role AS decided_role,
@@ -269,6 +272,7 @@ def _sized(query: str, *sizes: int, **parts: str) -> dict[int, str]:
 
 
 _INBOX = _sized(INBOX, *_STEPS, columns=_COLUMNS, direct="", shared="")
+_INBOX_BRIEF = _sized(INBOX, *_STEPS, columns=_BRIEF, direct="", shared="")
 _NARROW = {
     "direct": _MATCHES.format(due="t.due_at", shared="false", task_id="t.id", named=_NAMED),
     "shared": _MATCHES.format(due="s.due", shared="true", task_id="s.task_id", named=_NAMED),
@@ -298,15 +302,21 @@ def _pick(queries: dict[int, str], limit: int) -> str:
 
 
 async def inbox(
-    source: Source, person: str, limit: int, after: tuple[datetime | None, UUID]
+    source: Source,
+    person: str,
+    limit: int,
+    after: tuple[datetime | None, UUID],
+    *,
+    brief: bool = False,
 ) -> list[asyncpg.Record]:
     """Open tasks that `person` may decide, soonest due first, undated last; limit at most 201.
 
     `after` is due_at and id of the last task seen. A shared task that somebody else must decide (of
     one's own request, or who decided before) is not here. One that is the person's by delegations has
-    all from the member to the person as `standing_path`.
+    all from the member to the person as `standing_path`. Brief ones have what lists show, and no more.
     """
-    return (await source.fetch(_pick(_INBOX, limit), person, *after))[:limit]
+    query = _pick(_INBOX_BRIEF if brief else _INBOX, limit)
+    return (await source.fetch(query, person, *after))[:limit]
 
 
 @dataclass(frozen=True, slots=True)

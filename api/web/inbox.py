@@ -117,7 +117,7 @@ async def _found(desk: Desk, asked: Asked) -> Any:
                 return await desk.get(mine, mine=True, **paging, **asked.narrowed)
             case "done":
                 return await desk.get(tasks, state="closed", **paging, **asked.narrowed)
-        return await desk.get(tasks, **paging, **asked.narrowed)
+        return await desk.get(tasks, brief=True, **paging, **asked.narrowed)
     except Refused as refusal:
         if refusal.status != 422:
             raise

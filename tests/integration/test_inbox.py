@@ -54,6 +54,13 @@ async def test_mine_and_my_roles_soonest_first(house: House) -> None:
         ["role:hr", "user:bob"],
     )
     assert task.requester == "carol"
+    for query in ({"limit": "9"}, {"workflow": "shared"}):
+        told = await house.get("/v1/tasks", "dave", params=query | {"brief": True})
+        [brief] = task_shapes.BriefPage.model_validate(told.json()).items
+        names = task_shapes.BriefTask.model_fields
+        assert brief.model_dump() == {name: getattr(task, name) for name in names}
+    refused = await house.get("/v1/tasks", "dave", params={"brief": True, "state": "all"})
+    assert refused.json()["errors"][0]["parameter"] == "brief"
     assert await _inbox(house, "alice") == []
     assert await _inbox(house, "root") == []
 
