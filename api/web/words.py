@@ -6,6 +6,7 @@ from typing import Any
 
 from recipes.model import Json
 
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _UNITS = ((86400, "day"), (3600, "h"), (60, "min"))
 
 
@@ -50,7 +51,7 @@ def stamp(value: datetime | str | None) -> str:
     if value is None:
         return ""
     at = moment(value).astimezone(UTC)
-    return f"{at.day} {at:%b %Y, %H:%M} UTC"
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}, {at.hour:02}:{at.minute:02} UTC"
 
 
 def day(text: str) -> str | None:
