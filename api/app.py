@@ -176,6 +176,9 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
     errors.install(app)
     docs.install(app)
     for part in (
+        tasks,  # routes are tried in turn: first what pages and programs ask for most
+        me,
+        delayed,
         requests,
         request_diagram,
         request_events,
@@ -184,7 +187,6 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         reassign,
         adding,
         resubmission,
-        tasks,
         claims,
         comments,
         attachments,
@@ -194,9 +196,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
         preferences,
         messages,
         slack,
-        me,
         decisions,
-        delayed,
         incidents,
         recipes,
         simulation,

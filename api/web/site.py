@@ -42,7 +42,6 @@ _TITLES = {403: "Not allowed", 404: "Not found", 409: "Too late", 422: "Not vali
 _PAGES = (
     sign_in.router,
     sign_in.leaving,
-    inbox.router,
     bulk.router,
     notices.router,
     live.router,
@@ -51,18 +50,21 @@ _PAGES = (
     absence.router,
     preferences.router,
     admin.router,
-    decision.router,
     files.router,
     undo.router,
     one_request.router,
     acts.router,  # the last: what else may be done to a task or a request
 )
 
+_MOST_SEEN = (inbox.router, decision.router)
+"""Tried before all other routes, also those of the API."""
+
 
 def install(app: FastAPI) -> None:
     """Serve the pages. After `errors.install`: of pages, refusals are pages too."""
     for router in _PAGES:
         app.router.routes.extend(router.routes)
+    app.router.routes[:0] = [each for router in _MOST_SEEN for each in router.routes]
     app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(Refused, _refused)
     for kind in (errors.Problem, HTTPException):
