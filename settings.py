@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     service_rate_limit: int = Field(12_000, ge=0, le=1_000_000)
 
     smtp_url: SecretStr | None = None
+    smtp_ca_file: Path | None = None
     mail_from: str | None = None
     slack_token: SecretStr | None = None
     slack_signing_secret: SecretStr | None = None
@@ -156,6 +157,8 @@ class Settings(BaseSettings):
                 raise ValueError("smtp_url must be smtp://host:port or smtps://host:port")
             if self.mail_from is None:
                 raise ValueError("mail_from must be set beside smtp_url")
+        elif self.smtp_ca_file is not None:
+            raise ValueError("smtp_url must be set beside smtp_ca_file")
         if self.mail_from is not None and not _ADDRESS.fullmatch(self.mail_from):
             raise ValueError(
                 "mail_from must be an address, such as Approvals <no-reply@example.org>"

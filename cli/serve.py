@@ -72,6 +72,7 @@ def relay() -> None:
     from cli import logs
     from contract.notes import KeyInvalid
     from relay.kafka import KafkaInvalid
+    from relay.mail import MailInvalid
     from relay.witnesses import WitnessInvalid
 
     loaded = settings.load()
@@ -88,6 +89,9 @@ def relay() -> None:
     except KafkaInvalid as error:
         fix = "set COUNTERSIGN_KAFKA_BROKERS and COUNTERSIGN_KAFKA_CONFIG"
         raise Failure(f"Kafka: {error}", code=Exit.USAGE, fix=fix) from None
+    except MailInvalid as error:
+        fix = "set COUNTERSIGN_SMTP_CA_FILE to certificates in PEM, or unset it"
+        raise Failure(f"mail: {error}", code=Exit.USAGE, fix=fix) from None
 
 
 def migrate() -> None:

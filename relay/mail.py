@@ -4,6 +4,7 @@
 server wants them: then the connection is encrypted (STARTTLS), unless the server is on this machine.
 """
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from aiosmtplib import (
@@ -66,20 +68,30 @@ class Server:
         return True if self.user is not None and not is_loopback(self.host) else None
 
 
+class MailInvalid(Exception):
+    """No mail can be sent with these settings; the text says why."""
+
+
 class Mail:
-    """The way by mail, from one address."""
+    """The way by mail, from one address. `ca_file` is trusted besides what this machine trusts. MailInvalid."""
 
     channel: Channel = "mail"
     update: Update | None = None
 
     def __init__(
-        self, url: str, sender: str, composer: Composer, patience: float = PATIENCE
+        self,
+        url: str,
+        sender: str,
+        composer: Composer,
+        patience: float = PATIENCE,
+        ca_file: Path | None = None,
     ) -> None:
         self._server = Server.of(url)
         self._sender = sender
         self._domain = parseaddr(sender)[1].rpartition("@")[2]
         self._composer = composer
         self._patience = patience
+        self._tls = _trusting(ca_file)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Send]:
@@ -89,6 +101,7 @@ class Mail:
             port=server.port,
             use_tls=server.encrypted,
             start_tls=server.must_encrypt,
+            tls_context=self._tls,
             username=server.user,
             password=server.password,
             timeout=self._patience,
@@ -122,6 +135,18 @@ class Mail:
         mail.set_content(letter.text)
         mail.add_alternative(letter.html, subtype="html")
         return mail
+
+
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    found = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            found.load_verify_locations(ca_file)
+        except OSError as error:  # what is no certificate is one, too
+            raise MailInvalid(
+                f"{ca_file} holds no certificates that can be read: {error}"
+            ) from None
+    return found
 
 
 async def _connect(client: SMTP) -> None:

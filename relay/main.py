@@ -47,7 +47,7 @@ oldest = Gauge("countersign_outbox_oldest_seconds", "Age of the oldest of them."
 
 async def run(settings: Settings) -> None:
     """Relay until SIGTERM or SIGINT. KeyInvalid, WitnessInvalid if it cannot seal as its settings say,
-    KafkaInvalid if it cannot send to Kafka so."""
+    KafkaInvalid and MailInvalid if it cannot send to Kafka, or mail, so."""
     keep = witnesses(settings.seal_witnesses)
     keys = read_keys(settings.seal_key) if settings.seal_key.exists() else []
     stopping = asyncio.Event()

@@ -136,14 +136,14 @@ Chore: TypeAlias = tuple[Callable[[], Awaitable[bool]], float]
 
 
 def senders(pool: Pool, settings: Settings) -> list[Sender]:
-    """One for each way that is on."""
+    """One for each way that is on. MailInvalid."""
     composer = Composer(settings.pages_url)
     found: list[Sender] = []
     if settings.smtp_url is not None:
         assert settings.mail_from is not None
-        found.append(
-            Sender(pool, Mail(settings.smtp_url.get_secret_value(), settings.mail_from, composer))
-        )
+        url = settings.smtp_url.get_secret_value()
+        mail = Mail(url, settings.mail_from, composer, ca_file=settings.smtp_ca_file)
+        found.append(Sender(pool, mail))
     if settings.slack_token is not None:
         slack = Slack(settings.slack_token.get_secret_value(), settings.slack_url)
         buttons = settings.slack_signing_secret is not None

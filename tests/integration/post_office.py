@@ -4,6 +4,7 @@ Moments are given: nothing here waits for a clock.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
 
 from contract.preferences import Channel
 from relay import notifying
@@ -34,7 +35,8 @@ SOON = timedelta(minutes=11)
 @dataclass
 class PostOffice:
     """`answers` to RCPT and DATA are used up in their order; then all is well. `drops`: it takes a mail and hangs
-    up without a word; `hangs`: it takes the connection and says nothing."""
+    up without a word; `hangs`: it takes the connection and says nothing. With `tls` and `login` it takes mail after
+    STARTTLS from whoever says that name and password."""
 
     url: str = ""
     answers: list[str | bytes] = field(default_factory=list)
@@ -42,12 +44,25 @@ class PostOffice:
     hangs: bool = False
     taken: list[EmailMessage] = field(default_factory=list)
     connections: int = 0
+    tls: ssl.SSLContext | None = None
+    login: tuple[bytes, bytes] | None = None
 
     def protocol(self) -> asyncio.Protocol:
         self.connections += 1
         if self.hangs:
             return asyncio.Protocol()
-        return SMTP(self, loop=asyncio.get_running_loop())
+        return SMTP(
+            self,
+            loop=asyncio.get_running_loop(),
+            tls_context=self.tls,
+            require_starttls=self.tls is not None,
+            auth_required=self.login is not None,
+            authenticator=self._judge,
+        )
+
+    def _judge(self, *asked: Any) -> AuthResult:
+        said = asked[-1]
+        return AuthResult(success=(said.login, said.password) == self.login, handled=False)
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's names
         self, _: SMTP, __: Any, envelope: Any, address: str, ___: list[str]
@@ -73,8 +88,10 @@ class PostOffice:
 
 
 @asynccontextmanager
-async def post_office(port: int = 0) -> AsyncIterator[PostOffice]:
-    office = PostOffice()
+async def post_office(
+    port: int = 0, tls: ssl.SSLContext | None = None, login: tuple[bytes, bytes] | None = None
+) -> AsyncIterator[PostOffice]:
+    office = PostOffice(tls=tls, login=login)
     server = await asyncio.get_running_loop().create_server(office.protocol, "127.0.0.1", port)
     office.url = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

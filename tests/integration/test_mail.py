@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -14,10 +16,11 @@ from contract.preferences import Preferences
 from recipes.happenings import Commanded
 from recipes.model import ApprovalStep, Ballot, NotifyStep, Recipe
 from relay.composing import Composer
-from relay.mail import Mail
+from relay.mail import Mail, MailInvalid
 from relay.ways import Parcel
 from storage import preferences
 from storage.pool import Pool
+from tests.integration.certificates import certificate, serving
 from tests.integration.house import House, Workflow
 from tests.integration.post_office import (
     PAGES,
@@ -406,3 +409,43 @@ async def test_what_scans_links_changes_nothing(
     state = await relay.pool.fetchval("SELECT state FROM tasks WHERE id = $1", UUID(flow.task))
     assert state == "open"
     assert await relay.pool.fetchval("SELECT count(*) FROM preferences") == 0
+
+
+async def test_it_goes_encrypted_to_a_server_that_is_trusted_and_knows_us(
+    house: House, tmp_path: Path
+) -> None:
+    await house.import_org(STAFF)
+    pem = certificate(tmp_path, "localhost")
+    login = (b"relay", b"a:b@c/d")
+    async with post_office(tls=serving(pem), login=login) as office:
+        port = office.url.rpartition(":")[2]
+
+        def relay(password: str, ca_file: Path | None = pem) -> Relay:
+            url = f"smtp://relay:{quote(password, safe='')}@localhost:{port}"
+            way = Mail(url, SENDER, Composer(PAGES), ca_file=ca_file)
+            return Relay(house.pool, way, frozenset(["mail"]))
+
+        good = relay("a:b@c/d")
+        await good.listen()
+        await house.begun()
+        await good.listen()
+        refused = ((relay("a:b@c/d", None), "certificate"), (relay("guessed"), "535"))
+        for hours, (bad, why) in enumerate(refused, 1):
+            await bad.send(timedelta(hours=hours))
+            assert office.taken == []
+            said = await house.pool.fetchval("SELECT last_error FROM messages")
+            assert why in said
+            assert "a:b" not in said
+        await good.send(timedelta(hours=3))
+    [mail] = office.taken
+    assert office.to == ["bob@example.org"]
+    assert [part.get_content_type() for part in mail.walk()][1:] == ["text/plain", "text/html"]
+
+
+def test_certificates_that_are_none_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    for text in (None, "none"):
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(MailInvalid, match=r"ca\.pem holds no certificates"):
+            Mail("smtps://m.example.org", SENDER, Composer(PAGES), ca_file=path)

@@ -1,6 +1,5 @@
 """Posting to endpoints that answer in every way there is, on real sockets."""
 
-import datetime
 import socket
 import ssl
 from ipaddress import ip_network
@@ -8,12 +7,9 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from relay.posting import Poster, PostFailed
+from tests.integration.certificates import certificate, serving
 from tests.integration.receiver import receiving
 
 HERE = (ip_network("127.0.0.0/8"),)
@@ -162,32 +158,13 @@ async def test_http_is_for_loopback_alone() -> None:
 
 async def test_tls_is_by_name(tmp_path: Path) -> None:
     """The connection goes to the checked address; the certificate has to be the name's."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    begin = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(begin - datetime.timedelta(days=1))
-        .not_valid_after(begin + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("hook.example.test")]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "pair.pem"
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    theirs.load_cert_chain(pem)
-    trusting = ssl.create_default_context(cadata=certificate.public_bytes(Encoding.PEM).decode())
+    pem = certificate(tmp_path, "hook.example.test")
+    trusting = ssl.create_default_context(cafile=pem)
 
     async def here(_: str, __: int) -> list[str]:
         return ["127.0.0.1"]
 
-    async with receiving(tls=theirs) as there:
+    async with receiving(tls=serving(pem)) as there:
         url = f"https://hook.example.test:{there.port}/"
         mine = poster(production=True, tls=trusting, resolve=here)
         assert await mine.post(url, HEADERS, b"{}") == (200, None)

@@ -16,7 +16,14 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 JOBS = {"temporal-schema", "temporal-namespace", "migrate"}
 OURS = {"migrate", "api", "worker", "relay"}
-MESSAGES = {"SMTP_URL", "MAIL_FROM", "SLACK_TOKEN", "SLACK_SIGNING_SECRET", "WEBHOOK_ALLOW"}
+MESSAGES = {
+    "SMTP_URL",
+    "SMTP_CA_FILE",
+    "MAIL_FROM",
+    "SLACK_TOKEN",
+    "SLACK_SIGNING_SECRET",
+    "WEBHOOK_ALLOW",
+}
 KAFKA = {"KAFKA_BROKERS", "KAFKA_TOPIC", "KAFKA_CONFIG"}
 TASKS = {"JOBS", "CONNECTIONS"}
 

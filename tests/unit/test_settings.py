@@ -102,6 +102,7 @@ MAIL = {"SMTP_URL": "smtp://bob:hunter2@mail.example.org", "MAIL_FROM": "Approva
     ("variables", "message"),
     [
         ({"SMTP_URL": "smtp://mail.example.org"}, "mail_from must be set"),
+        ({"SMTP_CA_FILE": "ca.pem"}, "smtp_url must be set beside smtp_ca_file"),
         (MAIL | {"SMTP_URL": "mail.example.org:hunter2"}, "smtp_url must be smtp://"),
         (MAIL | {"SMTP_URL": "smtp://mail.example.org:hunter2"}, "smtp_url must be smtp://"),
         (MAIL | {"MAIL_FROM": "Approvals"}, "mail_from must be an address"),
