@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     cors_origins: str = ""
     rate_limit: int = Field(3000, ge=0, le=1_000_000)
     service_rate_limit: int = Field(12_000, ge=0, le=1_000_000)
+    refused_rate_limit: int = Field(60, ge=0, le=1_000_000)
+    trusted_proxies: str = "127.0.0.1"
 
     smtp_url: SecretStr | None = None
     smtp_ca_file: Path | None = None

@@ -69,6 +69,7 @@ from api.middleware import Around
 from api.openapi import Documented
 from api.services import Delivery, Services
 from api.sessions import Ended
+from api.strangers import Strangers
 from api.web import site
 from api.web.compress import Compressed
 from relay import delivery
@@ -146,6 +147,7 @@ def create_app(settings: Settings, make_delivery: MakeDelivery = _delivery) -> F
             Limits(settings),
             bell,
             Ended(pool),
+            Strangers(settings),
         )
         sending = asyncio.create_task(delayed.send_all(house))
         app.state.live = Live(settings.database_url, pool)

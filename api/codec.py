@@ -22,7 +22,7 @@ from api.auth import Caller
 from api.codec_shapes import CodecPayloads
 from api.errors import Problem
 from api.http import Route, takes
-from api.services import Services, admitted, services
+from api.services import Services, admitted, services, verified
 from contract.boxes import CannotOpen, Keys
 from recipes.happenings import Actor
 from storage import revealing
@@ -58,7 +58,7 @@ async def decode(request: Request, *, refs: Refs = None) -> Response:  # noqa: A
             f"pages of {origin} may not ask: only the Temporal Web UI of this house"
         )
     try:
-        caller = await _caller(request, house)
+        caller = await _caller(request)
         asked = _read(await request.body())
         async with house.pool.acquire() as connection, connection.transaction():
             answered = await _open(connection, caller, asked)
@@ -102,11 +102,11 @@ def _for_browsers(origin: str | None) -> dict[str, str]:
     }
 
 
-async def _caller(request: Request, house: Services) -> Caller:
+async def _caller(request: Request) -> Caller:
     """Who asks. A session counts where the browser says that it is the Web UI that uses it."""
     session = await codec_sign_in.session_of(request)
     if "authorization" in request.headers or session is None or "origin" not in request.headers:
-        caller = admitted(request, await house.tokens.caller(request.headers.get("authorization")))
+        caller = admitted(request, await verified(request, request.headers.get("authorization")))
     else:
         caller = session.caller
     codec_sign_in.require_reader(caller)

@@ -94,7 +94,9 @@ async def sign_in(request: Request) -> Response:
     house = services(request)
     try:
         _require_own_page(request)
-        expires, caller = await house.tokens.verified(await _token(request))
+        token = await _token(request)
+        with house.strangers.trying(request, token):
+            expires, caller = await house.tokens.verified(token)
         require_reader(caller)
     except Problem as problem:
         return _page(_form(problem.detail), problem.status)

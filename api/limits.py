@@ -42,6 +42,15 @@ class Rate:
         ]
 
 
+def rate(policy: str, quota: int, used: float) -> Rate:
+    """What is left once one more call is counted, `used` seconds of a minute's being used up."""
+    used, each = max(used, 0.0), MINUTE / quota
+    wait = used + each - MINUTE
+    if wait > each * 1e-6:
+        return Rate(policy, quota, 0, used, wait)
+    return Rate(policy, quota, int((MINUTE - used - each) / each + 1e-6), used + each)
+
+
 class Limits:
     """The quotas of people and of services; one of 0 is none."""
 
@@ -57,30 +66,28 @@ class Limits:
         quota = self._quotas[policy]
         if quota == 0:
             return None
-        now, each = self._now(), MINUTE / quota
-        used = max(self._full_at.get(caller.id, now) - now, 0.0)
-        wait = used + each - MINUTE
-        if wait > each * 1e-6:
-            return Rate(policy, quota, 0, used, wait)
+        now = self._now()
+        found = rate(policy, quota, self._full_at.get(caller.id, now) - now)
+        if found.wait > 0:
+            return found
         if len(self._full_at) >= self._most:
             self._full_at = {who: at for who, at in self._full_at.items() if at > now}
             self._most = max(_REMEMBERED, 2 * len(self._full_at))
-        self._full_at[caller.id] = now + used + each
-        left = int((MINUTE - used - each) / each + 1e-6)
-        return Rate(policy, quota, left, used + each)
+        self._full_at[caller.id] = now + found.seconds
+        return found
 
 
 def count(limits: Limits, request: Request, caller: Caller) -> None:
     """Count a call, for the headers of its answer. Problem 429 if it is one too many."""
-    rate = limits.take(caller)
-    if rate is None:
+    found = limits.take(caller)
+    if found is None:
         return
-    request.scope[COUNTED] = rate
-    if rate.wait > 0:
-        seconds = math.ceil(rate.wait)
+    request.scope[COUNTED] = found
+    if found.wait > 0:
+        seconds = math.ceil(found.wait)
         raise errors.Problem(
             429,
             "rate_limited",
-            f"{caller.id} may make {rate.quota} calls a minute: try again in {seconds} s",
+            f"{caller.id} may make {found.quota} calls a minute: try again in {seconds} s",
             headers={"Retry-After": str(seconds)},
         )

@@ -4,6 +4,8 @@ import hmac
 import re
 from hashlib import sha256
 
+import asyncpg
+
 from api import scopes
 from api.auth import SERVICE, Caller, unauthenticated
 from contract.canonical import timestamp
@@ -14,9 +16,8 @@ PREFIX = "csk_"
 _KEY = re.compile(r"csk_([0-9a-f]{16})_([0-9a-f]{64})")
 
 
-async def caller(source: Source, key: str, method: str, path: str) -> Caller:
-    """Whose key it is, in the call of a route (its template). Problem 401 for a key that does not count,
-    403 for a call that it does not open.
+async def known(source: Source, key: str) -> asyncpg.Record:
+    """A key's row. Problem 401 for one that does not count.
 
     It is looked up each time: one that is revoked counts no more from the next call on."""
     spelt = _KEY.fullmatch(key)
@@ -28,6 +29,11 @@ async def caller(source: Source, key: str, method: str, path: str) -> Caller:
     if row["state"] != "active":
         at = timestamp(row["revoked_at"] or row["expires_at"])
         raise unauthenticated(f"this API key {_ENDED[row['state']]} at {at}", "invalid_token")
+    return row
+
+
+async def caller(source: Source, row: asyncpg.Record, method: str, path: str) -> Caller:
+    """Who calls with a key, in the call of a route (its template). Problem 403 for one that it does not open."""
     held = frozenset[str](row["scopes"])
     found = Caller(SERVICE + row["service"], scopes.roles_in(held, method, path), held)
     if row["unnoticed"]:

@@ -15,6 +15,7 @@ from api.counts import Counts
 from api.limits import Limits
 from api.metrics import Metrics
 from api.sessions import Ended
+from api.strangers import Strangers
 from contract.messages import Message, StartInput, SyncAsked, Synced
 from settings import Settings
 from storage.bell import Bell
@@ -58,6 +59,7 @@ class Services:
     limits: Limits
     bell: Bell
     ended: Ended
+    strangers: Strangers
     delayed: asyncio.Event = field(default_factory=asyncio.Event)
     held: bool = False
 
@@ -92,7 +94,17 @@ async def _signed_in(request: Request) -> Caller:
     house = services(request)
     header = request.headers.get("authorization")
     scheme, _, key = (header or "").partition(" ")
-    if scheme.lower() == "bearer" and key.startswith(service_callers.PREFIX):
-        path = request.scope["route"].path
-        return await service_callers.caller(house.pool, key, request.method, path)
-    return await house.tokens.caller(header)
+    if scheme.lower() != "bearer" or not key.startswith(service_callers.PREFIX):
+        return await verified(request, header)
+    with house.strangers.trying(request, header):
+        row = await service_callers.known(house.pool, key)
+    return await service_callers.caller(
+        house.pool, row, request.method, request.scope["route"].path
+    )
+
+
+async def verified(request: Request, header: str | None) -> Caller:
+    """Whose bearer token it is. Problem 401; 429 where the caller's address brought too many that were none."""
+    house = services(request)
+    with house.strangers.trying(request, header):
+        return await house.tokens.caller(header)

@@ -42,6 +42,7 @@ def api() -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=loaded.trusted_proxies,
             timeout_graceful_shutdown=10,
         )
     )

@@ -76,9 +76,10 @@ async def come_back(request: Request) -> Response:
     """Back from it."""
     house = services(request)
     try:
-        caller, until, then = await _provider(request, house).finish(
-            vault_of(house.pool), request.cookies.get(_COOKIE), dict(request.query_params)
-        )
+        with house.strangers.trying(request, None, SignInFailed):
+            caller, until, then = await _provider(request, house).finish(
+                vault_of(house.pool), request.cookies.get(_COOKIE), dict(request.query_params)
+            )
     except SignInFailed as error:
         return await _page(request, "/", str(error), 403)
     response = RedirectResponse(local(then), 303)

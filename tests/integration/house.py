@@ -102,11 +102,12 @@ def make_settings(folder: Path, database_url: str, **changes: Any) -> Settings:
     pem = ISSUER_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (folder / "dev_issuer.pub.pem").write_bytes(pem)
     write_region_key(folder / "region.key")
+    values: dict[str, Any] = {"refused_rate_limit": 0} | changes
     return Settings(
         data_dir=folder,
         database_url=database_url,
         temporal_ui_url="http://127.0.0.1:8233/",
-        **changes,
+        **values,
     )
 
 

@@ -66,6 +66,28 @@ async def test_one_call_too_many(database: Database, tmp_path: Path) -> None:
         assert (await house.get("/v1/requests", "alice")).status_code == 200
 
 
+async def test_one_guess_too_many(database: Database, tmp_path: Path) -> None:
+    async with _api(tmp_path, database, refused_rate_limit=3) as house:
+        house.app.state.services.strangers._now = lambda: 1000.0
+        mine = {"authorization": f"Bearer {token('alice')}"}
+        assert (await house.client.get("/v1/requests", headers=mine)).status_code == 200
+        guesses = ("Bearer x.y.z", f"Bearer csk_{'0' * 16}_{'0' * 64}")
+        for number, guess in enumerate(guesses):
+            headers = {"authorization": guess}
+            guessed = await house.client.get("/v1/requests", headers=headers)
+            assert guessed.status_code == 401
+            assert guessed.headers["ratelimit"] == f'"refused";r={2 - number};t={20 * number + 20}'
+        form = {"token": "guess"}
+        assert (await house.client.post("/codec/sign-in", data=form)).status_code == 401
+        refused = await house.client.get("/v1/requests", headers={"authorization": guesses[1]})
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "20")
+        assert refused.json()["type"] == "urn:countersign:problem:rate_limited"
+        assert (await house.client.post("/codec/sign-in", data=form)).status_code == 429
+        # Who was here before goes on; who was not waits.
+        assert (await house.client.get("/v1/requests", headers=mine)).status_code == 200
+        assert (await house.get("/v1/requests", "bob")).status_code == 429
+
+
 async def test_pages_of_others(database: Database, tmp_path: Path) -> None:
     async with _api(
         tmp_path, database, cors_origins=f"{ELSEWHERE}, http://localhost:3000"
