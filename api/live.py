@@ -153,11 +153,12 @@ class Live:
                 return
             try:
                 found = await live.concerned(self._pool, position, last, list(self._rooms))
+                told = [(letter(each), await self._to(each)) for each in found]
             except BaseException:
                 self._position = position
                 raise
-            for each in found:
-                self._put(letter(each), await self._to(each))
+            for said, mailboxes in told:
+                self._put(said, mailboxes)
 
     async def _to(self, happened: Happened) -> list[Mailbox]:
         """The mailboxes of those it concerns, and of those who watch the request and may see it."""

@@ -49,12 +49,15 @@ def test_a_document_goes_from_hand_to_hand(visit: Begin, product: Product) -> No
     watched.get_by_role("button", name="Watch", exact=True).click()
     expect(watched.get_by_role("heading", level=1)).to_contain_text("Approved")
     expect(watched.locator("body[data-live=on]")).to_be_visible()
+    watched.get_by_text("The way it takes").click()
+    watched.locator("body").evaluate("() => document.activeElement.blur()")
     desk = visit("bob")
     published = desk.go(f"/requests/{request}")
     published.get_by_role("button", name="Publish", exact=True).click()
     expect(published.get_by_role("heading", level=1)).to_contain_text("Published")
     desk.check("published")
     expect(watched.get_by_role("heading", level=1)).to_contain_text("Published")
+    assert not watched.locator(".picture-of-recipe").is_visible(), "what was folded stays so"
     for text in (
         "Published: approved here",
         "Draft: was here twice",

@@ -11,6 +11,7 @@
   let happened = [];
 
   const pane = (page) => page.querySelector("[data-request]");
+  const folds = (part) => [...part.querySelectorAll("details")].map((it) => [it.querySelector("summary")?.textContent, it]);
   const digest = (part) => part?.querySelector("input[name=digest]")?.value;
   const typed = (part) =>
     [...part.querySelectorAll("textarea, input:not([type=hidden]):not([type=checkbox])")].some((each) => each.value) ||
@@ -59,7 +60,10 @@
     } else if (digest(now) && digest(now) !== digest(next)) {
       notice(now, "This has changed since you opened it.");
     } else if (!typed(now)) {
+      const open = folds(now).map(([name, fold]) => [name, fold.open]);
       await put(document.querySelector("#pane") ? "#pane" : "article.request", "outerHTML", text);
+      const kept = new Map(open);
+      for (const [name, fold] of folds(pane(document))) if (kept.has(name)) fold.open = kept.get(name);
     } else if (other || about.some((it) => it.by !== me)) {
       notice(now, "Something new was said or done.");
     }
