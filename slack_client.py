@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from http.client import HTTPException
+from socket import gaierror
 from typing import Any
 
 from slack_sdk import WebClient
@@ -42,11 +43,13 @@ _OF_ONE = frozenset(
 
 
 class SlackAway(Exception):
-    """Slack takes nothing from us now, whoever it is for. `after` says for how long, where it said so."""
+    """Slack takes nothing from us now, whoever it is for. `after` says for how long, where it said so; `heard` whether
+    anybody there may have heard what was said."""
 
-    def __init__(self, why: str, after: timedelta | None = None) -> None:
+    def __init__(self, why: str, after: timedelta | None = None, *, heard: bool = True) -> None:
         super().__init__(why)
         self.after = after
+        self.heard = heard
 
 
 class SlackRefused(Exception):
@@ -78,11 +81,17 @@ class Slack:
         except SlackApiError as error:
             raise _judged(error.response) from None
         except (SlackClientError, HTTPException, OSError, ValueError) as error:
-            raise SlackAway(f"Slack cannot be reached: {error or type(error).__name__}") from None
+            why = f"Slack cannot be reached: {error or type(error).__name__}"
+            raise SlackAway(why, heard=not _nobody_there(error)) from None
         data = answer.data
         if not isinstance(data, dict):
             raise SlackAway("Slack's answer is not JSON")
         return data
+
+
+def _nobody_there(error: Exception) -> bool:
+    """Whether there was no connection at all."""
+    return isinstance(getattr(error, "reason", error), ConnectionRefusedError | gaierror)
 
 
 def _judged(response: Any) -> Exception:

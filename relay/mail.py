@@ -154,7 +154,7 @@ async def _connect(client: SMTP) -> None:
     try:
         await client.connect()
     except (SMTPException, OSError, ValueError) as error:
-        raise Away(f"the mail server cannot be reached: {_said(error)}") from None
+        raise Away(f"the mail server cannot be reached: {_said(error)}", heard=False) from None
 
 
 async def _send(client: SMTP, mail: EmailMessage) -> None:

@@ -102,17 +102,15 @@ class Sender:
         """False if the way turns out to be closed: those that are left wait."""
         if not parcels:
             return True
-        left, began = list(parcels), time.monotonic()
-        until, there = at, False
+        left, began, until = list(parcels), time.monotonic(), at
         try:
             async with self.way.session() as send:
-                there = True
                 while left and time.monotonic() - began < _ENOUGH:
                     await self._send_one(send, left[0], at)
                     del left[0]
         except Away as error:
             until = self._closes(at, error)
-            if there and left and error.after is None:
+            if left and error.heard and error.after is None:
                 # It may be about this one alone: others are tried before it is again.
                 await self._stands_back(left.pop(0).message, until, error)
         for parcel in left:

@@ -46,7 +46,7 @@ class SlackWay:
             user = parcel.to.slack_user or await self._find(parcel)
             answer = await self._slack.call("chat.postMessage", channel=user, **self._said(parcel))
         except SlackAway as error:
-            raise Away(str(error), error.after) from None
+            raise Away(str(error), error.after, heard=error.heard) from None
         except SlackRefused as error:
             raise Refused(str(error)) from None
         return str(answer["channel"]), str(answer["ts"])
@@ -58,7 +58,7 @@ class SlackWay:
         try:
             await self._slack.call("chat.update", channel=channel, ts=ts, **self._said(parcel))
         except SlackAway as error:
-            raise Away(str(error), error.after) from None
+            raise Away(str(error), error.after, heard=error.heard) from None
         except SlackRefused as error:
             raise Refused(str(error)) from None
 

@@ -31,11 +31,13 @@ class _Unsent(Exception):
 
 
 class Away(_Unsent):
-    """The way itself is closed: nothing gets through now, whoever it is for. `after` says for how long."""
+    """The way itself is closed: nothing gets through now, whoever it is for. `after` says for how long, `heard` whether
+    anybody at the other end may have heard of the message: if not, it is about none in particular."""
 
-    def __init__(self, why: str, after: timedelta | None = None) -> None:
+    def __init__(self, why: str, after: timedelta | None = None, *, heard: bool = True) -> None:
         super().__init__(why)
         self.after = after
+        self.heard = heard
 
 
 class Later(_Unsent):

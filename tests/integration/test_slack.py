@@ -242,8 +242,15 @@ async def test_slack_limits_us_is_down_or_does_not_know_somebody(
     await house.begun("alice", "shared", {})
     await relay.listen()
     nowhere = SlackServer(f"http://127.0.0.1:{free_ports(1)[0]}/api/")
-    await slacking(house.pool, nowhere).send()
+    at = await slacking(house.pool, nowhere).send()
     assert await _states(house) == ["sending", "sending", "sending"]
+    # Nobody was there to hear of any: all of them go out with the first that does.
+    kept = await house.pool.fetchrow(
+        "SELECT max(due_at) AS due, max(attempts) AS most FROM messages"
+    )
+    assert kept is not None
+    assert kept["due"] - at <= timedelta(seconds=6)
+    assert kept["most"] == 0
     slack.answers = [(429, {"Retry-After": "7200"}, '{"ok": false, "error": "ratelimited"}')]
     at = await relay.send(timedelta(hours=1))
     assert len(slack.calls) == 1
