@@ -1,6 +1,6 @@
 """The shapes of the codec endpoint: protobuf's JSON of Temporal's `Payloads`."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from recipes.model import Json
 
@@ -26,4 +26,4 @@ class CodecPayload(BaseModel):
 
 class CodecPayloads(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_SEALED]})
-    payloads: list[CodecPayload]
+    payloads: list[CodecPayload] = Field(default_factory=list[CodecPayload])

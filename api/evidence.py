@@ -87,7 +87,12 @@ async def prove(
     )
 
 
-@router.get("/verify", response_model=audit_shapes.AuditVerified, summary="Verify a request's rows")
+@router.get(
+    "/verify",
+    response_model=audit_shapes.AuditVerified,
+    summary="Verify a request's rows",
+    responses={404: {"description": "Nothing is known of such a request."}},
+)
 async def verify_request(request: Request, place: Place = None) -> Response:
     """Read again and calculated again: rows, their chain, and that the tree that was signed has them.
     More than one request, and what witnesses keep, is for `countersign audit verify`. For

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -20,7 +21,15 @@ from storage.pool import Connection, Source
 router = APIRouter(prefix="/v1/org/mirror", tags=["organisation"], route_class=Route)
 
 
-@router.get("", response_model=org_shapes.Mirror, summary="The system that the directory mirrors")
+_NONE: dict[int | str, dict[str, Any]] = {404: {"description": "The directory mirrors none."}}
+
+
+@router.get(
+    "",
+    response_model=org_shapes.Mirror,
+    summary="The system that the directory mirrors",
+    responses=_NONE,
+)
 async def show_mirror(request: Request) -> Response:
     """As an administrator: when it was read last, and what is the matter if it can't be. 404 if the
     directory mirrors none."""
@@ -36,7 +45,7 @@ async def show_mirror(request: Request) -> Response:
     response_model=org_shapes.Synced,
     summary="Read the mirrored system now",
     openapi_extra=takes(MirrorSync, required=False),
-    responses={202: {"model": org_shapes.Syncing, "description": "It is being read."}},
+    responses=_NONE | {202: {"model": org_shapes.Syncing, "description": "It is being read."}},
 )
 async def sync_mirror(request: Request) -> Response:
     """As an administrator. 200 with what came of it, also if that is that the directory stays as it is
