@@ -31,6 +31,7 @@ class PersonPage(Strict):
 class Named(Strict):
     """`here`: not one who has left, or is yet to come."""
 
+    model_config = example(id="bob", name="Bob Tanaka", here=True)
     id: str
     name: str
     here: bool
