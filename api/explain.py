@@ -46,6 +46,7 @@ _FORMS = "approver, task, request with step, or workflow with step"
     "/explain",
     response_model=org_shapes.Explained | org_shapes.ExplainedTask | org_shapes.ExplainedStep,
     summary="Who decides, and why",
+    responses={404: {"description": "Not there, or not for you to see."}},
 )
 async def explain(
     request: Request,

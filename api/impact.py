@@ -27,7 +27,12 @@ _LAST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 Input = Annotated[str | None, Query(max_length=200, pattern=r"^[A-Za-z_]\w*(\.\w+)*$")]
 
 
-@router.get("/impact", response_model=past_shapes.Impact, summary="What a rule decided")
+@router.get(
+    "/impact",
+    response_model=past_shapes.Impact,
+    summary="What a rule decided",
+    responses={404: {"description": "There is no such recipe, or no such version of it."}},
+)
 async def show_impact(
     request: Request,
     *,
