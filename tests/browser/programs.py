@@ -12,6 +12,8 @@ from tests.acceptance.product import Product
 
 SECONDS = 60
 Found = TypeVar("Found")
+_HTTP = httpx.Client(timeout=SECONDS, trust_env=False)
+"""One for all calls: each new one reads the certificates of the world first, which is most of the time of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,11 @@ class Program:
     def call(self, method: str, path: str, body: object = None, **options: Any) -> Any:
         """The answer's JSON; anything but a 2xx fails."""
         bearer = self.product.bearer(self.person, *self.roles)
-        answered = httpx.request(
+        answered = _HTTP.request(
             method,
             f"{self.product.url}{path}",
             json=body,
             headers={"Authorization": f"Bearer {bearer}", **options.pop("headers", {})},
-            timeout=SECONDS,
-            trust_env=False,
             **options,
         )
         assert answered.is_success, f"{method} {path}: {answered.status_code} {answered.text}"
@@ -65,4 +65,4 @@ def until(look: Callable[[], Found | None], what: str) -> Found:
         if found is not None:
             return found
         assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.05)
+        time.sleep(0.1)
