@@ -8,31 +8,33 @@ from uuid import UUID
 from storage.pool import Source
 
 # Of each request: who submitted it, who is or was asked (themselves, as a member of a role, on whose behalf, or as one
-# whom such a person delegates to now), who decided, fired an action or was asked a question, and who was made a
-# watcher. Who watches by themselves may see it no more: they are told apart. Only those with a page open are looked for.
+# whom such a person delegates this to now: everything, its workflow, or what the role is asked), who decided, fired an
+# action or was asked a question, and who was made a watcher. Who watches by themselves may see it no more: they are
+# told apart. Only those with a page open are looked for.
 CONCERNED = """
 WITH RECURSIVE told AS (
-    SELECT f.position, f.request_id, f.seq, f.recorded_at, f.event_type FROM feed f
+    SELECT f.position, f.request_id, f.seq, f.recorded_at, f.event_type, f.workflow FROM feed f
      WHERE f.position > $1 AND f.position <= $2 AND f.of_request
 ), about AS (
-    SELECT DISTINCT request_id FROM told
+    SELECT DISTINCT request_id, workflow FROM told
 ), asked AS (
-    SELECT t.request_id, unnest(ARRAY[t.assignee, t.on_behalf_of, t.claimed_by]) AS person
+    SELECT t.request_id, unnest(ARRAY[t.assignee, t.on_behalf_of, t.claimed_by]) AS person, t.role, a.workflow
       FROM about a JOIN tasks t USING (request_id)
     UNION
-    SELECT t.request_id, substr(c.principal, 6)
+    SELECT t.request_id, substr(c.principal, 6), NULL, a.workflow
       FROM about a JOIN tasks t USING (request_id), unnest(t.candidates) c(principal)
      WHERE c.principal LIKE 'user:%'
     UNION
-    SELECT t.request_id, m.person
+    SELECT t.request_id, m.person, m.role, a.workflow
       FROM about a JOIN tasks t USING (request_id), unnest(t.candidates) c(principal)
       JOIN role_members m ON m.role = substr(c.principal, 6) AND m.valid @> now()
      WHERE c.principal LIKE 'role:%'
 ), standing_in AS (
-    SELECT request_id, person, 0 AS depth FROM asked WHERE person IS NOT NULL
+    SELECT request_id, person, role, workflow, 0 AS depth FROM asked WHERE person IS NOT NULL
     UNION
-    SELECT s.request_id, d.delegate, s.depth + 1
+    SELECT s.request_id, d.delegate, s.role, s.workflow, s.depth + 1
       FROM standing_in s JOIN delegations d ON d.delegator = s.person AND d.valid @> now()
+       AND d.scope IN ('all', 'workflow:' || s.workflow, 'role:' || s.role)
      WHERE s.depth < 5
 ), concerned AS (
     SELECT request_id, person, true AS sees FROM standing_in

@@ -181,3 +181,15 @@ async def test_a_process_that_ends_sends_all_away(house: House) -> None:
 async def test_nobody_listens_without_a_session(house: House) -> None:
     answered = await house.client.get("/live")
     assert (answered.status_code, answered.headers["location"]) == (303, "/sign-in?next=/live")
+
+
+async def test_who_stands_in_for_one_workflow_hears_of_no_other(house: House, pool: Pool) -> None:
+    for delegate, scope in (("frank", "workflow:leave"), ("erin", "workflow:shared")):
+        body: dict[str, Json] = {"delegate": delegate, "scope": scope}
+        assert (await house.post("/v1/org/delegations", "bob", json=body)).status_code == 201
+    live = _live(house)
+    boxes = {who: (await live.enter(Caller(who), None))[0] for who in ("frank", "erin")}
+    flow = await house.begun("alice", "leave", {"days": 5})
+    await feed.sequence(pool)
+    assert (await _next(boxes["frank"]))["request_id"] == str(flow.state.request_id)
+    assert boxes["erin"].letters.empty()
