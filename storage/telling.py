@@ -17,6 +17,9 @@ from storage.vault import Reader
 ANYBODY = Reader("system:feed")
 """Reads what is confidential of no request: for those of whom nothing is known but that they may listen."""
 
+_WRITTEN = ("reason", "end_reason")
+"""Of events of the house, such as that somebody is away: why, in people's own words. For those who look after it."""
+
 STANDING = """
 SELECT r.id, r.erased_at IS NOT NULL AS erased,
        EXISTS (SELECT FROM data_keys k WHERE k.request_id = r.id AND k.private) AS private
@@ -46,7 +49,21 @@ async def told(source: Source, reader: Reader, events: Sequence[Fed]) -> list[di
     standing = await _standing(source, reader, {each.request_id for each in events})
     places = [(each.request_id, each.seq, each.recorded_at) for each in events]
     rows = {(row.request_id, row.seq): row for row in await asking.at(source, places)}
-    return [_told(each, rows.get((each.request_id, each.seq)), standing) for each in events]
+    told = [_told(each, rows.get((each.request_id, each.seq)), standing) for each in events]
+    if reader.roles & {"admin", "auditor"}:
+        return told
+    return [
+        one if fed.of_request else _discreet(one) for fed, one in zip(events, told, strict=True)
+    ]
+
+
+def _discreet(event: dict[str, Json]) -> dict[str, Json]:
+    data = event["data"]
+    assert isinstance(data, dict)
+    payload = data.get("payload")
+    if isinstance(payload, dict):
+        data["payload"] = {name: it for name, it in payload.items() if name not in _WRITTEN}
+    return event
 
 
 async def _standing(source: Source, reader: Reader, ids: set[UUID]) -> _Standing:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from api.feed_shapes import FeedPage
-from recipes.model import Confidential
-from storage import feed
+from recipes.model import Confidential, Json
+from storage import feed, telling
 from storage.pool import Pool
 from tests.integration.house import House, Workflow, leave, token
 
@@ -195,3 +195,16 @@ async def test_cursors_that_lead_nowhere(house: House, admin_pool: Pool) -> None
             headers={"Authorization": f"Bearer {token('tess', 'auditor')}"},
         )
         assert refused.status_code == 422, query
+
+
+async def test_why_somebody_is_away_is_told_to_those_who_look_after_it_alone(
+    house: House, pool: Pool
+) -> None:
+    body: dict[str, Json] = {"delegate": "frank", "reason": "Surgery, then rehab"}
+    assert (await house.post("/v1/org/delegations", "dave", json=body)).status_code == 201
+    page = await _page(house)
+    assert "Surgery" in json.dumps(page)
+    fed = await feed.after(pool, 0, 1000)
+    told = await telling.told(pool, telling.ANYBODY, fed)
+    assert [it["id"] for it in told] == [it["id"] for it in page["items"]]
+    assert "Surgery" not in json.dumps(told)
