@@ -12,12 +12,12 @@ from api import bodies, errors, recipe_shapes, views
 from api.authorize import House, authorize
 from api.http import Route, answer, header, page, read, read_cursor, takes
 from api.services import caller_of, services
-from api.source_order import as_written
 from api.tasks import Cursor, Limit
 from recipes import parse
 from recipes.model import Json
 from storage import calendars, commands, jobs, recipes, request_lists
 from storage.pool import Source
+from storage.source_order import as_written
 
 router = APIRouter(prefix="/v1/recipes", tags=["recipes"], route_class=Route)
 

@@ -20,6 +20,7 @@ from recipes.model import Json
 from storage import questions, sight, tasks
 from storage.messages import Item
 from storage.pool import Source
+from storage.source_order import as_written
 from storage.vault import Reader
 
 _OFFER: TypeAdapter[Offer] = TypeAdapter(Offer)
@@ -52,7 +53,7 @@ class Brief:
 
 REQUESTS = """
 SELECT r.id, r.workflow, r.title, r.private, r.requester, r.state, r.reason, r.inputs, r.incidents, r.erased_at,
-       p.recipe #> '{inputs,properties}' AS properties,
+       p.recipe->'inputs' AS schema, p.source,
        EXISTS (SELECT FROM role_members m JOIN people e ON e.id = m.person
                 WHERE m.person = $1 AND m.role = regexp_replace(p.recipe->>'owner', '^role:', '')
                   AND m.valid @> statement_timestamp() AND e.employed @> statement_timestamp()) AS owns
@@ -196,7 +197,7 @@ class _Seen:
         shown = {} if request["private"] else request["inputs"]
         return {
             "who": who,
-            "facts": facts(shown, row["show"], request["properties"]),
+            "facts": facts(shown, row["show"], _properties(request)),
             "due_at": row["due_at"],
             "on_behalf_of": None if behalf is None else self._name(behalf),
             "offer": _OFFER.validate_python({name: row[name] for name in _OFFERED}),
@@ -234,6 +235,15 @@ def _outcome(row: Any) -> str:
     """What a decision is called on its task."""
     names = {it["id"]: it["name"] for it in row["outcomes"]}
     return names.get(row["decision"], row["decision"])
+
+
+def _properties(request: Any) -> Mapping[str, Any]:
+    """Those of the recipe's inputs, in the order in which its author wrote them."""
+    if request["schema"] is None:
+        return {}
+    found: Any = as_written(request["schema"], request["source"], "inputs")
+    properties: Mapping[str, Any] = found.get("properties") or {}
+    return properties
 
 
 def facts(

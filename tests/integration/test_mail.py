@@ -35,6 +35,8 @@ from tests.integration.post_office import (
 )
 from tests.stack import free_ports
 
+EXPENSE = Path(__file__).parents[2] / "workflows_yaml" / "expense.v1.yaml"
+
 
 @pytest.fixture
 async def office() -> AsyncIterator[PostOffice]:
@@ -449,3 +451,17 @@ def test_certificates_that_are_none_are_named(tmp_path: Path) -> None:
             path.write_text(text)
         with pytest.raises(MailInvalid, match=r"ca\.pem holds no certificates"):
             Mail("smtps://m.example.org", SENDER, Composer(PAGES), ca_file=path)
+
+
+async def test_inputs_are_told_in_the_order_in_which_their_recipe_has_them(
+    house: House, relay: Relay, office: PostOffice
+) -> None:
+    made = await house.post("/v1/recipes", "root", "admin", content=EXPENSE.read_bytes())
+    assert made.status_code == 201, made.text
+    inputs = {"note": "a taxi", "receipt": True, "spent_on": "2026-04-01"}
+    await house.begun("alice", "expense", {**inputs, "category": "travel", "amount": 80})
+    await relay.deliver()
+    [mail] = office.taken
+    text = texts(mail)
+    places = [text.index(name) for name in ("Amount in EUR", "Spent on: ", "Note: ")]
+    assert places == sorted(places)
