@@ -7,7 +7,7 @@ that was sent (idempotent producer, acks=all); what may not have got there is se
 import asyncio
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -92,6 +92,7 @@ class Kafka:
         self._owner = uuid4().hex
         self._begun = False
         self._why: str | None = None
+        self._too_large: set[Json] = set()
         self._producer = self._made()
 
     async def look(self) -> bool:
@@ -143,20 +144,28 @@ class Kafka:
         """Send events and wait for the brokers. _NotSent."""
         errors: list[str] = []
 
-        def done(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                errors.append(error.str())
+        def done_with(event: Mapping[str, Json]) -> Callable[[KafkaError | None, Message], None]:
+            def done(error: KafkaError | None, _: Message) -> None:
+                if error is not None:
+                    errors.append(error.str())
+                    self._judge(event, error)
+
+            return done
 
         until = time.monotonic() + PATIENCE
         try:
             for event in events:
-                self._producer.produce(
-                    self._topic,
-                    key=str(event["partitionkey"]),
-                    value=to_json(event),
-                    headers=_headers(event),
-                    on_delivery=done,
-                )
+                try:
+                    self._producer.produce(
+                        self._topic,
+                        key=str(event["partitionkey"]),
+                        value=to_json(_short(event) if event["id"] in self._too_large else event),
+                        headers=_headers(event),
+                        on_delivery=done_with(event),
+                    )
+                except KafkaException as error:
+                    self._judge(event, error.args[0])
+                    raise
             left = self._producer.flush(max(0.0, until - time.monotonic()))
         except (KafkaException, BufferError) as error:
             raise _NotSent(str(error)) from None
@@ -164,6 +173,14 @@ class Kafka:
             raise _NotSent(errors[0])
         if left:
             raise _NotSent(f"not acknowledged within {PATIENCE:g} s")
+
+    def _judge(self, event: Mapping[str, Json], error: KafkaError) -> None:
+        """What brokers never take as it is must not hold up all that follows: it goes by its ids alone."""
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            _log.error(
+                "an event is too large for Kafka: it is sent without content", id=event["id"]
+            )
+            self._too_large.add(event["id"])
 
     def _begin_again(self, why: str) -> None:
         """With a producer that has nothing under way: what may have got there is sent again."""
@@ -176,6 +193,14 @@ class Kafka:
     def _failed(self, error: KafkaError) -> None:
         """What librdkafka says of brokers it cannot reach; it goes on by itself."""
         _log.debug("Kafka", error=error.str())
+
+
+def _short(event: Mapping[str, Json]) -> dict[str, Json]:
+    """An event by its ids, for whoever then asks for the rest."""
+    data = event["data"]
+    assert isinstance(data, dict)
+    kept = {name: data.get(name) for name in ("request_id", "seq", "workflow", "version")}
+    return {**event, "data": kept | {"too_large": True}}
 
 
 def _headers(event: Mapping[str, Json]) -> list[tuple[str, bytes | str | None]]:

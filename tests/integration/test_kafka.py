@@ -149,3 +149,20 @@ def test_configurations(tmp_path: Path) -> None:
         configuration("b:9092", path)
     with pytest.raises(KafkaInvalid, match="cannot be read"):
         configuration("b:9092", tmp_path / "none")
+
+
+async def test_an_event_too_large_for_the_brokers_goes_by_its_ids(
+    house: House, cluster: Cluster, topic: str, bell: Bell
+) -> None:
+    small = {**configuration(cluster.brokers, None), "message.max.bytes": "100000"}
+    sink = Kafka(house.pool, small, topic, bell)
+    await feed.begin(house.pool, kafka.CONSUMER, 0)
+    await house.submit("alice", "leave", {"days": 5, "why": "x" * 200_000})
+    flow = await house.begun()
+    await sent(house.pool, sink)
+    got = await told(cluster, topic, (await feed.ends(house.pool))[1])
+    short = [value for _, value, _ in got if value["data"].get("too_large")]
+    assert [value["type"] for value in short] == ["approval.request.created"]
+    assert short[0]["data"].keys() == {"request_id", "seq", "workflow", "version", "too_large"}
+    assert str(flow.state.request_id) in {key for key, _, _ in got}
+    await sink.close()
