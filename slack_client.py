@@ -63,24 +63,34 @@ class Slack:
         log = logging.getLogger("countersign.slack")
         log.setLevel(logging.WARNING)  # it would log what is sent
         # Without retries of its own: a message that may have been taken is for its sender to judge.
+        self._patience = patience
         self._client = WebClient(
             token, base_url=url, timeout=patience, logger=log, retry_handlers=[]
         )
 
     async def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         """What Slack answers to something said. SlackAway, SlackRefused."""
-        return await asyncio.to_thread(self._call, method, json=arguments)
+        return await self._in_time(method, json=arguments)
 
     async def look_up(self, method: str, **arguments: str) -> Mapping[str, Any]:
         """What Slack answers to a question: those it does not take as JSON. SlackAway, SlackRefused."""
-        return await asyncio.to_thread(self._call, method, params=arguments)
+        return await self._in_time(method, params=arguments)
+
+    async def _in_time(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        """The client's own patience is for each piece of an answer; this is for all of it."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await asyncio.to_thread(self._call, method, **arguments)
+        except TimeoutError:
+            raise SlackAway(f"Slack did not answer within {self._patience} s") from None
 
     def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         try:
             answer = self._client.api_call(method, **arguments)
         except SlackApiError as error:
             raise _judged(error.response) from None
-        except (SlackClientError, HTTPException, OSError, ValueError) as error:
+        # The client raises AttributeError of an answer that is JSON but no object.
+        except (SlackClientError, HTTPException, OSError, ValueError, AttributeError) as error:
             why = f"Slack cannot be reached: {error or type(error).__name__}"
             raise SlackAway(why, heard=not _nobody_there(error)) from None
         data = answer.data

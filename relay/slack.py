@@ -40,8 +40,8 @@ class SlackWay:
     async def session(self) -> AsyncIterator[Send]:
         yield self.send
 
-    async def send(self, parcel: Parcel) -> Place:
-        """Where Slack has it now. Away, Refused."""
+    async def send(self, parcel: Parcel) -> Place | None:
+        """Where Slack has it now, if it says so. Away, Refused."""
         try:
             user = parcel.to.slack_user or await self._find(parcel)
             answer = await self._slack.call("chat.postMessage", channel=user, **self._said(parcel))
@@ -49,7 +49,8 @@ class SlackWay:
             raise Away(str(error), error.after, heard=error.heard) from None
         except SlackRefused as error:
             raise Refused(str(error)) from None
-        return str(answer["channel"]), str(answer["ts"])
+        channel, ts = answer.get("channel"), answer.get("ts")
+        return (channel, ts) if isinstance(channel, str) and isinstance(ts, str) else None
 
     async def update(self, parcel: Parcel) -> None:
         """Show what is so now. Away; Refused also if Slack has the message no more."""

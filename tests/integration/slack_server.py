@@ -33,12 +33,13 @@ class Call:
 @dataclass
 class SlackServer:
     """`users`: Slack's ids by mail address. `answers` (status, headers, body) are used up in their order; then all
-    is well."""
+    is well. While it `drips`, its answers do not end."""
 
     url: str = ""
     users: dict[str, str] = field(default_factory=dict)
     answers: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    drips: bool = False
 
     def of(self, method: str) -> list[dict[str, Any]]:
         """What was said to a method."""
@@ -58,6 +59,12 @@ class SlackServer:
                 if self.answers
                 else (200, {}, json.dumps(self._good(method, said)))
             )
+            if self.drips:
+                writer.write(b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\n\r\n")
+            while self.drips:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.1)
             lines = [f"HTTP/1.1 {status} X", "Content-Type: application/json"]
             lines += [f"Content-Length: {len(text.encode())}", "Connection: close"]
             lines += [f"{name}: {value}" for name, value in more.items()]

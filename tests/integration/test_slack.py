@@ -1,5 +1,6 @@
 """Slack: messages with buttons, brought up to date, and decisions by the one function as whoever pressed."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from contract.preferences import KINDS
+from slack_client import Slack, SlackAway
 from storage.pool import Pool
 from tests.integration.house import House, Recorder, leave, make_settings, shared
 from tests.integration.post_office import PAGES, STAFF, Relay
@@ -270,3 +272,24 @@ async def test_slack_limits_us_is_down_or_does_not_know_somebody(
 async def _states(house: House) -> list[str]:
     rows = await house.pool.fetch("SELECT state FROM messages ORDER BY state")
     return [row["state"] for row in rows]
+
+
+async def test_slack_lies(house: House, relay: Relay, slack: SlackServer) -> None:
+    await house.begun()
+    await relay.listen()
+    known = json.dumps({"ok": True, "user": {"id": BOB}})
+    slack.answers = [(200, {}, "[1]"), (200, {}, "null"), (200, {}, "<html>")]
+    for hours in (1, 2, 3):
+        await relay.send(timedelta(hours=hours))
+        assert await _states(house) == ["sending"]
+    # It may have posted it, wherever: sending it again would be worse.
+    slack.answers = [(200, {}, known), (200, {}, '{"ok": true}')]
+    await relay.send(timedelta(hours=5))
+    assert await _states(house) == ["sent"]
+
+
+async def test_slack_answers_and_does_not_end(slack: SlackServer) -> None:
+    slack.drips = True
+    with pytest.raises(SlackAway, match="did not answer within 1 s"):
+        await Slack(TOKEN, slack.url, patience=1).call("chat.postMessage", channel=BOB)
+    slack.drips = False
