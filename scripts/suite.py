@@ -93,7 +93,12 @@ LAYERS = (
         ),
         ("tests/acceptance",),
     ),
-    Layer("browser", ((("pytest", "tests/browser"),),), ("tests/browser",)),
+    # Each of the two has a product and a Chromium.
+    Layer(
+        "browser",
+        ((("pytest", "tests/browser", "--numprocesses=2", "--dist=worksteal"),),),
+        ("tests/browser",),
+    ),
 )
 
 
