@@ -41,7 +41,8 @@ _MARGIN = 5
     "", response_model=delayed_shapes.DelayedPage, summary="My decisions that may be undone"
 )
 async def list_delayed(request: Request) -> Response:
-    """Those that are still to be sent, and those that were refused when they were, for a day."""
+    """Those that are still to be sent, and those that were refused when they were, until they
+    are dismissed (for 30 days at most)."""
     caller = await caller_of(request)
     pool = services(request).pool
     found = await delayed.of_person(pool, caller.id)

@@ -27,8 +27,8 @@ class Week(Strict):
 
 
 class StepTimes(Strict):
-    """How long a step was waited for until it was decided; how often a time ran out, within the period;
-    and its tasks that are open and overdue now."""
+    """How long a step was waited for until it was decided; how often a time ran out within the period,
+    and how often of these it was escalated; and its tasks that are open and overdue now."""
 
     workflow: str
     step: str
@@ -36,19 +36,21 @@ class StepTimes(Strict):
     p50: float | None
     p90: float | None
     expired: int
+    escalated: int
     open: int
     overdue: int
 
 
 class ApproverTimes(Strict):
-    """Somebody's decisions, how long they were waited for, times they let run out, and what is overdue
-    with them now."""
+    """Somebody's decisions, how long they were waited for, times they let run out, those of them
+    that were escalated, and what is overdue with them now."""
 
     person: str
     decided: int
     p50: float | None
     p90: float | None
     expired: int
+    escalated: int
     overdue: int
 
 
@@ -77,6 +79,7 @@ class Report(Strict):
                 "p50": 4100.0,
                 "p90": 40000.0,
                 "expired": 7,
+                "escalated": 5,
                 "open": 12,
                 "overdue": 2,
             }
@@ -88,6 +91,7 @@ class Report(Strict):
                 "p50": 2600.0,
                 "p90": 31000.0,
                 "expired": 1,
+                "escalated": 1,
                 "overdue": 2,
             }
         ],

@@ -270,10 +270,10 @@ def _label(name: str, properties: Mapping[str, Any] | None) -> str:
 
 
 def _short(text: str | None, most: int = LONGEST) -> str | None:
-    """One line of it."""
+    """One line of it, without what does not show, or turns round what does."""
     if text is None:
         return None
-    line = " ".join(text.split())
+    line = " ".join("".join(it if it.isprintable() else " " for it in text).split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 

@@ -13,7 +13,9 @@ from storage.pool import Source, vault_of
 
 _AT_ONCE = 50
 _LEASE_SECONDS = 30
-_SHOWN = "1 day"
+_KEPT = "1 day"
+_SHOWN = "30 days"
+"""A refusal is shown until it is dismissed, and no longer than this: who decides on a Friday reads it on Monday."""
 
 _COLUMNS = """
 d.id, d.task_id, d.request_id, d.decision, d.made_at, d.send_at, d.taken_until, d.ended_at, d.refusal,
@@ -85,7 +87,7 @@ SELECT {_COLUMNS}
 
 
 async def of_person(source: Source, person: str) -> list[asyncpg.Record]:
-    """What is still to be sent, and what was refused within a day; the oldest first."""
+    """What is still to be sent, and what was refused and not dismissed; the oldest first."""
     return await source.fetch(OF_PERSON, person)
 
 
@@ -135,12 +137,13 @@ async def end(source: Source, delayed_id: UUID, refusal: dict[str, Json] | None 
 
 
 FORGET = f"""
-DELETE FROM delayed_decisions WHERE ended_at < now() - interval '{_SHOWN}'
+DELETE FROM delayed_decisions
+ WHERE ended_at < now() - CASE WHEN refusal IS NULL THEN interval '{_KEPT}' ELSE interval '{_SHOWN}' END
 """
 
 
 async def forget(source: Source) -> None:
-    """Those that ended more than a day ago."""
+    """Those that ended more than a day ago, and refusals after thirty."""
     await source.execute(FORGET)
 
 

@@ -57,7 +57,12 @@ async def weeks(source: Source, period: Period) -> list[asyncpg.Record]:
     return await source.fetch(WEEKS, period.since, period.until, period.workflow)
 
 
-STEPS = """
+# A task whose time ran out was escalated if the next level took its seat; otherwise its recipe said what counts.
+_ESCALATED = """count(*) FILTER (WHERE EXISTS (
+           SELECT FROM tasks n WHERE n.request_id = t.request_id AND n.step = t.step AND n.seat = t.seat
+                                 AND n.level = t.level + 1 AND n.opened_at >= t.opened_at))"""
+
+STEPS = f"""
 WITH decided AS (
     SELECT r.workflow, t.step, count(*) AS decided,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM d.decided_at - t.opened_at))::float8 AS p50,
@@ -66,7 +71,7 @@ WITH decided AS (
      WHERE d.decided_at >= $1 AND d.decided_at < $2 AND NOT r.imported AND ($3::text IS NULL OR r.workflow = $3)
      GROUP BY r.workflow, t.step
 ), expired AS (
-    SELECT r.workflow, t.step, count(*) AS expired
+    SELECT r.workflow, t.step, count(*) AS expired, {_ESCALATED} AS escalated
       FROM tasks t JOIN requests r ON r.id = t.request_id
      WHERE t.state = 'expired' AND t.closed_at >= $1 AND t.closed_at < $2 AND NOT r.imported
        AND ($3::text IS NULL OR r.workflow = $3)
@@ -77,19 +82,19 @@ WITH decided AS (
      WHERE r.finalized_at IS NULL AND t.state = 'open' AND ($3::text IS NULL OR r.workflow = $3)
      GROUP BY r.workflow, t.step)
 SELECT workflow, step, coalesce(decided, 0) AS decided, p50, p90, coalesce(expired, 0) AS expired,
-       coalesce(open, 0) AS open, coalesce(overdue, 0) AS overdue
+       coalesce(escalated, 0) AS escalated, coalesce(open, 0) AS open, coalesce(overdue, 0) AS overdue
   FROM decided FULL JOIN expired USING (workflow, step) FULL JOIN waiting USING (workflow, step)
  ORDER BY workflow, step
 """
 
 
 async def steps(source: Source, period: Period) -> list[asyncpg.Record]:
-    """Steps of workflows: decisions and how long they were waited for, times that ran out (escalated or
-    otherwise) within the period; and how many tasks are open and overdue now."""
+    """Steps of workflows: decisions and how long they were waited for, times that ran out within the
+    period, and how many of these were escalated; and how many tasks are open and overdue now."""
     return await source.fetch(STEPS, period.since, period.until, period.workflow)
 
 
-APPROVERS = """
+APPROVERS = f"""
 WITH decided AS (
     SELECT d.actor AS person, count(*) AS decided,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM d.decided_at - t.opened_at))::float8 AS p50,
@@ -98,7 +103,7 @@ WITH decided AS (
      WHERE d.decided_at >= $1 AND d.decided_at < $2 AND NOT r.imported AND ($3::text IS NULL OR r.workflow = $3)
      GROUP BY d.actor
 ), expired AS (
-    SELECT t.assignee AS person, count(*) AS expired
+    SELECT t.assignee AS person, count(*) AS expired, {_ESCALATED} AS escalated
       FROM tasks t JOIN requests r ON r.id = t.request_id
      WHERE t.state = 'expired' AND t.assignee IS NOT NULL AND t.closed_at >= $1 AND t.closed_at < $2 AND NOT r.imported
        AND ($3::text IS NULL OR r.workflow = $3)
@@ -110,7 +115,7 @@ WITH decided AS (
        AND ($3::text IS NULL OR r.workflow = $3)
      GROUP BY t.assignee)
 SELECT person, coalesce(decided, 0) AS decided, p50, p90, coalesce(expired, 0) AS expired,
-       coalesce(overdue, 0) AS overdue
+       coalesce(escalated, 0) AS escalated, coalesce(overdue, 0) AS overdue
   FROM decided FULL JOIN expired USING (person) FULL JOIN late USING (person)
  ORDER BY coalesce(overdue, 0) DESC, coalesce(decided, 0) DESC, person LIMIT $4
 """

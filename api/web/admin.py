@@ -13,7 +13,7 @@ from api.services import services
 from api.web import plots, words
 from api.web.desk import Desk, Refused
 from api.web.excerpts import Line, excerpt
-from api.web.names import ids_in
+from api.web.names import Names, ids_in
 from api.web.pages import page
 from api.web.people import called
 from api.web.plots import Bar
@@ -235,12 +235,13 @@ async def report(request: Request) -> Response:
     since = datetime.now(UTC) - timedelta(days=int(days))
     workflow = asked.get("workflow") or None
     found = await desk.get("/v1/reports", since=since.isoformat(), workflow=workflow)
+    names = await called(desk, ids_in(found))
     recipes = await desk.get("/v1/recipes", limit=200)
     return page(
         request,
         "admin/reports.html",
         report=found,
-        names=await called(desk, ids_in(found)),
+        names=names,
         workflows=[each["workflow"] for each in recipes["items"]],
         workflow=workflow,
         days=days,
@@ -248,6 +249,9 @@ async def report(request: Request) -> Response:
         ended=plots.bars("Requests that ended, by week", _ended(found["weeks"])),
         took=plots.bars("Time to the end, by week", _took(found["weeks"])),
         steps=plots.bars("Time that steps waited", _waited(found["steps"])),
+        ran_out=plots.bars("Times that ran out, by step", _ran_out(found["steps"])),
+        approvers=plots.bars("Time that approvers took", _took_each(found["approvers"], names)),
+        overdue=plots.bars("Overdue now, by approver", _overdue(found["approvers"], names)),
     )
 
 
@@ -267,8 +271,47 @@ def _waited(steps: list[dict[str, Any]]) -> list[Bar]:
     return [Bar(each["step"][:12], each["p50"], _said(each), each["p90"]) for each in slowest]
 
 
-def _said(item: dict[str, Any]) -> str:
-    name = item.get("step") or _day(item["week"])
+def _ran_out(steps: list[dict[str, Any]]) -> list[Bar]:
+    most = sorted(steps, key=lambda each: -each["expired"])[:8]
+    return [
+        Bar(
+            each["step"][:12],
+            each["expired"],
+            f"{each['step']}: {each['expired']} times, {each['escalated']} of them escalated",
+            each["escalated"],
+        )
+        for each in most
+        if each["expired"]
+    ]
+
+
+def _took_each(approvers: list[dict[str, Any]], names: Names) -> list[Bar]:
+    slowest = sorted(approvers, key=lambda each: -(each["p90"] or 0))[:8]
+    return [
+        Bar(_short(names, each), each["p50"], _said(each, names.of(each["person"])), each["p90"])
+        for each in slowest
+        if each["decided"]
+    ]
+
+
+def _overdue(approvers: list[dict[str, Any]], names: Names) -> list[Bar]:
+    return [
+        Bar(
+            _short(names, each),
+            each["overdue"],
+            f"{names.of(each['person'])}: {each['overdue']} overdue",
+        )
+        for each in approvers[:8]
+        if each["overdue"]
+    ]
+
+
+def _short(names: Names, approver: dict[str, Any]) -> str:
+    return names.of(approver["person"])[:12]
+
+
+def _said(item: dict[str, Any], name: str | None = None) -> str:
+    name = name or item.get("step") or _day(item["week"])
     return f"{name}: half within {words.seconds(item['p50'])}, nine of ten within {words.seconds(item['p90'])}"
 
 

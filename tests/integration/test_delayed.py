@@ -201,3 +201,29 @@ async def test_what_ended_is_forgotten_after_a_day(house: House, admin_pool: Poo
         )
     await delayed.forget(house.pool)
     assert await house.pool.fetchval("SELECT count(*) FROM delayed_decisions") == 0
+
+
+async def test_a_refusal_is_shown_until_it_is_dismissed(house: House, admin_pool: Pool) -> None:
+    flow = await house.begun("alice", "shared", {})
+    await kept(house, "dave", flow.task)
+    assert (await house.decide("erin", flow.task)).status_code == 200
+    await come_due(house)
+    for days, shown in ((29, 1), (31, 0)):
+        async with admin_pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            await connection.execute(
+                "UPDATE delayed_decisions SET ended_at = now() - make_interval(days => $1)", days
+            )
+        await delayed.forget(house.pool)
+        assert len(await listed(house, "dave")) == shown
+
+
+async def test_nothing_waits_while_its_time_runs_out(house: House) -> None:
+    task = (await house.begun()).task
+    await house.pool.execute(
+        "UPDATE tasks SET due_at = now() + interval '62 seconds' WHERE id = $1", UUID(task)
+    )
+    answered = await keep(house, "bob", task)
+    assert answered.status_code == 200, answered.text
+    assert (await state(house, "bob", task))["state"] == "decided"
+    assert await listed(house, "bob") == []

@@ -76,9 +76,16 @@ async def test_steps_and_approvers(house: House, admin_pool: Pool) -> None:
     [step] = found["steps"]
     assert (step["workflow"], step["step"], step["decided"]) == ("leave", "manager", 1)
     assert 3600 <= step["p50"] == step["p90"] < 3900
-    assert (step["expired"], step["open"], step["overdue"]) == (1, 2, 1)
+    assert (step["expired"], step["escalated"]) == (1, 1)
+    assert (step["open"], step["overdue"]) == (2, 1)
     [bob] = found["approvers"]
     assert (bob["person"], bob["decided"], bob["expired"], bob["overdue"]) == ("bob", 1, 1, 1)
+    assert bob["escalated"] == 1
+
+    # The recipe may say what it counts as when nobody answers: that is no escalation.
+    await admin_pool.execute("UPDATE tasks SET level = 7 WHERE level = 1")
+    found = await told(house, until=(datetime.now(UTC) + timedelta(days=1)).isoformat())
+    assert (found["steps"][0]["expired"], found["steps"][0]["escalated"]) == (1, 0)
 
 
 async def test_reports_are_for_administrators_and_auditors(house: House) -> None:
