@@ -1,12 +1,15 @@
 """The inbox as a page, and what open pages hear.
 
 A database with 200,000 open tasks, of which 20 people have 120 each. They look at `/` 50 times a second, whatever each
-page takes (open loop: a late page counts from when it was due to be asked for). Then 1,000 people have their inbox
-open, and others comment on requests of theirs: how long after the answer (the commit is before it) each hears of it.
+page takes (open loop: a late page counts from when it was due to be asked for). One of them looks at it on a slow phone
+(Chromium, held back), for the first time. Then 1,000 people have their inbox open, and others comment on requests of
+theirs: how long after the answer (the commit is before it) each hears of it.
 """
 
 import asyncio
+import os
 import random
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+from playwright.async_api import Browser, async_playwright
 
 from bench import inbox, report, stack
 from bench.inbox import Size
@@ -31,6 +35,11 @@ ROUNDS = 3
 LISTENERS = 1_000
 COMMENTS = 200
 COMMENTS_PER_SECOND = 20
+VISITS = 5
+PHONE = {"latency": 150, "downloadThroughput": 1_600_000 / 8, "uploadThroughput": 750_000 / 8}
+"""Milliseconds and bytes a second: what browsers' tools call slow 4G."""
+SLOWER = 4
+"""A phone's processor, as such tools have it."""
 
 
 async def run() -> None:
@@ -52,9 +61,11 @@ async def run() -> None:
             print(spread)
             if number:  # the first one warms up
                 rounds.append(spread)
+        paints = await _paints(base, visitors[0])
+        print(paints)
         heard = await _live(machine, base)
         print(heard)
-    report.write("web", _section(rounds, weight, heard))
+    report.write("web", _section(rounds, weight, paints, heard))
 
 
 async def _give(machine: Stack) -> None:
@@ -122,6 +133,57 @@ async def _once(client: httpx.AsyncClient, visitor: dict[str, str], due: float) 
     assert answered.status_code == 200, answered.text
     assert answered.text.count('href="/tasks/') >= 50
     return took
+
+
+# ------------------------------------------------------------------------------------ phone ----
+
+
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """Milliseconds from going there to the first content, and to the largest; kilobytes that travelled."""
+
+    first: float
+    largest: float
+    kilobytes: float
+
+
+_PAINTED = """
+() => new Promise(done => new PerformanceObserver(list => {
+    const sum = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+        .reduce((bytes, entry) => bytes + entry.transferSize, 0);
+    const [first] = performance.getEntriesByName("first-contentful-paint");
+    done([first.startTime, list.getEntries().at(-1).startTime, sum / 1000]);
+}).observe({type: "largest-contentful-paint", buffered: true}))
+"""
+
+
+async def _paints(base: str, visitor: dict[str, str]) -> list[Paint]:
+    """Nothing is kept from one visit to the next: each time a browser that was never there."""
+    found = shutil.which(os.environ.get("CHROMIUM") or "chromium")
+    assert found is not None, "there is no Chromium: sh scripts/chromium.sh"
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        paints = [await _paint(browser, base, visitor) for _ in range(VISITS)]
+        await browser.close()
+    return paints
+
+
+async def _paint(browser: Browser, base: str, visitor: dict[str, str]) -> Paint:
+    context = await browser.new_context(
+        viewport={"width": 390, "height": 844}, device_scale_factor=3, is_mobile=True
+    )
+    for cookie in visitor["cookie"].split("; "):
+        name, _, value = cookie.partition("=")
+        await context.add_cookies([{"name": name, "value": value, "url": base}])
+    page = await context.new_page()
+    tools = await context.new_cdp_session(page)
+    await tools.send("Network.enable")
+    await tools.send("Network.emulateNetworkConditions", {"offline": False, **PHONE})
+    await tools.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
+    await page.goto(base, wait_until="load")
+    first, largest, kilobytes = await page.evaluate(_PAINTED)
+    await context.close()
+    return Paint(first, largest, kilobytes)
 
 
 # ------------------------------------------------------------------------------- live pages ----
@@ -208,7 +270,7 @@ async def _listen(
 # ------------------------------------------------------------------------------- the section ----
 
 
-def _section(rounds: list[Spread], weight: int, heard: Heard) -> str:
+def _section(rounds: list[Spread], weight: int, paints: list[Paint], heard: Heard) -> str:
     p99 = ", ".join(f"{each.p99:.1f}" for each in rounds)
     each = (heard.after - heard.before) * 1024 / LISTENERS
     lines = [
@@ -225,6 +287,13 @@ def _section(rounds: list[Spread], weight: int, heard: Heard) -> str:
         ),
         "",
         f"p99 by round: {p99}. The page travels in {weight / 1000:.1f} kB, without the files that browsers keep.",
+        "",
+        (
+            f"On a slow phone ({PHONE['latency']} ms, 1.6 Mbit/s, processor {SLOWER} times slower), never there before, {VISITS}"
+            f" visits: first paint {median(it.first for it in paints):,.0f} ms, largest"
+            f" {median(it.largest for it in paints):,.0f} ms (medians); {median(it.kilobytes for it in paints):.0f} kB travel"
+            " in all, styles and scripts with them."
+        ),
         "",
         (
             f"{LISTENERS:,} people with their inbox open, {COMMENTS} comments at {COMMENTS_PER_SECOND}/s: heard"

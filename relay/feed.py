@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge
 
+from relay.gauges import show
 from storage import feed
 from storage.pool import Pool
 
@@ -30,11 +31,9 @@ async def measure(pool: Pool) -> bool:
     rows, seconds = await feed.lag(pool)
     waiting.set(rows)
     lag.set(seconds)
-    events_behind.clear()
-    seconds_behind.clear()
-    for each in await feed.behind(pool):
-        events_behind.labels(each.name).set(each.events)
-        seconds_behind.labels(each.name).set(each.seconds)
+    found = await feed.behind(pool)
+    show(events_behind, {each.name: each.events for each in found})
+    show(seconds_behind, {each.name: each.seconds for each in found})
     return False
 
 

@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from relay.endpoint import LEASE, Endpoint, Next
+from relay.gauges import show
 from relay.outliving import mistaken
 from relay.posting import Poster
 from storage import parked
@@ -121,14 +122,9 @@ def _single(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 async def measure(pool: Pool) -> bool:
     """How endpoints fare, also where no relay looks after them."""
-    for gauge in (waiting, dead, open_, missed):
-        gauge.clear()
-    for row in await parked.figures(pool):
-        name = str(row["id"])
-        waiting.labels(name).set(row["parked"])
-        dead.labels(name).set(row["dead"])
-        open_.labels(name).set(row["open"])
-        missed.labels(name).set(row["missed"])
+    found = {str(row["id"]): row for row in await parked.figures(pool)}
+    for gauge, figure in ((waiting, "parked"), (dead, "dead"), (open_, "open"), (missed, "missed")):
+        show(gauge, {name: row[figure] for name, row in found.items()})
     return False
 
 
