@@ -13,7 +13,14 @@ from api.web import visitors
 from api.web.desk import Desk
 from api.web.oidc import PATIENCE, Provider, SignInFailed
 from api.web.pages import page
-from api.web.visitors import OpenRoute, PageRoute, form_of, local, session_of
+from api.web.visitors import (
+    OpenRoute,
+    PageRoute,
+    form_of,
+    local,
+    require_own_host,
+    session_of,
+)
 from storage.pool import vault_of
 
 router = APIRouter(include_in_schema=False, route_class=OpenRoute)
@@ -39,6 +46,7 @@ async def sign_in_as(request: Request) -> Response:
     house = services(request)
     if not house.settings.dev_issuer_allowed:
         raise errors.not_found("page")
+    require_own_host(request)
     form = await form_of(request)
     then, person = local(str(form.get("next") or "/")), str(form.get("person") or "")
     if person not in {each["id"] for each in (await _people(request, ids=person))["items"]}:
@@ -111,11 +119,10 @@ async def _page(
     request: Request, then: str, problem: str | None = None, status: int = 200
 ) -> Response:
     house = services(request)
-    found = (
-        await _people(request)
-        if house.settings.dev_issuer_allowed
-        else {"items": [], "next_cursor": None}
-    )
+    found: dict[str, Any] = {"items": [], "next_cursor": None}
+    if house.settings.dev_issuer_allowed:
+        require_own_host(request)
+        found = await _people(request)
     return page(
         request,
         "sign_in.html",

@@ -23,6 +23,7 @@ from api.auth import Caller
 from api.services import Services, admitted, services
 from api.sessions import LONGEST, Session
 from api.web.desk import Desk
+from settings import is_loopback
 from storage.pool import vault_of
 
 AUDIENCE = "countersign-web"
@@ -151,9 +152,24 @@ def require_own_page(request: Request) -> None:
         urlsplit(services(request).settings.public_url or "").netloc,
     } - {None, ""}  # `Origin: null` is nobody's, of sandboxed pages
     if site not in (None, "same-origin", "none") or (
-        origin is not None and urlsplit(origin).netloc not in hosts
+        origin is not None and origin.partition("://")[2] not in hosts
     ):
         raise errors.forbidden("this form was sent from another site's page")
+
+
+def require_own_host(request: Request) -> None:
+    """Whoever runs a name can make it lead to this machine (DNS rebinding), and a page there is then of our own
+    origin. Problem 403 for a page asked for by any name but those of this machine, and that of `public_url`."""
+    said, settings = request.headers.get("host", ""), services(request).settings
+    try:
+        asked = urlsplit(f"//{said}").hostname or ""
+    except ValueError:
+        asked = ""
+    if not is_loopback(asked) and asked != urlsplit(settings.public_url or "").hostname:
+        raise errors.forbidden(
+            f"nobody signs in at {said or 'no host'} in development: open {settings.pages_url},"
+            " or set COUNTERSIGN_PUBLIC_URL to where this is reached"
+        )
 
 
 async def _require_token(request: Request, session: Session) -> None:

@@ -102,7 +102,7 @@ def make_settings(folder: Path, database_url: str, **changes: Any) -> Settings:
     pem = ISSUER_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (folder / "dev_issuer.pub.pem").write_bytes(pem)
     write_region_key(folder / "region.key")
-    values: dict[str, Any] = {"refused_rate_limit": 0} | changes
+    values: dict[str, Any] = {"refused_rate_limit": 0, "public_url": "http://api"} | changes
     return Settings(
         data_dir=folder,
         database_url=database_url,

@@ -11,7 +11,7 @@ from api.app import create_app
 from api.sessions import Ended
 from api.web.visitors import AUDIENCE
 from storage.pool import Pool, vault_of
-from tests.integration.browsing import ORIGIN, signed_in
+from tests.integration.browsing import HTML, ORIGIN, signed_in
 from tests.integration.house import House, Recorder
 
 
@@ -80,6 +80,21 @@ async def test_one_is_somebody_who_is_there(house: House) -> None:
     for person in ("nobody", "bob,carol", "", "*"):
         refused = await house.client.post("/sign-in", data={"person": person}, headers=ORIGIN)
         assert (refused.status_code, "there is no such person" in refused.text) == (422, True)
+
+
+async def test_one_is_whom_one_likes_at_this_machines_own_names_alone(house: House) -> None:
+    """A page of a name that somebody else runs, and makes lead here, would be of our own origin."""
+    for host in ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "[::1", "api.evil"):
+        named = {"host": host, "origin": f"http://{host}"} | HTML
+        refused = await house.client.get("/sign-in", headers=named)
+        assert (refused.status_code, "open http://api, or set" in refused.text) == (403, True)
+        assert "Bob Tanaka" not in refused.text
+        forged = await house.client.post("/sign-in", data={"person": "bob"}, headers=named)
+        assert (forged.status_code, "set-cookie" in forged.headers) == (403, False)
+    for host in ("127.0.0.1:8080", "localhost:8080", "[::1]:8080", "LOCALHOST", "api:8080"):
+        own = {"host": host, "origin": f"http://{host}"}
+        begun = await house.client.post("/sign-in", data={"person": "bob"}, headers=own)
+        assert (begun.status_code, "set-cookie" in begun.headers) == (303, True), host
 
 
 async def test_nobody_is_whom_they_like_outside_development(house: House, pool: Pool) -> None:
