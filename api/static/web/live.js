@@ -16,6 +16,8 @@
   const typed = (part) =>
     [...part.querySelectorAll("textarea, input:not([type=hidden]):not([type=checkbox])")].some((each) => each.value) ||
     part.contains(document.activeElement);
+  const words = (part) =>
+    [...part.querySelectorAll("textarea")].map((each) => each.value.trim()).filter(Boolean).join("\n\n");
   const put = (selector, swap, text) =>
     window.htmx.swap({
       sourceElement: document.body,
@@ -37,6 +39,24 @@
     part.prepend(line);
   };
 
+  // What somebody was writing when its form went: to be copied. While it is there nothing replaces it.
+  const keep = (part, text) => {
+    const block = document.createElement("div");
+    block.className = "notice kept";
+    const label = document.createElement("label");
+    label.htmlFor = "kept";
+    label.textContent = "Not sent: what you were writing";
+    const field = document.createElement("textarea");
+    field.id = "kept";
+    field.readOnly = true;
+    field.rows = 3;
+    field.value = text;
+    block.append(label, field);
+    const above = part.querySelector(".notice");
+    if (above) above.after(block);
+    else part.prepend(block);
+  };
+
   const renew = async () => {
     timer = 0;
     const told = happened;
@@ -52,11 +72,16 @@
     const next = pane(page);
     const about = told.filter((it) => it.request_id === now?.dataset.request);
     if (!now || !next || !about.length || now.dataset.task !== next.dataset.task) return;
-    const other = about.findLast((it) => it.type === "decision.recorded" && it.by !== me);
-    const decided = now.querySelector("#decide") && !next.querySelector("#decide");
-    if (decided) {
+    const other = about.findLast(
+      (it) => it.type === "decision.recorded" && it.by !== me && it.task_id === now.dataset.task,
+    );
+    if (now.querySelector("#decide") && !next.querySelector("#decide")) {
+      // Decided, or claimed by somebody, or nobody's to decide any more: the new page says which.
+      const written = words(now);
+      const why = next.querySelector(".notice")?.textContent.replace(/\s+/g, " ").trim();
       await put("#pane", "outerHTML", text);
-      say(other ? `${other.called} decided this just now` : "This is decided");
+      if (written) keep(pane(document), written);
+      say(other ? `${other.called} decided this just now` : why);
     } else if (digest(now) && digest(now) !== digest(next)) {
       notice(now, "This has changed since you opened it.");
     } else if (!typed(now)) {
@@ -64,7 +89,7 @@
       await put(document.querySelector("#pane") ? "#pane" : "article.request", "outerHTML", text);
       const kept = new Map(open);
       for (const [name, fold] of folds(pane(document))) if (kept.has(name)) fold.open = kept.get(name);
-    } else if (other || about.some((it) => it.by !== me)) {
+    } else if (about.some((it) => it.by !== me)) {
       notice(now, "Something new was said or done.");
     }
   };
