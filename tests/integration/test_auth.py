@@ -137,7 +137,8 @@ async def test_clocks_may_differ_a_little(tmp_path: Path) -> None:
 
 async def test_the_development_issuer_counts_at_home_alone(tmp_path: Path) -> None:
     header = f"Bearer {_signed()}"
-    for changes in ({"environment": "production"}, {"api_host": "0.0.0.0"}):  # noqa: S104
+    production = {"environment": "production", "public_url": "https://approvals.example.org"}
+    for changes in (production, {"api_host": "0.0.0.0"}):  # noqa: S104
         tokens = auth.tokens(make_settings(tmp_path, "postgresql://nowhere", **changes))
         with pytest.raises(Problem) as refused:
             await tokens.caller(header)
