@@ -161,10 +161,10 @@ class Live:
                 self._put(said, mailboxes)
 
     async def _to(self, happened: Happened) -> list[Mailbox]:
-        """The mailboxes of those it concerns, and of those who watch the request and may see it."""
+        """The mailboxes of those it concerns: who watches the request or stands in for somebody, if they may see it."""
         found = [it for who in happened.people for it in self._rooms.get(who, ())]
-        watching = [it for who in happened.watching for it in self._rooms.get(who, ())]
-        return found + [it for it in watching if await self._sees(it.caller, happened.request_id)]
+        perhaps = [it for who in happened.perhaps for it in self._rooms.get(who, ())]
+        return found + [it for it in perhaps if await self._sees(it.caller, happened.request_id)]
 
     async def _sees(self, caller: Caller, request_id: UUID) -> bool:
         """Whether somebody may see a request now."""

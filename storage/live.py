@@ -7,10 +7,10 @@ from uuid import UUID
 
 from storage.pool import Source
 
-# Of each request: who submitted it, who is or was asked (themselves, as a member of a role, on whose behalf, or as one
-# whom such a person delegates this to now: everything, its workflow, or what the role is asked), who decided, fired an
-# action or was asked a question, and who was made a watcher. Who watches by themselves may see it no more: they are
-# told apart. Only those with a page open are looked for.
+# Of each request: who submitted it, who is or was asked (themselves, as a member of a role, or on whose behalf), who
+# decided, fired an action or was asked a question, and who was made a watcher. Told apart is who may not see it: who
+# watches by themselves may see it no more, and a delegation from a member of a pool (of everything, its workflow, or what
+# the role is asked) leads there only as far as `stand_ins` says. Only those with a page open are looked for.
 CONCERNED = """
 WITH RECURSIVE told AS (
     SELECT f.position, f.request_id, f.seq, f.recorded_at, f.event_type, f.workflow FROM feed f
@@ -18,10 +18,10 @@ WITH RECURSIVE told AS (
 ), about AS (
     SELECT DISTINCT request_id, workflow FROM told
 ), asked AS (
-    SELECT t.request_id, unnest(ARRAY[t.assignee, t.on_behalf_of, t.claimed_by]) AS person, t.role, a.workflow
+    SELECT t.request_id, unnest(ARRAY[t.assignee, t.on_behalf_of, t.claimed_by]) AS person
       FROM about a JOIN tasks t USING (request_id)
-    UNION
-    SELECT t.request_id, substr(c.principal, 6), NULL, a.workflow
+), members AS (
+    SELECT t.request_id, substr(c.principal, 6) AS person, NULL::text AS role, a.workflow
       FROM about a JOIN tasks t USING (request_id), unnest(t.candidates) c(principal)
      WHERE c.principal LIKE 'user:%'
     UNION
@@ -30,14 +30,15 @@ WITH RECURSIVE told AS (
       JOIN role_members m ON m.role = substr(c.principal, 6) AND m.valid @> now()
      WHERE c.principal LIKE 'role:%'
 ), standing_in AS (
-    SELECT request_id, person, role, workflow, 0 AS depth FROM asked WHERE person IS NOT NULL
+    SELECT request_id, person, role, workflow, 0 AS depth FROM members
     UNION
     SELECT s.request_id, d.delegate, s.role, s.workflow, s.depth + 1
       FROM standing_in s JOIN delegations d ON d.delegator = s.person AND d.valid @> now()
        AND d.scope IN ('all', 'workflow:' || s.workflow, 'role:' || s.role)
      WHERE s.depth < 5
 ), concerned AS (
-    SELECT request_id, person, true AS sees FROM standing_in
+    SELECT request_id, person, true AS sees FROM asked
+    UNION SELECT request_id, person, depth = 0 FROM standing_in
     UNION SELECT a.request_id, r.requester, true FROM about a JOIN requests r ON r.id = a.request_id
     UNION SELECT request_id, d.actor, true FROM about JOIN decisions d USING (request_id)
     UNION SELECT a.request_id, m.actor, true FROM about a
@@ -48,7 +49,7 @@ WITH RECURSIVE told AS (
 )
 SELECT t.position, t.request_id, t.event_type, a.occurred_at, a.actor->>'user' AS by, p.name AS called,
        a.payload->>'task_id' AS task_id, array_agg(c.person ORDER BY c.person) FILTER (WHERE c.sees) AS people,
-       array_agg(c.person ORDER BY c.person) FILTER (WHERE NOT c.sees) AS watching
+       array_agg(c.person ORDER BY c.person) FILTER (WHERE NOT c.sees) AS perhaps
   FROM told t
   JOIN audit a ON a.request_id = t.request_id AND a.seq = t.seq AND a.recorded_at = t.recorded_at
   LEFT JOIN people p ON p.id = a.actor->>'user'
@@ -60,8 +61,8 @@ SELECT t.position, t.request_id, t.event_type, a.occurred_at, a.actor->>'user' A
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event of a request, and which of those asked about it concerns. `called` is the name of whom it was `by`. Those who are
-    `watching` may be told if they may still see the request."""
+    """An event of a request, and which of those asked about it concerns. `called` is the name of whom it was `by`. Those of
+    `perhaps` are told if they may see the request now."""
 
     position: int
     request_id: UUID
@@ -71,7 +72,7 @@ class Happened:
     called: str
     task_id: str | None
     people: tuple[str, ...]
-    watching: tuple[str, ...]
+    perhaps: tuple[str, ...]
 
 
 async def concerned(
@@ -89,7 +90,7 @@ async def concerned(
             row["called"] or row["by"],
             row["task_id"],
             tuple(row["people"] or ()),
-            tuple(name for name in row["watching"] or () if name not in (row["people"] or ())),
+            tuple(name for name in row["perhaps"] or () if name not in (row["people"] or ())),
         )
         for row in rows
     ]

@@ -191,5 +191,18 @@ async def test_who_stands_in_for_one_workflow_hears_of_no_other(house: House, po
     boxes = {who: (await live.enter(Caller(who), None))[0] for who in ("frank", "erin")}
     flow = await house.begun("alice", "leave", {"days": 5})
     await feed.sequence(pool)
+    request = f"/v1/requests/{flow.state.request_id}"
     assert (await _next(boxes["frank"]))["request_id"] == str(flow.state.request_id)
     assert boxes["erin"].letters.empty()
+    # Nor who is delegated to when somebody has been asked in person: what they have is theirs until it is handed on.
+    assert (await house.get(request, "frank")).status_code == 200
+    body = {"delegate": "dave"}
+    assert (await house.post("/v1/org/delegations", "frank", json=body)).status_code == 201
+    boxes["dave"] = (await live.enter(Caller("dave"), None))[0]
+    assert (await house.get(request, "dave")).status_code == 404
+    said = await house.post(f"{request}/comments", "alice", json={"text": "Soon?"})
+    assert said.status_code == 201
+    await feed.sequence(pool)
+    while (await _next(boxes["frank"]))["type"] != "comment.added":
+        pass
+    assert boxes["dave"].letters.empty()
