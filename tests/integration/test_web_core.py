@@ -1,18 +1,35 @@
 """Pages: who may look, what a form must bring, and which headers keep others out."""
 
+import gzip
 import re
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from api import sessions
 from api.app import create_app
 from api.sessions import Ended
+from api.web import site
 from api.web.visitors import AUDIENCE
 from storage.pool import Pool, vault_of
 from tests.integration.browsing import HTML, ORIGIN, signed_in
 from tests.integration.house import House, Recorder
+
+PAGE = "text/html; charset=utf-8"
+INLINE = r"<script(?![^>]*\ssrc=)|<style|\son[a-z]+=|\sstyle="
+"""What a page of ours has none of: scripts and styles that are no file of ours."""
+NO_PAGES = {
+    "/live",
+    "/sign-in",
+    "/sign-in/oidc",
+    "/sign-in/callback",
+    "/requests/{request_id:uuid}/files/{file_id:uuid}",
+    "/requests/{request_id:uuid}/diagram.svg",
+    "/admin/recipes/{name}/versions/{version}/diagram.svg",
+}
+"""What happens, told as it does; files and pictures; and where nobody is who has signed in."""
 
 
 async def test_who_has_not_signed_in_is_sent_to_do_so(house: House) -> None:
@@ -35,15 +52,41 @@ async def test_the_session_is_of_whom_one_chose(house: House) -> None:
     assert (again.status_code, again.headers["location"]) == (303, "/absence")
 
 
-async def test_every_page_keeps_scripts_of_others_out(house: House) -> None:
-    await signed_in(house, "bob")
-    for path in ("/", "/sign-in", "/nowhere"):
-        shown = await house.client.get(path, headers={"accept": "text/html"}, follow_redirects=True)
-        policy = shown.headers["content-security-policy"]
-        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+async def test_every_page_keeps_scripts_of_others_out_and_is_small(house: House) -> None:
+    """With its styles and scripts, compressed: what a phone loads at first."""
+    flow = await house.begun(inputs={"days": 5, "why": "<script>alert(1)</script>"})
+    known = {
+        "task_id": flow.task,
+        "request_id": str(flow.state.request_id),
+        "workflow": "leave",
+        "name": "leave",
+    }
+    sizes = dict[str, int]()
+
+    async def look(path: str, status: int) -> None:
+        found = await house.client.get(path, headers=HTML)
+        assert (found.status_code, found.headers["content-type"]) == (status, PAGE), path
+        policy = found.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';"), path
         assert "unsafe" not in policy
-        assert shown.headers["cache-control"] == "no-store"
-        assert not re.search(r"<script>|<style|\son[a-z]+=|\sstyle=", shown.text)
+        assert found.headers["cache-control"] == "no-store", path
+        assert not re.search(INLINE, found.text), path
+        loaded = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', found.text))
+        for each in loaded - sizes.keys():
+            sizes[each] = len(gzip.compress((await house.client.get(each)).content, 5))
+        size = len(gzip.compress(found.content, 5)) + sum(sizes[each] for each in loaded)
+        assert size < 100_000, (path, size)
+
+    await look("/sign-in", 200)
+    await signed_in(house, "bob", "admin")
+    await look("/nowhere", 404)
+    routes = [route for router in (*site._MOST_SEEN, *site._PAGES) for route in router.routes]
+    pages = {it.path for it in routes if isinstance(it, APIRoute) and "GET" in (it.methods or ())}
+    assert pages >= NO_PAGES
+    for page in sorted(pages - NO_PAGES):
+        path = re.sub(r"{(\w+)(?::\w+)?}", lambda found: known[found[1]], page)
+        # Only whoever submitted a request sends it again.
+        await look(f"{path}?task={flow.task}", 403 if path.endswith("/resubmit") else 200)
 
 
 async def test_a_form_must_come_from_a_page_of_ours(house: House) -> None:
