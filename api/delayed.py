@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 _LONGEST_PAUSE = 5.0
 """Seconds between looks for what another process kept, and left behind."""
 _FORGET_EVERY = 3600.0
-_MARGIN = 5
+MARGIN = 5
 """Seconds before a task's time runs out in which nothing waits: a timer must not be first."""
 
 
@@ -80,7 +80,7 @@ async def delay(
     record = found.record
     bound = body.model_copy(update={"digest": record.digest})
     due = found.row["due_at"]
-    if due is not None and timedelta() < due - record.at <= timedelta(seconds=seconds + _MARGIN):
+    if due is not None and timedelta() < due - record.at <= timedelta(seconds=seconds + MARGIN):
         [verdict] = await deciding.decide(house, caller, [deciding.Item(task_id, bound)])
         if isinstance(verdict, errors.Problem):
             raise verdict

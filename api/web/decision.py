@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.web import facts, rules
+from api.delayed import MARGIN
+from api.web import facts, rules, words
 from api.web.about import about, if_there
 from api.web.desk import Refused
 from api.web.inbox import listing
@@ -40,14 +42,16 @@ async def decide(request: Request, task_id: UUID) -> Response:
     typed = await texts_of(request)
     said: dict[str, Json] = {name: typed[name] for name in _TYPED if typed.get(name)}
     try:
-        await visitor(request).desk.post(
+        answered = await visitor(request).desk.post(
             f"/v1/tasks/{task_id}/decisions", {**said, "after": UNDO_SECONDS}
         )
     except Refused as refusal:
         if refusal.status not in _ANSWERED:
             raise
         return await task_page(request, task_id, refusal, typed)
-    return RedirectResponse(local(typed.get("next")), 303)
+    # One that is not kept stands, and cannot be undone: its own page says so.
+    then = local(typed.get("next")) if "delayed" in answered else f"/tasks/{task_id}"
+    return RedirectResponse(then, 303)
 
 
 async def task_page(
@@ -85,6 +89,7 @@ async def task_page(
         rule=rules.rule(found.recipe, task["step"], task["branch"]),
         step_name=rules.step_name(found.recipe, task["step"], task["branch"]),
         decision_name=_decided_as(task),
+        at_once=_at_once(task),
         rewind_names={
             to: "the requester" if to == REQUESTER else rules.step_name(found.recipe, to)
             for to in task["rewind_to"]
@@ -102,6 +107,15 @@ def _decided_as(task: Mapping[str, Any]) -> str | None:
     """What the outcome is called that was chosen."""
     chosen = task["decision"] and task["decision"]["decision"]
     return next((each["name"] for each in task["outcomes"] if each["id"] == chosen), chosen)
+
+
+def _at_once(task: Mapping[str, Any]) -> bool:
+    """Whether its time was about to run out when it was decided: then nobody could have undone it."""
+    due, decision = task["due_at"], task["decision"]
+    if due is None or decision is None:
+        return False
+    left = words.moment(due) - words.moment(decision["decided_at"])
+    return timedelta() < left <= timedelta(seconds=UNDO_SECONDS + MARGIN)
 
 
 def _next(tasks: list[dict[str, Any]], chosen: str) -> str:

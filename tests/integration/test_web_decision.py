@@ -4,7 +4,10 @@ import re
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from api import task_shapes
+from api.web import decision
 from tests.integration.browsing import fields, sent, shown, signed_in, words
 from tests.integration.house import House, Workflow
 from tests.integration.test_delayed import come_due
@@ -48,6 +51,26 @@ async def test_a_decision_leads_to_the_next_task_and_may_be_undone(house: House)
     assert ("Sending in" in again, 'id="decide"' in again) == (False, True)
     assert "no such delayed decision" in (await sent(house, undo, token)).text
     assert (await house.get(f"/v1/tasks/{first.task}", "bob")).json()["state"] == "open"
+
+
+async def test_a_decision_that_cannot_wait_is_sent_at_once_and_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decision, "UNDO_SECONDS", 60)
+    csrf = await signed_in(house, "bob")
+    flow, _ = await house.begun(), await house.begun()
+    await house.pool.execute(
+        "UPDATE tasks SET due_at = clock_timestamp() + interval '62 seconds' WHERE id = $1",
+        UUID(flow.task),
+    )
+    page = await shown(house, f"/tasks/{flow.task}")
+    answered = await sent(
+        house, f"/tasks/{flow.task}/decision", csrf, **fields(page), decision="approve"
+    )
+    assert answered.headers["location"] == f"/tasks/{flow.task}"
+    told = words(await shown(house, f"/tasks/{flow.task}"))
+    assert "It was sent at once, without undo: its time was about to run out." in told
+    assert "Undo" not in told
 
 
 async def test_a_decision_that_did_not_count_says_so_until_it_is_dismissed(house: House) -> None:

@@ -62,6 +62,7 @@ async def test_like_tasks_are_approved_together(house: House, pool: Pool) -> Non
     other = await house.begun("alice", "shared", {})
     ids = [flow.task for flow in (first, second, third, other)]
     page = await shown(house, "/bulk?" + "&".join(f"task={each}" for each in ids))
+    assert "They are sent at once: several together cannot be undone." in page
     assert re.findall(r"<h2>([^<]*)</h2>", page) == [
         "3 &times; Leave, Manager",
         "1 &times; Shared, Pool",
