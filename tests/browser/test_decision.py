@@ -1,14 +1,17 @@
 """The decision: read, made, taken back, made again; with keys alone, and on a phone without scripts."""
 
+from playwright.sync_api import expect
+
 from tests.acceptance.product import Product
 from tests.browser.programs import Program, until
-from tests.browser.visits import Begin
+from tests.browser.visits import Begin, Visit
 
 
 def test_a_decision_is_made_with_keys_and_taken_back(visit: Begin, product: Product) -> None:
     alice = Program(product, "alice")
     request = alice.submit("purchase_order", item="An oven", amount=720.5, currency="EUR")
     task = alice.task_of(request)["id"]
+    beaten = _beaten(visit, product)
     desk = visit("bob")
     # What happens at once has stories of its own; here nothing is renewed while it is looked at.
     desk.context.route("**/live", lambda route: route.abort())
@@ -48,6 +51,9 @@ def test_a_decision_is_made_with_keys_and_taken_back(visit: Begin, product: Prod
     desk.go(f"/tasks/{task}")
     page.get_by_text("You decided").filter(has_text="Approve").first.wait_for()
     desk.check("decided")
+    # Meanwhile his time is over. His page, which nobody has touched, does not say that it was sent.
+    expect(beaten.page.get_by_role("alert")).to_contain_text("did not count. Already decided by")
+    beaten.check("did-not-count")
 
 
 def test_a_decision_on_a_phone_without_scripts(visit: Begin, product: Product) -> None:
@@ -71,6 +77,19 @@ def test_a_decision_on_a_phone_without_scripts(visit: Begin, product: Product) -
     hers.page.get_by_text("A smaller one.").first.wait_for()
     hers.check("came-back")
     hers.page.get_by_role("button", name="Change it and send it again").wait_for()
+
+
+def _beaten(visit: Begin, product: Product) -> Visit:
+    """Somebody whose decision may be undone yet, and who will be told that another's was first."""
+    alice = Program(product, "alice")
+    task = alice.task_of(alice.submit("payment_run", amount=75, currency="EUR", payments=2))["id"]
+    desk = visit("dave")
+    desk.context.route("**/live", lambda route: route.abort())
+    page = desk.go(f"/tasks/{task}")
+    page.get_by_role("button", name="Approve", exact=True).click()
+    page.get_by_role("button", name="Undo").wait_for()
+    Program(product, "carol").decide(task)
+    return desk
 
 
 def _comes_to(person: Program, request: str, state: str) -> None:
