@@ -24,6 +24,7 @@ from storage.commits import decisions_on
 from storage.jobs import Line
 from storage.org import PersonRow, RoleRow
 from storage.pool import Pool, vault_of
+from tests.integration.browsing import shown, signed_in
 from tests.integration.carried import Carried
 from tests.integration.delegating import delegate
 from tests.integration.house import PEOPLE, ROLES, House, Workflow
@@ -247,6 +248,28 @@ async def test_inboxes_say_what_it_is_about(office: House) -> None:
         body["digest"] = first.digest
         moved = await office.post(f"/v1/tasks/{waiting['id']}/decisions", "erin", json=body)
         assert f"{WORD} One" in {each["from"] for each in moved.json()["changed"]}
+
+
+async def test_what_bulk_refuses_and_what_was_before_say_no_more(office: House) -> None:
+    async with told(office) as carried:
+        [waiting] = (await looked(office, "erin", "/v1/tasks"))["items"]
+        won = await office.decide("dave", waiting["id"], comment=f"{WORD}: fine")
+        assert won.status_code == 200, won.text
+        items: Json = [{"task_id": waiting["id"], "decision": "approve"}]
+        asked = (("erin",), ("frank",), ("carol",), ("hugo",), ("root", "admin"))
+        answers = [await office.post("/v1/decisions", *who, json={"items": items}) for who in asked]
+        assert [it.json()["items"][0]["status"] for it in answers] == [409, 403, 403, 404, 403]
+        assert WORD not in "".join(it.text for it in answers)
+        await carried.settled()
+        assert (await request_as(office, waiting["request_id"], "erin"))["state"] == "approved"
+        # Beside another grievance of hers, the last one is named to those alone who may read it.
+        flow = await office.begun("alice", "grievance", {"whom": "nobody", "marks": 1})
+        await filed(office, flow)
+        for who, named in (("bob", True), ("frank", False)):
+            await signed_in(office, who)
+            page = await shown(office, f"/tasks/{flow.task}")
+            assert f"/requests/{waiting['request_id']}" in page
+            assert (WORD in page) is named
 
 
 async def test_the_engine_has_all_of_it(office: House) -> None:
