@@ -6,7 +6,9 @@ The token is a bot's, with the scopes chat:write, im:write, users:read and users
 import asyncio
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from http.client import HTTPException
 from socket import gaierror
 from typing import Any
@@ -15,6 +17,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 URL = "https://slack.com/api/"
+_THREADS = 4
 _OF_ONE = frozenset(
     [
         "account_inactive_user",
@@ -64,6 +67,8 @@ class Slack:
         log.setLevel(logging.WARNING)  # it would log what is sent
         # Without retries of its own: a message that may have been taken is for its sender to judge.
         self._patience = patience
+        # Of its own: an answer that does not end keeps a thread for as long as it likes, from nobody else.
+        self._threads = ThreadPoolExecutor(_THREADS, "slack")
         self._client = WebClient(
             token, base_url=url, timeout=patience, logger=log, retry_handlers=[]
         )
@@ -80,7 +85,10 @@ class Slack:
         """The client's own patience is for each piece of an answer; this is for all of it."""
         try:
             async with asyncio.timeout(self._patience):
-                return await asyncio.to_thread(self._call, method, **arguments)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(
+                    self._threads, partial(self._call, method, **arguments)
+                )
         except TimeoutError:
             raise SlackAway(f"Slack did not answer within {self._patience} s") from None
 
