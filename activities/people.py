@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 
 from activities.mapping import Flag, Manager, Mapping, Path, Roles, value_at
 from activities.pages import SourceFailed
+from contract.lines import one_line
 from recipes.model import Json
 from storage.org import Fact, PersonRow
 
@@ -234,8 +235,7 @@ def _text(item: Json, path: Path, place: int, field: str) -> str | None:
         case bool():
             return "true" if value else "false"
         case str():
-            text = " ".join("".join(c if c.isprintable() else " " for c in value).split())
-            return text[:_LONGEST] or None
+            return one_line(value)[:_LONGEST] or None
         case int() | Decimal():
             return str(value)
         case _:

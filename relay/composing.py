@@ -9,8 +9,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from contract.lines import one_line
 from contract.preferences import Kind
-from relay.ways import Parcel, one_line
+from relay.ways import Parcel
 from storage import zones
 from storage.briefs import Brief
 

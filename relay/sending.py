@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge
 
+from contract.lines import one_line
 from contract.preferences import Preferences
 from relay.ways import (
     GIVE_UP_AFTER,
@@ -25,7 +26,6 @@ from relay.ways import (
     Refused,
     Send,
     Way,
-    one_line,
     pause,
 )
 from storage import briefs, messages, preferences, zones

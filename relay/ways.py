@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
+from contract.lines import one_line
 from contract.preferences import Channel
 from storage.briefs import Brief
 from storage.messages import Message
@@ -18,11 +19,6 @@ GIVE_UP_AFTER = timedelta(days=3)
 
 Place: TypeAlias = tuple[str, str]
 """Where Slack has a message: its channel and timestamp."""
-
-
-def one_line(text: str) -> str:
-    """Without line breaks and what else does not show, or cannot be kept: a server's answer is any bytes."""
-    return " ".join("".join(it if it.isprintable() else " " for it in text).split())
 
 
 class _Unsent(Exception):

@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from contract.content import plain_title
+from contract.lines import one_line
 from contract.preferences import Kind
 from recipes.effects import Offer
 from recipes.model import Json
@@ -270,10 +271,10 @@ def _label(name: str, properties: Mapping[str, Any] | None) -> str:
 
 
 def _short(text: str | None, most: int = LONGEST) -> str | None:
-    """One line of it, without what does not show, or turns round what does."""
+    """One line of it."""
     if text is None:
         return None
-    line = " ".join("".join(it if it.isprintable() else " " for it in text).split())
+    line = one_line(text)
     return line if len(line) <= most else line[: most - 1] + "…"
 
 

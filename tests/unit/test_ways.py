@@ -6,9 +6,10 @@ import pytest
 
 from contract import buttons
 from contract.buttons import Pressed
+from contract.lines import one_line
 from relay.mail import Server
 from relay.slack import escaped
-from relay.ways import Breaker, one_line, pause
+from relay.ways import Breaker, pause
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -64,4 +65,4 @@ def test_what_a_button_says_is_read_back_and_nothing_else() -> None:
 
 def test_what_people_wrote_is_text() -> None:
     assert escaped("<!channel> <http://x|y> & so") == "&lt;!channel&gt; &lt;http://x|y&gt; &amp; so"
-    assert one_line("a\r\nBcc: eve\x00\u2028b  c") == "a Bcc: eve b c"
+    assert one_line("a\r\nBcc: eve\x00\u2028b  c\u202ed") == "a Bcc: eve b c d"
