@@ -84,10 +84,15 @@ def count(limits: Limits, request: Request, caller: Caller) -> None:
         return
     request.scope[COUNTED] = found
     if found.wait > 0:
-        seconds = math.ceil(found.wait)
-        raise errors.Problem(
-            429,
-            "rate_limited",
-            f"{caller.id} may make {found.quota} calls a minute: try again in {seconds} s",
-            headers={"Retry-After": str(seconds)},
-        )
+        raise too_many(f"{caller.id} may make {found.quota} calls a minute", found)
+
+
+def too_many(why: str, rate: Rate) -> errors.Problem:
+    """429, with when to try again."""
+    seconds = math.ceil(rate.wait)
+    return errors.Problem(
+        429,
+        "rate_limited",
+        f"{why}: try again in {seconds} s",
+        headers={"Retry-After": str(seconds)},
+    )

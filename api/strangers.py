@@ -4,7 +4,6 @@ Whoever guesses is told so, and then that it is too often. What was good here be
 the same address go on. Little is remembered: of many addresses, those that came last.
 """
 
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -57,13 +56,7 @@ class Strangers:
         rate = self._rate(address)
         if rate.wait > 0:
             request.scope[limits.COUNTED] = rate
-            seconds = math.ceil(rate.wait)
-            raise errors.Problem(
-                429,
-                "rate_limited",
-                f"{address} was refused {rate.quota} times a minute: try again in {seconds} s",
-                headers={"Retry-After": str(seconds)},
-            )
+            raise limits.too_many(f"{address} was refused {rate.quota} times a minute", rate)
 
     def _count(self, request: Request, address: str) -> None:
         rate = request.scope[limits.COUNTED] = self._rate(address)
