@@ -5,20 +5,15 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.acceptance.product import People, Person, Product
+from tests.acceptance.product import People, Person, Product, started
 
 
 @pytest.fixture(scope="module")
 def product(
     tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
 ) -> Iterator[Product]:
-    made = Product(tmp_path_factory.mktemp("product"), free_ports(3))
-    made.start()
-    try:
+    with started(tmp_path_factory.mktemp("product"), free_ports(3)) as made:
         yield made
-    finally:
-        if made.process is not None and made.process.poll() is None:
-            assert made.stop() == 0
 
 
 @pytest.fixture

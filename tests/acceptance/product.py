@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,20 @@ FINISH_SECONDS = 240
 
 _UNCOUNTED = {"COUNTERSIGN_RATE_LIMIT": "0", "COUNTERSIGN_REFUSED_RATE_LIMIT": "0"}
 """Tests look far more often than people do."""
+
+
+@contextmanager
+def started(
+    folder: Path, ports: Sequence[int], environment: Mapping[str, str] | None = None
+) -> Iterator["Product"]:
+    """A product that runs, and is stopped in the end unless the test did."""
+    made = Product(folder, ports, environment=dict(environment or {}))
+    made.start()
+    try:
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            assert made.stop() == 0
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from contract.preferences import KINDS
-from tests.acceptance.product import People, Person, Product, until
+from tests.acceptance.product import People, Person, Product, started, until
 from tests.integration.brokers import Cluster, brokers, records
 from tests.integration.post_office import SENDER, PostOffice, post_office, texts
 from tests.integration.receiver import Receiver, receiving
@@ -44,13 +44,8 @@ def product(
         "COUNTERSIGN_WEBHOOK_ALLOW": "127.0.0.0/8",
         "COUNTERSIGN_RELAY_METRICS_PORT": str(ports[5]),
     }
-    made = Product(tmp_path_factory.mktemp("away"), ports, environment=environment)
-    made.start()
-    try:
+    with started(tmp_path_factory.mktemp("away"), ports, environment) as made:
         yield made
-    finally:
-        if made.process is not None and made.process.poll() is None:
-            assert made.stop() == 0
 
 
 @pytest.fixture

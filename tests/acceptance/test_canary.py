@@ -18,7 +18,7 @@ import pytest
 from temporalio.client import Client
 
 from cli import postgres
-from tests.acceptance.product import People, Person, Product, until
+from tests.acceptance.product import People, Person, Product, started, until
 from tests.acceptance.searching import Search
 
 RECIPE = """
@@ -83,13 +83,8 @@ def product(
         "COUNTERSIGN_WORKER_METRICS_PORT": str(ports[3]),
         "COUNTERSIGN_RELAY_METRICS_PORT": str(ports[4]),
     }
-    made = Product(tmp_path_factory.mktemp("canary"), ports, environment=environment)
-    made.start()
-    try:
+    with started(tmp_path_factory.mktemp("canary"), ports, environment) as made:
         yield made
-    finally:
-        if made.process is not None and made.process.poll() is None:
-            assert made.stop() == 0
 
 
 @pytest.fixture

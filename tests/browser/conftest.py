@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.acceptance.product import Product
+from tests.acceptance.product import Product, started
 from tests.browser.visits import Visit, Visits
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -22,12 +22,10 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 def product(
     tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
 ) -> Iterator[Product]:
-    made = Product(tmp_path_factory.mktemp("product"), free_ports(3))
-    made.start()
-    try:
+    with started(tmp_path_factory.mktemp("product"), free_ports(3)) as made:
         yield made
-    finally:
-        assert made.stop() == 0
+        assert made.process is not None
+        assert made.process.poll() is None
 
 
 @pytest.fixture(scope="session")
