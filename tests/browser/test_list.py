@@ -36,6 +36,8 @@ def test_the_list_is_gone_through_by_keys(visit: Begin, product: Product) -> Non
     desk.check("chosen")
     page.keyboard.press("a")
     expect(page.locator("button[name=decision][value=approve]")).to_be_focused()
+    page.keyboard.press("r")
+    expect(page.locator("button[name=decision][value=reject]")).to_be_focused()
     page.keyboard.press("c")
     page.keyboard.type("jka")
     expect(page.locator("#decide textarea[name=comment]")).to_have_value("jka")
