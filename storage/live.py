@@ -8,9 +8,11 @@ from uuid import UUID
 from storage.pool import Source
 
 # Of each request: who submitted it, who is or was asked (themselves, as a member of a role, or on whose behalf), who
-# decided, fired an action or was asked a question, and who was made a watcher. Told apart is who may not see it: who
-# watches by themselves may see it no more, and a delegation from a member of a pool (of everything, its workflow, or what
-# the role is asked) leads there only as far as `stand_ins` says. Only those with a page open are looked for.
+# claimed or decided, fired an action or was asked a question, and who watches. `sees` is true only of what makes somebody
+# see a request by `tasks.INVOLVED` or `entitled.takes_part`. All others may see it no more: who has left, or watches by
+# themselves; who claimed or decided what they were asked as a member of a role, or for one; and a delegation from such a
+# member (of everything, its workflow, or what the role is asked) leads there only as far as `stand_ins` says. Only those
+# with a page open are looked for.
 CONCERNED = """
 WITH RECURSIVE told AS (
     SELECT f.position, f.request_id, f.seq, f.recorded_at, f.event_type, f.workflow FROM feed f
@@ -18,7 +20,7 @@ WITH RECURSIVE told AS (
 ), about AS (
     SELECT DISTINCT request_id, workflow FROM told
 ), asked AS (
-    SELECT t.request_id, unnest(ARRAY[t.assignee, t.on_behalf_of, t.claimed_by]) AS person
+    SELECT t.request_id, unnest(ARRAY[t.assignee, t.on_behalf_of]) AS person
       FROM about a JOIN tasks t USING (request_id)
 ), members AS (
     SELECT t.request_id, substr(c.principal, 6) AS person, NULL::text AS role, a.workflow
@@ -38,9 +40,11 @@ WITH RECURSIVE told AS (
      WHERE s.depth < 5
 ), concerned AS (
     SELECT request_id, person, true AS sees FROM asked
-    UNION SELECT request_id, person, depth = 0 FROM standing_in
+    UNION SELECT s.request_id, s.person, s.depth = 0 AND (s.role IS NULL OR p.employed @> now())
+            FROM standing_in s LEFT JOIN people p ON p.id = s.person
+    UNION SELECT request_id, t.claimed_by, false FROM about JOIN tasks t USING (request_id)
     UNION SELECT a.request_id, r.requester, true FROM about a JOIN requests r ON r.id = a.request_id
-    UNION SELECT request_id, d.actor, true FROM about JOIN decisions d USING (request_id)
+    UNION SELECT request_id, d.actor, false FROM about JOIN decisions d USING (request_id)
     UNION SELECT a.request_id, m.actor, true FROM about a
             JOIN requests r ON r.id = a.request_id AND r.status IS NOT NULL
             JOIN commands m ON m.request_id = r.id AND m.command = 'fire' AND m.actor = ANY($3::text[])

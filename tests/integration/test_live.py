@@ -206,3 +206,43 @@ async def test_who_stands_in_for_one_workflow_hears_of_no_other(house: House, po
     while (await _next(boxes["frank"]))["type"] != "comment.added":
         pass
     assert boxes["dave"].letters.empty()
+
+
+async def test_who_claimed_or_decided_hears_of_it_as_long_as_they_may_see_it(
+    house: House, pool: Pool
+) -> None:
+    """Dave, who claimed, loses the role by which he did; Erin, who decided, leaves with the role still hers."""
+    claimed, decided = [await house.begun("alice", "shared", {}) for _ in range(2)]
+    said = await house.post(f"/v1/tasks/{claimed.task}/claim", "dave")
+    assert said.status_code == 200
+    await house.decide("erin", decided.task)
+    await feed.sequence(pool)
+    live = _live(house)
+    bob, dave, erin = [(await live.enter(Caller(who), None))[0] for who in ("bob", "dave", "erin")]
+    start = (await feed.ends(pool))[1]
+
+    async def comment() -> None:
+        """On both; once Bob, who may decide them too, has heard of it, so has everybody."""
+        for flow in (claimed, decided):
+            where = f"/v1/requests/{flow.state.request_id}/comments"
+            said = await house.post(where, "alice", json={"text": "Soon?"})
+            assert said.status_code == 201
+        await feed.sequence(pool)
+        assert [(await _next(bob))["type"] for _ in range(2)] == ["comment.added"] * 2
+
+    await comment()
+    both = {str(flow.state.request_id) for flow in (claimed, decided)}
+    for mailbox in (dave, erin):
+        assert {(await _next(mailbox))["request_id"] for _ in range(2)} == both
+    await pool.execute(
+        "UPDATE role_members SET valid = valid * tstzrange(NULL, now()) WHERE person = 'dave'"
+    )
+    await pool.execute(
+        "UPDATE people SET employed = employed * tstzmultirange(tstzrange(NULL, now())) WHERE id = 'erin'"
+    )
+    await comment()
+    for who, mailbox, before in (("dave", dave, claimed), ("erin", erin, decided)):
+        assert (await house.get(f"/v1/requests/{before.state.request_id}", who)).status_code == 404
+        assert mailbox.letters.empty(), who
+        _, missed = await live.enter(Caller(who), start)
+        assert len(missed) == 1, who
