@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,10 +17,15 @@ from api.http import Route, answer, cursor, read_cursor
 from api.services import caller_of, services
 from api.tasks import Limit
 from contract import cloudevents
+from recipes.model import Json
 from storage import feed, telling
 from storage.bell import Bell
+from storage.errors import plain
 from storage.feed import Fed, Forgotten
 from storage.pool import Pool
+from storage.telling import Unreadable
+
+_log = structlog.get_logger()
 
 router = APIRouter(prefix="/v1/feed", tags=["feed"], route_class=Route)
 
@@ -75,8 +81,16 @@ async def read_feed(
             "what follows this cursor is not kept any more (COUNTERSIGN_FEED_DAYS); GET /v1/audit has it",
             oldest=cursor([error.oldest]),
         ) from None
-    items = await telling.told(house.pool, caller.reader, found)
+    told = await telling.tried(house.pool, caller.reader, found)
+    items = [_by_ids(each) if isinstance(each, Unreadable) else each for each in told]
     return answer({"items": items, "next_cursor": cursor([position])})
+
+
+def _by_ids(event: Unreadable) -> dict[str, Json]:
+    """Who asks goes on after it: it would be in the way of all that follows."""
+    error = f"{type(event.error).__name__}: {plain(event.error)}"
+    _log.error("an event cannot be put together", event_id=event.by_ids["id"], error=error)
+    return event.by_ids
 
 
 def _require_listener(caller: Caller) -> None:

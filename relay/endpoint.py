@@ -21,12 +21,15 @@ from pydantic_core import to_json
 
 from contract import cloudevents, webhooks
 from contract.webhooks import TRIP
+from recipes.model import Json
+from relay.outliving import mistaken
 from relay.posting import Poster, PostFailed
 from storage import commands, feed, parked, telling
 from storage import webhooks as endpoints
 from storage.feed import Fed, Forgotten, LeaseLost
 from storage.parked import Failure, Fared, Parked
 from storage.pool import Connection, Pool
+from storage.telling import Unreadable
 
 _log = structlog.get_logger()
 
@@ -111,7 +114,7 @@ class Endpoint:
         self._until = 0.0
         """By the loop's clock: no post begins later."""
         self._secrets: list[bytes] = []
-        self._bodies: dict[int, tuple[float, bytes]] = {}
+        self._bodies: dict[int, tuple[float, bytes | Unreadable]] = {}
 
     async def hold(self) -> bool:
         """Take the lease, or go on holding it. False while another relay has it."""
@@ -270,23 +273,29 @@ class Endpoint:
     async def _compose(self, events: Sequence[Fed]) -> None:
         """Put events together as anybody may be told them now."""
         now = asyncio.get_running_loop().time()
-        told = await telling.told(self._pool, telling.ANYBODY, events)
+        told = await telling.tried(self._pool, telling.ANYBODY, events)
         self._bodies = {
-            event.position: (now, to_json(each)) for event, each in zip(events, told, strict=True)
+            event.position: (now, _written(each)) for event, each in zip(events, told, strict=True)
         }
 
-    async def _body(self, event: Fed) -> bytes:
+    async def _body(self, event: Fed) -> bytes | Unreadable:
         """An event as it is to be sent now: what was erased since must not be."""
         made, body = self._bodies[event.position]
         if asyncio.get_running_loop().time() - made < _STALE:
             return body
-        [told] = await telling.told(self._pool, telling.ANYBODY, [event])
-        return to_json(told)
+        [told] = await telling.tried(self._pool, telling.ANYBODY, [event])
+        return _written(told)
 
     async def _send(self, state: State, run: _Run, event: Fed, attempt: int) -> Failure | None:
-        """None once it is taken."""
+        """None once it is taken. One that cannot be put together is not, as if its endpoint had refused it: it waits,
+        and is dead in the end, and holds up its request alone."""
         body = await self._body(event)
-        failure = await self._post(state["url"], event.event_id, body, attempt)
+        if isinstance(body, Unreadable):
+            mistaken("an event for a webhook", body.error, event_id=str(event.event_id))
+            why = f"it cannot be put together: {type(body.error).__name__}"
+            failure: Failure | None = Failure(why, _pause(attempt))
+        else:
+            failure = await self._post(state["url"], event.event_id, body, attempt)
         if failure is None:
             run.taken()
         else:
@@ -307,15 +316,14 @@ class Endpoint:
             if 200 <= status < 300:
                 return None
             why, asked = _why(status), _seconds(retry_after)
-        pause = webhooks.pause(attempt, random.random())  # noqa: S311 - spreads, hides nothing
-        return Failure(why, max(pause, asked))
+        return Failure(why, max(_pause(attempt), asked))
 
     async def _fared(self, connection: Connection, state: State, run: _Run) -> None:
         """Keep how it fares: its breaker opens, stays open for longer, or closes."""
         if not run.tried:
             return
         probes = state["probes"] + 1 if run.probe and run.failures else 0
-        pause = webhooks.probe_pause(probes, random.random())  # noqa: S311 - as above
+        pause = webhooks.probe_pause(probes, random.random())  # noqa: S311 - as `_pause`
         how = Fared(run.failures, probes, pause, run.error, run.delivered)
         await parked.fared(connection, self.id, how)
         if run.probe and run.failures == 0:
@@ -336,6 +344,14 @@ async def _all(work: Sequence[Coroutine[None, None, None]]) -> None:
     async with asyncio.TaskGroup() as group:
         for each in work:
             group.create_task(one(each))
+
+
+def _written(told: dict[str, Json] | Unreadable) -> bytes | Unreadable:
+    return told if isinstance(told, Unreadable) else to_json(told)
+
+
+def _pause(attempt: int) -> float:
+    return webhooks.pause(attempt, random.random())  # noqa: S311 - spreads, hides nothing
 
 
 def _why(status: int) -> str:

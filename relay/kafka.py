@@ -18,10 +18,12 @@ from pydantic_core import to_json
 
 from contract import cloudevents
 from recipes.model import Json
+from relay.outliving import mistaken
 from storage import feed, telling
 from storage.bell import Bell
-from storage.feed import Forgotten
+from storage.feed import Fed, Forgotten
 from storage.pool import Pool
+from storage.telling import Unreadable
 
 _log = structlog.get_logger()
 
@@ -31,6 +33,8 @@ LEASE = 60.0
 PATIENCE = 20.0
 """Seconds in which the brokers have to acknowledge what is sent at once."""
 LOOK_SECONDS = 1.0
+UNREADABLE_SECONDS = 300.0
+"""So long an event that cannot be put together holds up the others, in case it can soon; then it goes by its ids."""
 _LINE = re.compile(r"([a-z][a-z0-9._]*)\s*=\s*(.*)")
 _HEADERS = ("specversion", "id", "source", "type", "time", "subject", "sequence", "partitionkey")
 
@@ -39,7 +43,11 @@ failed = Counter("countersign_kafka_failures_total", "Times that they did not, o
 missed = Counter(
     "countersign_kafka_missed_total", "Events that were forgotten before they were sent."
 )
-
+by_ids = Counter(
+    "countersign_kafka_by_ids_total",
+    "Events that were sent without their content, by why.",
+    ["why"],
+)
 closed = Gauge(
     "countersign_kafka_closed", "1 while the brokers take nothing of the relay whose turn it is."
 )
@@ -93,6 +101,8 @@ class Kafka:
         self._begun = False
         self._why: str | None = None
         self._too_large: set[Json] = set()
+        self._unreadable: dict[int, float] = {}
+        """By position: since when, by `time.monotonic`."""
         self._producer = self._made()
 
     async def look(self) -> bool:
@@ -115,7 +125,9 @@ class Kafka:
         if not found:
             await self._bell.wait(position, LOOK_SECONDS)
             return True
-        told = await telling.told(self._pool, telling.ANYBODY, found)
+        told = await self._told(found)
+        if not told:
+            return False
         try:
             await asyncio.to_thread(self._send, told)
         except _NotSent as error:
@@ -125,14 +137,39 @@ class Kafka:
             return False
         self._why = None
         closed.set(0)
-        await feed.advance(self._pool, CONSUMER, self._owner, found[-1].position)
-        sent.inc(len(found))
+        await feed.advance(self._pool, CONSUMER, self._owner, found[len(told) - 1].position)
+        self._acknowledged(told)
         return True
 
     async def close(self) -> None:
         """Let another relay go on."""
         self._producer.purge()
         await feed.release(self._pool, CONSUMER, self._owner)
+
+    async def _told(self, found: Sequence[Fed]) -> list[dict[str, Json]]:
+        """Envelopes: of all, or of those before one that cannot be put together, and may be soon."""
+        envelopes: list[dict[str, Json]] = []
+        now = time.monotonic()
+        since: dict[int, float] = {}
+        waits = False
+        told = await telling.tried(self._pool, telling.ANYBODY, found)
+        for event, each in zip(found, told, strict=True):
+            if isinstance(each, Unreadable):
+                if event.position not in self._unreadable:
+                    mistaken("an event for Kafka", each.error, event_id=str(event.event_id))
+                since[event.position] = self._unreadable.get(event.position, now)
+                waits = waits or now - since[event.position] < UNREADABLE_SECONDS
+            if not waits:
+                envelopes.append(each.by_ids if isinstance(each, Unreadable) else each)
+        self._unreadable = since
+        return envelopes
+
+    def _acknowledged(self, told: Sequence[dict[str, Json]]) -> None:
+        sent.inc(len(told))
+        ids = {each["id"] for each in told}
+        by_ids.labels("too_large").inc(len(self._too_large & ids))
+        self._too_large -= ids
+        by_ids.labels("unreadable").inc(sum("unreadable" in _data(each) for each in told))
 
     def _made(self) -> Producer:
         try:
@@ -197,10 +234,15 @@ class Kafka:
 
 def _short(event: Mapping[str, Json]) -> dict[str, Json]:
     """An event by its ids, for whoever then asks for the rest."""
-    data = event["data"]
-    assert isinstance(data, dict)
+    data = _data(event)
     kept = {name: data.get(name) for name in ("request_id", "seq", "workflow", "version")}
     return {**event, "data": kept | {"too_large": True}}
+
+
+def _data(event: Mapping[str, Json]) -> dict[str, Json]:
+    data = event["data"]
+    assert isinstance(data, dict)
+    return data
 
 
 def _headers(event: Mapping[str, Json]) -> list[tuple[str, bytes | str | None]]:

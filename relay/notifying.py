@@ -5,7 +5,7 @@ moves its cursor, what they are to be told and from when on. Senders (`relay.sen
 what is due. None of it is in the way of a request: with all ways closed, messages gather.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC
 from socket import gethostname
 from typing import TypeAlias
@@ -18,13 +18,14 @@ from contract import events
 from contract.preferences import CHANNELS, Channel
 from relay.composing import Composer
 from relay.mail import Mail
-from relay.outliving import outlived
+from relay.outliving import mistaken, outlived
 from relay.sending import Sender
 from relay.slack import SlackWay
 from settings import Settings
 from slack_client import Slack
 from storage import audience, commands, feed, messages, zones
 from storage.audience import Listener
+from storage.errors import is_of_content
 from storage.messages import Note
 from storage.pool import Pool
 
@@ -87,15 +88,40 @@ async def listen(pool: Pool, owner: str, on: frozenset[Channel]) -> bool:
         onward = error.oldest
     if onward == position:
         return False
+    listeners = await _concerned(pool, [it for it in fed if it.event_type in audience.KINDS])
     async with pool.acquire() as connection, connection.transaction():
-        telling = [it for it in fed if it.event_type in audience.KINDS]
-        listeners = await audience.concerned(connection, telling) if telling else []
         await messages.gather(connection, notes(listeners, on))
         changed = [it.request_id for it in fed if it.event_type in _CHANGES]
         if changed:
             await messages.outdate(connection, changed, max(it.recorded_at for it in fed))
         await feed.advance(connection, CONSUMER, owner, onward)
     return True
+
+
+async def _concerned(pool: Pool, telling: Sequence[feed.Fed]) -> list[Listener]:
+    """Whom events concern. One of which that cannot be found out is left out, and said to be a mistake of ours, as
+    long as it can be of others: else none is, until it can."""
+    if not telling:
+        return []
+    try:
+        return await audience.concerned(pool, telling)
+    except Exception as error:
+        if len(telling) == 1 or not is_of_content(error):
+            raise
+    found: list[Listener] = []
+    mistakes: list[tuple[feed.Fed, Exception]] = []
+    for each in telling:
+        try:
+            found += await audience.concerned(pool, [each])
+        except Exception as error:
+            if not is_of_content(error):
+                raise
+            mistakes.append((each, error))
+    if len(mistakes) == len(telling):
+        raise mistakes[0][1]
+    for each, error in mistakes:
+        mistaken("an event for messages", error, event_id=str(each.event_id))
+    return found
 
 
 def notes(listeners: Iterable[Listener], on: frozenset[Channel]) -> list[Note]:

@@ -3,10 +3,16 @@
 from collections.abc import Awaitable, Callable
 
 import structlog
+from prometheus_client import Counter
 
 from storage.errors import FAILED, StorageError, plain
 
 _log = structlog.get_logger()
+
+mistakes = Counter(
+    "countersign_mistakes_total",
+    "Times that a mistake of ours kept something from being done.",
+)
 
 
 def outlived(what: str, work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
@@ -26,5 +32,6 @@ def outlived(what: str, work: Callable[[], Awaitable[bool]]) -> Callable[[], Awa
 
 def mistaken(what: str, error: BaseException, **more: str) -> None:
     """Say that there is a mistake of ours."""
+    mistakes.inc()
     why = f"{type(error).__name__}: {plain(error)}"
     _log.error("a mistake of ours keeps something from being done", what=what, error=why, **more)

@@ -74,6 +74,12 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, UNAVAILABLE) and not isinstance(error, BAD_ARGUMENT)
 
 
+def is_of_content(error: BaseException) -> bool:
+    """Whether it comes of what was read, or is a mistake of ours, rather than of how Postgres fares: what else is
+    asked for may well do."""
+    return isinstance(error, UNFIT) or not isinstance(error, (StorageError, *FAILED))
+
+
 def plain(error: BaseException) -> str:
     """What an exception says, without what may be somebody's input: for logs, and for columns that tell of
     failures."""

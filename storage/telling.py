@@ -3,6 +3,7 @@ is left out until the last moment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from contract import cloudevents
@@ -10,6 +11,7 @@ from contract.boxes import Keys
 from recipes.model import Json
 from storage import asking, trail
 from storage.asking import Told
+from storage.errors import is_of_content
 from storage.feed import Fed
 from storage.pool import Source, vault_of
 from storage.vault import Reader
@@ -25,6 +27,15 @@ SELECT r.id, r.erased_at IS NOT NULL AS erased,
        EXISTS (SELECT FROM data_keys k WHERE k.request_id = r.id AND k.private) AS private
   FROM requests r WHERE r.id = ANY($1::uuid[])
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An event that cannot be put together: a row that cannot be read, or a mistake of ours. `by_ids` is the envelope
+    with ids alone, which the feed itself has."""
+
+    by_ids: dict[str, Json]
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,27 @@ async def told(source: Source, reader: Reader, events: Sequence[Fed]) -> list[di
     ]
 
 
+async def tried(
+    source: Source, reader: Reader, events: Sequence[Fed]
+) -> list[dict[str, Json] | Unreadable]:
+    """As `told`, where one that cannot be put together keeps nobody from the others. What Postgres fails at is raised:
+    it may well do later."""
+    try:
+        return [*await told(source, reader, events)]
+    except Exception as error:
+        if not is_of_content(error):
+            raise
+        if len(events) == 1:
+            fed = events[0]
+            data = _ids(fed) | {"unreadable": True}
+            return [Unreadable(_envelope(fed, fed.recorded_at, data), error)]
+    half = len(events) // 2
+    return [
+        *await tried(source, reader, events[:half]),
+        *await tried(source, reader, events[half:]),
+    ]
+
+
 def _discreet(event: dict[str, Json]) -> dict[str, Json]:
     data = event["data"]
     assert isinstance(data, dict)
@@ -80,12 +112,7 @@ async def _standing(source: Source, reader: Reader, ids: set[UUID]) -> _Standing
 def _told(fed: Fed, row: Told | None, standing: _Standing) -> dict[str, Json]:
     """One envelope. `row` is None if it has left Postgres: then it is told as if nobody might see it."""
     bare = standing.bare(fed.request_id)
-    data: dict[str, Json] = {
-        "request_id": str(fed.request_id) if fed.of_request else None,
-        "seq": fed.seq,
-        "workflow": fed.workflow,
-        "version": fed.version,
-    }
+    data = _ids(fed)
     if row is None:
         data |= bare
     elif bare:
@@ -94,7 +121,19 @@ def _told(fed: Fed, row: Told | None, standing: _Standing) -> dict[str, Json]:
         data |= cloudevents.where(row.snapshot) | _open(
             trail.readable(row, standing.keys.get(fed.request_id))
         )
-    at = fed.recorded_at if row is None else row.occurred_at
+    return _envelope(fed, fed.recorded_at if row is None else row.occurred_at, data)
+
+
+def _ids(fed: Fed) -> dict[str, Json]:
+    return {
+        "request_id": str(fed.request_id) if fed.of_request else None,
+        "seq": fed.seq,
+        "workflow": fed.workflow,
+        "version": fed.version,
+    }
+
+
+def _envelope(fed: Fed, at: datetime, data: dict[str, Json]) -> dict[str, Json]:
     return cloudevents.envelope(
         event_id=fed.event_id,
         event_type=fed.event_type,
