@@ -25,6 +25,7 @@ from cli import (
     examine_tiers,
 )
 from cli.examine_jobs import automatic
+from cli.examine_sinks import sinks
 from cli.finding import Finding
 from contract import names
 from settings import Settings
@@ -58,6 +59,7 @@ async def examine(places: Places) -> list[Finding]:
         settings_seen,
         *(item for group in groups for item in group),
         *automatic(loaded),
+        *sinks(loaded),
         _issuer(loaded),
     ]
 

@@ -88,11 +88,9 @@ def relay() -> None:
         fix = "set COUNTERSIGN_SEAL_WITNESSES"
         raise Failure(f"a witness: {error}", code=Exit.USAGE, fix=fix) from None
     except KafkaInvalid as error:
-        fix = "set COUNTERSIGN_KAFKA_BROKERS and COUNTERSIGN_KAFKA_CONFIG"
-        raise Failure(f"Kafka: {error}", code=Exit.USAGE, fix=fix) from None
+        raise Failure(f"Kafka: {error}", code=Exit.USAGE, fix=error.fix) from None
     except MailInvalid as error:
-        fix = "set COUNTERSIGN_SMTP_CA_FILE to certificates in PEM, or unset it"
-        raise Failure(f"mail: {error}", code=Exit.USAGE, fix=fix) from None
+        raise Failure(f"mail: {error}", code=Exit.USAGE, fix=error.fix) from None
 
 
 def migrate() -> None:

@@ -35,6 +35,7 @@ PATIENCE = 20.0
 LOOK_SECONDS = 1.0
 UNREADABLE_SECONDS = 300.0
 """So long an event that cannot be put together holds up the others, in case it can soon; then it goes by its ids."""
+_REFUSED = (KafkaException, ValueError, TypeError)
 _LINE = re.compile(r"([a-z][a-z0-9._]*)\s*=\s*(.*)")
 _HEADERS = ("specversion", "id", "source", "type", "time", "subject", "sequence", "partitionkey")
 
@@ -54,39 +55,65 @@ closed = Gauge(
 
 
 class KafkaInvalid(Exception):
-    """There can be no producer with these settings; the text says why."""
+    """There can be no producer with these settings; the text says where and why."""
+
+    fix = "correct the file of COUNTERSIGN_KAFKA_CONFIG, or unset COUNTERSIGN_KAFKA_BROKERS: no relay starts like this"
 
 
 class _NotSent(Exception):
     """The brokers have not acknowledged it all; the text says why."""
 
 
+def configured(brokers: str | None, path: Path | None) -> dict[str, str] | None:
+    """`configuration`, where there are brokers. KafkaInvalid."""
+    return None if brokers is None else configuration(brokers, path)
+
+
 def configuration(brokers: str, path: Path | None) -> dict[str, str]:
     """That of librdkafka: what a file says (a line `name=value` each), and what must be so. KafkaInvalid."""
-    said = {} if path is None else _read(path)
-    return said | {
+    said: dict[str, tuple[int, str]] = {} if path is None else _read(path)
+    config = {name: value for name, (_, value) in said.items()} | {
         "bootstrap.servers": brokers,
         "enable.idempotence": "true",
         "acks": "all",
         "message.timeout.ms": "0",  # how long is ours to say
         "log_level": "0",  # errors come by `error_cb`
     }
+    try:
+        Producer(config)
+    except _REFUSED as error:
+        raise KafkaInvalid(_where(path, said, _says(error))) from None
+    return config
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path) -> dict[str, tuple[int, str]]:
+    """What a file says, by name, each with its line. KafkaInvalid."""
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise KafkaInvalid(f"{path} cannot be read: {error}") from None
-    found: dict[str, str] = {}
+    found: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _LINE.fullmatch(line.strip())
         if match is None:
-            raise KafkaInvalid(f"{path}: line {number} is not like name=value")
-        found[match[1]] = match[2]
+            raise KafkaInvalid(f"{path}, line {number}: it is not like name=value")
+        found[match[1]] = number, match[2]
     return found
+
+
+def _where(path: Path | None, said: Mapping[str, tuple[int, str]], why: str) -> str:
+    """What librdkafka says against settings, with the line that it is about, if it names that."""
+    if path is None:
+        return why
+    lines = [line for name, (line, _) in said.items() if name in re.findall(r"[\w.]+", why)]
+    return f"{path}, line {lines[0]}: {why}" if lines else f"{path}: {why}"
+
+
+def _says(error: Exception) -> str:
+    said = error.args[0]
+    return str(said.str() if isinstance(said, KafkaError) else said).strip()
 
 
 class Kafka:
@@ -172,10 +199,7 @@ class Kafka:
         by_ids.labels("unreadable").inc(sum("unreadable" in _data(each) for each in told))
 
     def _made(self) -> Producer:
-        try:
-            return Producer(self._config | {"error_cb": self._failed})
-        except (KafkaException, ValueError, TypeError) as error:
-            raise KafkaInvalid(f"no Kafka producer with these settings: {error}") from None
+        return Producer(self._config | {"error_cb": self._failed})
 
     def _send(self, events: Sequence[dict[str, Json]]) -> None:
         """Send events and wait for the brokers. _NotSent."""

@@ -71,6 +71,8 @@ class Server:
 class MailInvalid(Exception):
     """No mail can be sent with these settings; the text says why."""
 
+    fix = "set COUNTERSIGN_SMTP_CA_FILE to certificates in PEM, or unset it: no relay starts like this"
+
 
 class Mail:
     """The way by mail, from one address. `ca_file` is trusted besides what this machine trusts. MailInvalid."""
@@ -91,7 +93,7 @@ class Mail:
         self._domain = parseaddr(sender)[1].rpartition("@")[2]
         self._composer = composer
         self._patience = patience
-        self._tls = _trusting(ca_file)
+        self._tls = trusting(ca_file)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Send]:
@@ -137,7 +139,8 @@ class Mail:
         return mail
 
 
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """What servers' certificates are held against. MailInvalid."""
     found = ssl.create_default_context()
     if ca_file is not None:
         try:

@@ -17,7 +17,7 @@ from temporalio.client import Client
 import temporal_client
 from contract import traces
 from contract.notes import PrivateKey
-from relay import delivery, feed, measuring, notifying, sealing
+from relay import delivery, feed, kafka, mail, measuring, notifying, sealing
 from relay.delivery import Told
 from relay.sealing import Sealer, Signing
 from relay.sinks import Sinks
@@ -47,9 +47,11 @@ oldest = Gauge("countersign_outbox_oldest_seconds", "Age of the oldest of them."
 
 async def run(settings: Settings) -> None:
     """Relay until SIGTERM or SIGINT. KeyInvalid, WitnessInvalid if it cannot seal as its settings say,
-    KafkaInvalid and MailInvalid if it cannot send to Kafka, or mail, so."""
+    KafkaInvalid and MailInvalid if it cannot send to Kafka, or mail, so: before anything runs, or waits."""
     keep = witnesses(settings.seal_witnesses)
     keys = read_keys(settings.seal_key) if settings.seal_key.exists() else []
+    brokers = kafka.configured(settings.kafka_brokers, settings.kafka_config)
+    mail.trusting(settings.smtp_ca_file)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -66,7 +68,7 @@ async def run(settings: Settings) -> None:
         lazy=True,
         interceptors=interceptors(settings.otel_endpoint, "relay"),
     )
-    sinks = Sinks(pool, settings)
+    sinks = Sinks(pool, settings, brokers)
     _log.info("relay runs")
     await asyncio.gather(
         *_sealing(stopping, pool, keys, keep, settings),

@@ -1,7 +1,7 @@
 """Who is told the events of the feed by this relay: webhooks, and Kafka where there are brokers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 from relay import kafka, webhooks
 from relay.kafka import Kafka
@@ -16,17 +16,16 @@ Repeat = Callable[[Callable[[], Awaitable[bool]], float], Coroutine[None, None, 
 
 
 class Sinks:
-    """The sinks of one relay. KafkaInvalid if there can be none as the settings say."""
+    """The sinks of one relay. `brokers` is what `kafka.configuration` made of its settings, if events go there."""
 
-    def __init__(self, pool: Pool, settings: Settings) -> None:
+    def __init__(self, pool: Pool, settings: Settings, brokers: Mapping[str, str] | None) -> None:
         self._pool = pool
         self._bell = Bell(settings.database_url)
         poster = Poster(production=settings.production, allowed=settings.webhook_networks)
         self._webhooks = Webhooks(pool, poster, self._bell)
         self._kafka: Kafka | None = None
-        if settings.kafka_brokers is not None:
-            config = kafka.configuration(settings.kafka_brokers, settings.kafka_config)
-            self._kafka = Kafka(pool, config, settings.kafka_topic, self._bell)
+        if brokers is not None:
+            self._kafka = Kafka(pool, brokers, settings.kafka_topic, self._bell)
 
     def work(self, repeat: Repeat) -> list[Coroutine[None, None, None]]:
         """What is to be done again and again, each with a pause in seconds."""

@@ -1,7 +1,9 @@
 """`countersign doctor` against real parts, whole and broken."""
 
 import asyncio
+import os
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +13,7 @@ from temporalio.client import Client, ScheduleActionExecutionStartWorkflow
 
 from cli.examine import Places, examine
 from cli.finding import Finding
+from cli.output import Exit
 from contract import notes
 from contract.names import WORKFLOW_SWEEP
 from contract.notes import Checkpoint
@@ -18,8 +21,9 @@ from relay.witnesses import Folder
 from settings import Settings
 from storage import mirror, org
 from storage.pool import Pool
+from tests.integration.certificates import certificate
 from tests.integration.sealed import KEY, happen, seal
-from tests.stack import Database, TemporalServer
+from tests.stack import Database, TemporalServer, write_region_key
 from worker.schedules import arrange, chores
 
 NOWHERE = "127.0.0.1:1"
@@ -98,6 +102,48 @@ async def test_messages_that_nobody_takes(parts: Settings, admin_pool: Pool) -> 
     assert relay.verdict == "problem"
     assert re.fullmatch(r"1 messages wait, the oldest for [3-9]\d\d s", relay.seen)
     assert "no route" in (relay.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("part", "setting", "says"),
+    [
+        ("Kafka", "COUNTERSIGN_KAFKA_CONFIG", 'line 2: No such configuration property: "sasl.usr"'),
+        ("mail certificates", "COUNTERSIGN_SMTP_CA_FILE", "holds no certificates"),
+    ],
+)
+async def test_settings_with_which_no_relay_starts(
+    parts: Settings, tmp_path: Path, part: str, setting: str, says: str
+) -> None:
+    """It ends at once, before it asks for anything else, with what doctor says; without that, neither minds."""
+    path = tmp_path / "said"
+    path.write_text("# ours\nsasl.usr=x\n")
+    write_region_key(tmp_path / "region.key")
+    values = {
+        "COUNTERSIGN_KAFKA_BROKERS": NOWHERE,
+        "COUNTERSIGN_SMTP_URL": f"smtp://{NOWHERE}",
+        "COUNTERSIGN_MAIL_FROM": "a@example.org",
+        "COUNTERSIGN_DATABASE_URL": f"postgresql://{NOWHERE}/x",
+        "COUNTERSIGN_DATA_DIR": str(tmp_path),
+        setting: str(path),
+    }
+    ended = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli.main", "relay"),
+        env=os.environ | values,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await asyncio.wait_for(ended.communicate(), 60)
+    assert ended.returncode == Exit.USAGE
+    error, fix = told.decode().strip().splitlines()
+    assert str(path) in error
+    assert says in error
+    assert setting in fix
+    assert "no relay starts like this" in fix
+    wrong = {"kafka_brokers": NOWHERE, "kafka_config": path, "smtp_ca_file": path}
+    found = (await _found(parts.model_copy(update=wrong)))[part]
+    assert (found.verdict, found.fix is not None and found.fix in fix) == ("problem", True)
+    assert says in found.seen
+    right = {"kafka_brokers": NOWHERE, "smtp_ca_file": certificate(tmp_path, "mail.example.org")}
+    assert (await _found(parts.model_copy(update=right)))[part].verdict == "ok"
 
 
 async def test_nobodys_tokens_would_count(parts: Settings) -> None:

@@ -1,6 +1,7 @@
 """Kafka: every event as a record, each request's in order, on librdkafka's mock brokers in a process of their own."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -8,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from relay import kafka
-from relay.kafka import Kafka, KafkaInvalid, configuration
+from relay.kafka import Kafka, KafkaInvalid, configuration, configured
 from storage import feed
 from storage.bell import Bell
 from storage.pool import Pool
@@ -139,16 +140,31 @@ async def test_two_relays_one_of_which_ends(
 
 def test_configurations(tmp_path: Path) -> None:
     path = tmp_path / "kafka.conf"
-    path.write_text("# ours\nsecurity.protocol = SASL_SSL\n\nsasl.password=a=b\nacks=0\n")
+    path.write_text("# ours\nclient.id = c\n\nsasl.password=a=b\nacks=0\n")
     found = configuration("b:9092", path)
-    assert found["security.protocol"] == "SASL_SSL"
+    assert found["client.id"] == "c"
     assert found["sasl.password"] == "a=b"
     assert (found["acks"], found["bootstrap.servers"]) == ("all", "b:9092")
-    path.write_text("one\n")
-    with pytest.raises(KafkaInvalid, match="line 1 is not like name=value"):
-        configuration("b:9092", path)
+    assert configured(None, path) is None
     with pytest.raises(KafkaInvalid, match="cannot be read"):
         configuration("b:9092", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("one", r", line 1: it is not like name=value"),
+        ("# ours\nsasl.usernam=a", r', line 2: No such configuration property: "sasl.usernam"'),
+        ("security.protocol=SSLX", r', line 1: Invalid value "SSLX" for .*security.protocol"'),
+        ("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN", r": .*sasl.password must be set"),
+        ("stats_cb=x", r", line 1: expected stats_cb property as a callable function"),
+    ],
+)
+def test_a_setting_that_is_none_is_named(tmp_path: Path, said: str, why: str) -> None:
+    path = tmp_path / "kafka.conf"
+    path.write_text(said)
+    with pytest.raises(KafkaInvalid, match=re.escape(str(path)) + why):
+        configuration("b:9092", path)
 
 
 async def test_an_event_too_large_for_the_brokers_goes_by_its_ids(
