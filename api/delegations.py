@@ -19,6 +19,7 @@ from api.services import caller_of, services
 from api.tasks import Cursor, Limit
 from contract.canonical import timestamp
 from storage import delegations, org
+from storage.approvers import DELEGATION_LIMIT
 from storage.delegations import Direction, Setting
 from storage.pool import Connection
 
@@ -127,6 +128,17 @@ def _check(item: Setting, found: Any, *, own: bool) -> None:
             " end that first",
             delegation=str(found["id"]),
         )
+    if found["nowhere"] is not None:
+        raise errors.invalid_at("/delegate", _leads_nowhere(found["nowhere"]))
+
+
+def _leads_nowhere(people: list[str]) -> str:
+    *_, one, other = people
+    what = "in a circle" if other in people[:-1] else f"on more than {DELEGATION_LIMIT} times"
+    return (
+        f"this would go {what}: {' -> '.join(people)}; name somebody else, or have {one}'s delegation to"
+        f" {other} ended first"
+    )
 
 
 def _nobody(person: str, here: bool | None) -> str:

@@ -15,6 +15,7 @@ from contract.events import DELEGATION_ENDED, DELEGATION_SET
 from recipes.happenings import Actor
 from recipes.model import Json
 from storage import audit
+from storage.approvers import DELEGATION_LIMIT
 from storage.org import CHAIN
 from storage.pool import Connection, Source
 from storage.sweep import Touched, sweep_touched
@@ -49,14 +50,39 @@ async def time_zone(source: Source, person: str) -> str | None:
     return name
 
 
-# Who is known, and here at $3; whether the scope names something; and what would overlap.
+_WORKFLOW, _ROLE = (
+    "substring({scope} FROM '^workflow:(.*)')",
+    "substring({scope} FROM '^role:(.*)')",
+)
+
+# Paths of delegations that begin with the one to be set, each as long as all of it holds at one time, for one workflow
+# and role at most: $5 to $6 and $4 are the first one's. That of several the closer scope counts is left aside: the
+# closer one may be ended. One that has left is not followed. A path ends where somebody comes again, or one too many.
+_PATHS = f"""
+path AS (
+    SELECT ARRAY[$1, $2]::text[] AS people, false AS again, tstzrange($5, $6) AS valid,
+           {_WORKFLOW.format(scope="$4")} AS workflow, {_ROLE.format(scope="$4")} AS role
+    UNION ALL
+    SELECT p.people || d.delegate, d.delegate = ANY(p.people), p.valid * d.valid,
+           coalesce(p.workflow, {_WORKFLOW.format(scope="d.scope")}), coalesce(p.role, {_ROLE.format(scope="d.scope")})
+      FROM path p JOIN delegations d ON d.delegator = p.people[cardinality(p.people)] AND d.valid && p.valid
+      JOIN people h ON h.id = d.delegator AND h.employed && (p.valid * d.valid)
+     WHERE NOT p.again AND cardinality(p.people) <= {DELEGATION_LIMIT + 1}
+       AND coalesce({_WORKFLOW.format(scope="d.scope")} = p.workflow, true)
+       AND coalesce({_ROLE.format(scope="d.scope")} = p.role, true)
+)"""
+
+# Who is known, and here at $3; whether the scope names something; where it would lead nowhere; and what would overlap.
 PREPARE = f"""
+WITH RECURSIVE {_PATHS}
 SELECT (SELECT p.employed @> $3::timestamptz FROM people p WHERE p.id = $1) AS delegator_here,
        (SELECT p.employed @> $3::timestamptz FROM people p WHERE p.id = $2) AS delegate_here,
        CASE split_part($4, ':', 1)
             WHEN 'role' THEN EXISTS (SELECT 1 FROM roles WHERE name = split_part($4, ':', 2))
             WHEN 'workflow' THEN EXISTS (SELECT 1 FROM recipes WHERE workflow = split_part($4, ':', 2))
             ELSE true END AS scope_known,
+       (SELECT people FROM path WHERE again OR cardinality(people) > {DELEGATION_LIMIT + 1}
+         ORDER BY again DESC, cardinality(people), people LIMIT 1) AS nowhere,
        o.*
   FROM (SELECT) one LEFT JOIN LATERAL (
        SELECT {_COLUMNS} FROM delegations d
@@ -67,7 +93,8 @@ SELECT (SELECT p.employed @> $3::timestamptz FROM people p WHERE p.id = $1) AS d
 
 async def prepare(source: Source, item: Setting, at: datetime) -> asyncpg.Record:
     """What setting a delegation depends on: `delegator_here` and `delegate_here` (null for nobody
-    known), `scope_known`, and the first delegation that it would overlap, or nulls."""
+    known), `scope_known`, the people of a circle or of too many delegations that it would lead to
+    (`nowhere`), and the first delegation that it would overlap; or nulls."""
     row = await source.fetchrow(
         PREPARE, item.delegator, item.delegate, at, item.scope, item.begins, item.ends
     )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.days import start_of
 from api.web import typed, words
-from api.web.desk import Desk, Refused
+from api.web.desk import Refused
 from api.web.names import Names
 from api.web.pages import page
 from api.web.people import Unclear, called, myself, person_meant
@@ -78,13 +78,10 @@ async def set_absence(request: Request) -> Response:
     guest = visitor(request)
     said = {**EMPTY.texts, **await texts_of(request)}
     texts = {name: said[name] for name in _FIELDS}
-    me = await myself(guest)
-    wrong = {**_unread(texts)}
+    wrong = _unread(texts)
     delegate = ""
     try:
         delegate = await person_meant(guest.desk, texts["delegate"])
-        if not wrong:
-            wrong |= await _leads_nowhere(guest.desk, me, delegate, texts)
     except Unclear as unclear:
         wrong["delegate"] = str(unclear)
     if wrong:
@@ -124,39 +121,6 @@ def _unread(texts: Mapping[str, str]) -> dict[str, str]:
         for name in ("from", "to")
         if texts[name] and words.day(texts[name]) is None
     }
-
-
-async def _leads_nowhere(
-    desk: Desk, me: Mapping[str, Any], delegate: str, texts: Mapping[str, str]
-) -> dict[str, str]:
-    """Whether the delegate has left it to others by then who leave it to me again, or to too many."""
-    at: str | None = None
-    if texts["from"]:
-        first = date.fromisoformat(texts["from"])
-        begins = _start(first, ZoneInfo(me["time_zone"]))
-        at = begins.isoformat() if begins and begins > datetime.now(UTC) else None
-    kind, _, name = texts["scope"].partition(":")
-    about = {
-        "approver": f"user:{delegate}",
-        "at": at,
-        "workflow": name if kind == "workflow" else None,
-    }
-    found = await desk.get("/v1/org/explain", **about)
-    refusal = found["refusal"]
-    if refusal is not None and refusal["kind"] in ("DelegationCycle", "DelegationTooDeep"):
-        return {"delegate": f"this would lead nowhere: {refusal['detail']}"}
-    for hop in found["chain"]:
-        if hop["rule"] == "not_the_requester" and hop["delegation"] is not None:
-            return {"delegate": "they have left it to you by then: this would go in a circle"}
-    return {}
-
-
-def _start(day: date, zone: ZoneInfo) -> datetime | None:
-    """When a day begins; None at the ends of the calendar, which the API refuses."""
-    try:
-        return start_of(day, zone)
-    except (OverflowError, ValueError):
-        return None
 
 
 # --- showing --------------------------------------------------------------------------------------

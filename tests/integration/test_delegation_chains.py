@@ -14,6 +14,7 @@ from tests.integration.delegating import (
     ask,
     asked,
     delegate,
+    delegated,
     end,
     put_under,
     refused,
@@ -60,7 +61,7 @@ async def test_circles_are_told_with_everybody_in_them(house: House, length: int
     names = "uvwxyz"[:length]
     await row_of(house, names + "t")
     for one, other in zip(names, names[1:] + names[0], strict=True):
-        await delegate(house, one, other)
+        await delegated(house, one, other)
     why = await refused(house, "u")
     assert why.kind == "DelegationCycle"
     assert why.detail == f"delegations go in a circle: {' -> '.join([*names, 'u'])}"
@@ -68,7 +69,7 @@ async def test_circles_are_told_with_everybody_in_them(house: House, length: int
 
 async def test_a_circle_further_on(house: House) -> None:
     for one, other in (("bob", "dave"), ("dave", "erin"), ("erin", "dave")):
-        await delegate(house, one, other)
+        await delegated(house, one, other)
     why = await refused(house, "bob")
     assert (why.kind, why.detail) == (
         "DelegationCycle",
@@ -206,12 +207,12 @@ async def test_a_task_of_a_delegate_escalates_up_the_line_of_whose_it_is(house: 
 
 
 async def test_circles_become_incidents_that_can_be_put_right(house: House) -> None:
-    await delegate(house, "bob", "dave")
-    made = await delegate(house, "dave", "bob")
+    made = await delegate(house, "bob", "dave")
+    await delegated(house, "dave", "bob")
     flow = await house.begun()
     path = f"/v1/requests/{flow.state.request_id}"
     [incident] = (await house.get(path, "alice")).json()["incidents"]
     assert incident["kind"] == "DelegationCycle"
     assert "bob -> dave -> bob" in incident["detail"]
-    await end(house, "dave", made)
+    await end(house, "bob", made)
     assert (await ask(house, "bob")).assignment is not None

@@ -2,6 +2,8 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -12,7 +14,7 @@ from api import org_shapes
 from recipes.model import Json
 from storage.org import CHAIN, PersonRow
 from storage.pool import Pool
-from tests.integration.delegating import delegate, end, posted, soon
+from tests.integration.delegating import delegate, delegated, end, posted, row_of, soon
 from tests.integration.house import House
 
 
@@ -50,6 +52,88 @@ async def test_set_show_end(house: House) -> None:
     ]
     assert events[0]["payload"]["id"] == str(made.id)
     assert events[0]["payload"]["reason"] == "sea"
+
+
+async def circle(house: House, who: str, to: str, **more: Any) -> str | None:
+    """Where a delegation that is refused would lead; None if it is set."""
+    response = await posted(house, who, to, **more)
+    if response.status_code == 201:
+        return None
+    [problem] = response.json()["errors"]
+    assert (response.status_code, problem["pointer"]) == (422, "/delegate")
+    return str(problem["message"])
+
+
+async def test_nothing_is_delegated_in_a_circle(house: House) -> None:
+    await delegate(house, "bob", "dave")
+    made = await delegate(house, "dave", "carol")
+    assert await circle(house, "carol", "bob", scope="role:hr") == (
+        "this would go in a circle: carol -> bob -> dave -> carol; name somebody else, or have dave's"
+        " delegation to carol ended first"
+    )
+    await end(house, "dave", made)
+    assert await circle(house, "carol", "bob") is None
+    # Nor where somebody further on is in one from before.
+    await delegated(house, "frank", "erin")
+    await delegated(house, "erin", "frank")
+    assert "dave -> erin -> frank -> erin; " in str(await circle(house, "dave", "erin"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "refused"),
+    [
+        ({"scope": "workflow:leave"}, {"scope": "workflow:leave"}, True),
+        ({"scope": "workflow:leave"}, {"scope": "role:hr"}, True),
+        ({"scope": "workflow:leave"}, {"scope": "workflow:shared"}, False),
+        ({"scope": "role:hr"}, {"scope": "role:house"}, False),
+        ({"from_": 1, "to_": 2}, {"from_": 2, "to_": 3}, False),
+        ({"from_": 1, "to_": 2}, {"to_": 1.5}, True),
+        ({"from_": 1, "to_": 2}, {"to_": 0.5}, False),
+    ],
+)
+async def test_a_circle_is_one_of_the_same_tasks_at_the_same_time(
+    house: House, one: dict[str, Any], other: dict[str, Any], *, refused: bool
+) -> None:
+    begun = soon(0)
+
+    def said(more: dict[str, Any]) -> dict[str, Any]:
+        """Numbers are hours from now."""
+        return {
+            name: it if isinstance(it, str) else begun + timedelta(hours=it)
+            for name, it in more.items()
+        }
+
+    await delegate(house, "bob", "dave", **said(one))
+    assert (await circle(house, "dave", "bob", **said(other)) is not None) == refused
+
+
+async def test_what_one_left_open_closes_no_circle_once_they_have_left(house: House) -> None:
+    await delegate(house, "bob", "dave")
+    await delegate(house, "dave", "erin")
+    await house.import_org((PersonRow("dave", "Dave", manager="carol", left=True),), ())
+    assert await circle(house, "erin", "bob") is None
+
+
+async def test_three_that_meet_at_no_time_are_no_circle(house: House) -> None:
+    await delegate(house, "bob", "dave", from_=soon(1), to_=soon(3))
+    await delegate(house, "dave", "erin", from_=soon(2), to_=soon(5))
+    assert await circle(house, "erin", "bob", from_=soon(3), to_=soon(6)) is None
+
+
+async def test_no_more_than_five_one_after_the_other(house: House) -> None:
+    await row_of(house, "uvwxyzt")
+    for one, other in pairwise("vwxyzt"):
+        await delegate(house, one, other)
+    assert await circle(house, "u", "v") == (
+        "this would go on more than 5 times: u -> v -> w -> x -> y -> z -> t; name somebody else, or have"
+        " z's delegation to t ended first"
+    )
+    assert await circle(house, "u", "w") is None
+
+
+async def test_two_who_delegate_to_each_other_at_the_same_moment(house: House) -> None:
+    both = await asyncio.gather(posted(house, "bob", "dave"), posted(house, "dave", "bob"))
+    assert sorted(each.status_code for each in both) == [201, 422]
 
 
 async def test_called_off_before_it_began(house: House) -> None:

@@ -204,10 +204,14 @@ async def test_a_step_that_does_not_apply(spend: House) -> None:
 
 async def test_every_past_assignment_is_explained_as_audit_shows_it(spend: House) -> None:
     flows: list[Workflow] = []
-    for held in (("dave", "erin"), ("erin", "frank"), ("frank", "dave")):
-        await spend.import_org((), (RoleRow("hr", held),))
+    for *held, to in (
+        ("dave", "erin", "bob"),
+        ("erin", "frank", "bob"),
+        ("frank", "dave", "carol"),
+    ):
+        await spend.import_org((), (RoleRow("hr", tuple(held)),))
         flows += [await spending(spend) for _ in range(2)]
-        await delegate(spend, held[0], "bob", scope="role:hr")
+        await delegate(spend, held[0], to, scope="role:hr")
         for flow in flows[-2:]:
             await decided(spend, flow, flow.state.tasks[0].assignment.user or "")
         if len(flows) == 2:

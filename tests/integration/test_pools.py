@@ -10,7 +10,7 @@ import pytest
 from recipes.model import ApprovalStep, Ballot, Quorum, Recipe
 from storage.org import PersonRow, RoleRow
 from storage.pool import Pool
-from tests.integration.delegating import delegate, end, row_of, soon
+from tests.integration.delegating import delegate, delegated, end, row_of, soon
 from tests.integration.house import House, Workflow, shared
 
 
@@ -111,8 +111,8 @@ async def test_circles_leaving_and_times_to_come(house: House) -> None:
     await delegate(house, "dave", "frank", from_=soon())
     flow = await house.begun("alice", "shared", {})
     assert await _inbox(house, "frank") == []
-    await delegate(house, "erin", "carol")
-    await delegate(house, "carol", "erin")
+    await delegated(house, "erin", "carol")
+    await delegated(house, "carol", "erin")
     assert await _inbox(house, "carol") == []
     await delegate(house, "bob", "frank")
     assert len(await _inbox(house, "frank")) == 1

@@ -85,7 +85,8 @@ async def test_a_circle_is_found_before_somebody_is_stuck_in_it(house: House) ->
     token = await signed_in(house, "dave")
     refused = await leave_it(house, token, delegate="erin")
     assert problems(refused.text) == {
-        "delegate": "they have left it to you by then: this would go in a circle"
+        "delegate": "this would go in a circle: dave -> erin -> dave; name somebody else, or have erin's"
+        " delegation to dave ended first"
     }
     # Once erin is back it is none.
     [item] = (await house.get("/v1/org/delegations", "erin")).json()["items"]
