@@ -23,6 +23,14 @@ ANSWERS: dict[str, bytes] = {
     "no end": b"HTTP/1.1 200 OK\r\n\r\n",
 }
 _CLOSES = {"close", "garbage", "cut", "long head"}
+_BIT = 0.02
+"""Seconds between the bytes of what drips."""
+DRIPS: dict[str, tuple[bytes, bytes]] = {
+    "drips a head": (b"HTTP/1.1 200 OK\r\nx: ", b"x"),
+    "drips a body": (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+    "wants patience": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+}
+"""What never ends: how it begins, and what comes again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +53,10 @@ class Message:
 
 @dataclass
 class Receiver:
-    """`answer` says what is done with a message: a name of `ANSWERS`, `close`, `hang`, or `huge`."""
+    """`answer` says what is done with a message: a name of `ANSWERS` or `DRIPS`, `close`, `hang`, `huge`, or bytes of
+    its own."""
 
-    answer: Callable[[Message], str] = lambda _: "200"
+    answer: Callable[[Message], str | bytes] = lambda _: "200"
     seen: list[Message] = field(default_factory=list)
     taken: list[Message] = field(default_factory=list)
     connections: int = 0
@@ -80,10 +89,15 @@ class Receiver:
         message = Message(head[0].split()[1], headers, body)
         self.seen.append(message)
         what = self.answer(message)
-        if what in ("200", "204", "twice", "huge", "no end", "cut"):
+        if isinstance(what, bytes):
+            writer.write(what)
+            return True
+        if what in ("200", "204", "twice", "huge", "no end", "cut", "drips a body"):
             self.taken.append(message)
         if what == "hang":
             await reader.read()
+        if what in DRIPS:
+            await _drip(writer, *DRIPS[what])
         writer.write(ANSWERS["no end"] if what == "huge" else ANSWERS.get(what, b""))
         await writer.drain()
         while what == "huge":
@@ -97,10 +111,25 @@ class Receiver:
         for writer in self._open:
             writer.transport.abort()
 
+    async def ended(self) -> None:
+        """All connections have."""
+        while self._open:
+            self.stop()
+            await asyncio.sleep(_BIT)
+
+
+async def _drip(writer: asyncio.StreamWriter, begins: bytes, goes_on: bytes) -> None:
+    """Until the other end has enough. OSError then."""
+    writer.write(begins)
+    while True:
+        writer.write(goes_on)
+        await writer.drain()
+        await asyncio.sleep(_BIT)
+
 
 @asynccontextmanager
 async def receiving(
-    answer: Callable[[Message], str] = lambda _: "200", tls: ssl.SSLContext | None = None
+    answer: Callable[[Message], str | bytes] = lambda _: "200", tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Receiver]:
     """A receiver on a port of loopback."""
     found = Receiver(answer)
@@ -110,4 +139,4 @@ async def receiving(
         yield found
     finally:
         server.close()
-        found.stop()
+        await found.ended()
