@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import structlog
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -24,6 +25,7 @@ from recipes.model import Json
 from storage import delayed, sight
 from storage.delayed import Delaying
 from storage.errors import FAILED, plain
+from storage.pool import Source
 from storage.sight import Row
 
 router = APIRouter(prefix="/v1/delayed", tags=["tasks"], route_class=Route)
@@ -50,18 +52,34 @@ async def list_delayed(request: Request) -> Response:
     return answer({"items": [shown(row) for row in rows]})
 
 
+@router.get(
+    "/{delayed_id}", response_model=delayed_shapes.Delayed, summary="What became of a decision"
+)
+async def show_delayed(request: Request, delayed_id: UUID) -> Response:
+    """Of mine, for a day after it was sent. 404 once it was undone or dismissed."""
+    caller = await caller_of(request)
+    pool = services(request).pool
+    row = await _mine(pool, caller, delayed_id)
+    return answer(shown(await sight.seen_one(pool, caller.reader, row, sight.TITLED)))
+
+
 @router.delete("/{delayed_id}", response_model=delayed_shapes.Delayed, summary="Undo a decision")
 async def undo(request: Request, delayed_id: UUID) -> Response:
     """Before it is sent: afterwards it stands, and this gets 409. One that was refused is shown no more."""
     caller = await caller_of(request)
     pool = services(request).pool
-    row = await delayed.one(pool, delayed_id, caller.id)
-    if row is None:
-        raise errors.not_found("delayed decision")
+    row = await _mine(pool, caller, delayed_id)
     if not await delayed.undo(pool, delayed_id, caller.id):
         raise errors.conflict("sent", "too late to undo: the decision was sent")
     about(request, row["request_id"])
     return answer(shown(await sight.seen_one(pool, caller.reader, row, sight.TITLED)))
+
+
+async def _mine(source: Source, caller: Caller, delayed_id: UUID) -> asyncpg.Record:
+    row = await delayed.one(source, delayed_id, caller.id)
+    if row is None:
+        raise errors.not_found("delayed decision")
+    return row
 
 
 async def delay(
@@ -114,6 +132,7 @@ def shown(row: Row) -> dict[str, Json]:
         "name",
         "made_at",
         "send_at",
+        "state",
     )
     refusal: dict[str, Json] | None = row["refusal"]
     refused = None if refusal is None else {"at": row["ended_at"], **refusal}

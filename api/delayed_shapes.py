@@ -1,6 +1,7 @@
 """The shapes of decisions that may be undone, as the OpenAPI page shows them."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from api.shapes import A_REQUEST, A_TASK, Strict, example
@@ -17,6 +18,7 @@ _DELAYED: dict[str, Json] = {
     "name": "Approve",
     "made_at": "2026-03-02T09:30:00.123456Z",
     "send_at": "2026-03-02T09:30:10.123456Z",
+    "state": "waiting",
     "refused": None,
     "withheld": [],
 }
@@ -31,7 +33,8 @@ class Refusal(Strict):
 
 
 class Delayed(Strict):
-    """A decision, called `name`, that is sent at `send_at`; or that was `refused` then."""
+    """A decision, called `name`, that is sent at `send_at`; or that was `refused` then, or `replaced` by another of
+    one's own. One that was undone is there no more."""
 
     model_config = example(**_DELAYED)
     id: UUID
@@ -44,6 +47,7 @@ class Delayed(Strict):
     name: str
     made_at: datetime
     send_at: datetime
+    state: Literal["waiting", "sent", "replaced", "refused"]
     refused: Refusal | None
     withheld: list[str]
 

@@ -155,6 +155,7 @@ _CALLS: dict[str, str] = {
         POST /v1/keys/{key_id}/revoke
         POST /v1/sessions/end
         GET /v1/delayed
+        GET /v1/delayed/{delayed_id}
         DELETE /v1/delayed/{delayed_id}
     """,
 }

@@ -17,10 +17,14 @@ _KEPT = "1 day"
 _SHOWN = "30 days"
 """A refusal is shown until it is dismissed, and no longer than this: who decides on a Friday reads it on Monday."""
 
+# What became of it: `replaced` by another decision of the same person, who knows.
 _COLUMNS = """
 d.id, d.task_id, d.request_id, d.decision, d.made_at, d.send_at, d.taken_until, d.ended_at, d.refusal,
 r.workflow, r.title, r.private, r.sealed, t.step,
-coalesce((SELECT o->>'name' FROM jsonb_array_elements(t.outcomes) o WHERE o->>'id' = d.decision), d.decision) AS name"""
+coalesce((SELECT o->>'name' FROM jsonb_array_elements(t.outcomes) o WHERE o->>'id' = d.decision), d.decision) AS name,
+CASE WHEN d.ended_at IS NULL THEN 'waiting' WHEN d.refusal IS NOT NULL THEN 'refused'
+     WHEN EXISTS (SELECT FROM decisions e WHERE e.task_id = d.task_id AND e.actor = d.person AND e.decision = d.decision)
+     THEN 'sent' ELSE 'replaced' END AS state"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Taking a decision back while it waits to be sent, and taking note of one that did not count."""
+"""A decision while it waits to be sent, and what became of it: taken back, or not counted and taken note of."""
 
 from uuid import UUID
 
@@ -7,9 +7,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.web.desk import Refused
+from api.web.pages import page
 from api.web.visitors import PageRoute, local, texts_of, visitor
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+
+@router.get("/delayed/{delayed_id:uuid}")
+async def show_delayed(request: Request, delayed_id: UUID) -> Response:
+    """Its banner alone, for the page's script."""
+    found = await visitor(request).desk.get(f"/v1/delayed/{delayed_id}")
+    return page(request, "_banners.html", banners=[found])
 
 
 @router.post("/delayed/{delayed_id:uuid}/undo")

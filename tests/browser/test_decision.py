@@ -56,6 +56,48 @@ def test_a_decision_is_made_with_keys_and_taken_back(visit: Begin, product: Prod
     beaten.check("did-not-count")
 
 
+def test_a_page_says_what_became_of_a_decision_in_another_window(
+    visit: Begin, product: Product
+) -> None:
+    alice = Program(product, "alice")
+    request = alice.submit("purchase_order", item="A shelf", amount=300, currency="EUR")
+    task = alice.task_of(request)["id"]
+    desk = visit("bob")
+    desk.context.route("**/live", lambda route: route.abort())
+    # Its clock can be put forward: the server's ten seconds are not over then.
+    desk.page.clock.install()
+    page, banner = (
+        desk.go(f"/tasks/{task}"),
+        desk.page.locator(".banner").filter(has_text="A shelf"),
+    )
+    page.get_by_role("button", name="Approve", exact=True).click()
+    expect(banner).to_contain_text("Sending in")
+    other = desk.context.new_page()
+    other.goto(f"{product.url}/tasks/{task}")
+    other.get_by_role("button", name="Undo").click()
+    other.get_by_role("button", name="Approve", exact=True).wait_for()
+    page.clock.fast_forward(11_000)
+    expect(banner).to_contain_text("Sending now")
+    page.clock.fast_forward(1_000)
+    expect(banner).to_contain_text("Not sent: undone in another window")
+    desk.check("undone-elsewhere")
+
+    # Nor is it guessed where the server says nothing.
+    desk.context.route("**/delayed/*", lambda route: route.abort())
+    desk.go(f"/tasks/{task}").get_by_role("button", name="Approve", exact=True).click()
+    expect(banner).to_contain_text("Sending in")
+
+    def told() -> bool | None:
+        page.clock.fast_forward(11_000)
+        return "Not known yet whether it was sent" in (banner.text_content() or "") or None
+
+    until(told, "the page gives up")
+    desk.check("not-known")
+    banner.get_by_role("link", name="Look again").click()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Approve", exact=True).wait_for()
+
+
 def test_a_decision_on_a_phone_without_scripts(visit: Begin, product: Product) -> None:
     alice = Program(product, "alice")
     request = alice.submit("purchase_order", item="A desk", amount=400, currency="EUR")

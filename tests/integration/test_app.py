@@ -134,6 +134,7 @@ async def test_every_route_is_documented(bare_house: House) -> None:
         ("POST", "/v1/audit/holds"),
         ("POST", "/v1/audit/holds/{hold_id}/end"),
         ("GET", "/v1/delayed"),
+        ("GET", "/v1/delayed/{delayed_id}"),
         ("DELETE", "/v1/delayed/{delayed_id}"),
         ("GET", "/v1/keys"),
         ("POST", "/v1/keys"),

@@ -34,6 +34,14 @@ async def listed(house: House, who: str) -> list[dict[str, Any]]:
     return delayed_shapes.DelayedPage.model_validate(answered).model_dump(mode="json")["items"]
 
 
+async def became(house: House, who: str, made: dict[str, Any]) -> str | None:
+    """What became of a delayed decision; None if it is not there, or not theirs."""
+    answered = await house.get(f"/v1/delayed/{made['id']}", who)
+    if answered.status_code == 404:
+        return None
+    return delayed_shapes.Delayed.model_validate(answered.json()).state
+
+
 async def state(house: House, who: str, task: str) -> dict[str, Any]:
     found: dict[str, Any] = (await house.get(f"/v1/tasks/{task}", who)).json()
     return found
@@ -73,6 +81,7 @@ async def test_a_decision_is_sent_when_its_time_comes(house: House) -> None:
     await over(house)  # others see what is committed before its sender does
     assert len(house.delivery.signals) == 1
     assert await listed(house, "bob") == []
+    assert await became(house, "bob", made) == "sent"
     late = await house.call("DELETE", f"/v1/delayed/{made['id']}", "bob")
     assert (late.status_code, late.json()["type"]) == (409, "urn:countersign:problem:sent")
 
@@ -81,12 +90,14 @@ async def test_until_then_it_is_undone_and_nothing_was_decided(house: House) -> 
     task = (await house.begun()).task
     made = await kept(house, "bob", task)
     assert await listed(house, "bob") == [made]
+    assert [await became(house, who, made) for who in ("bob", "alice")] == ["waiting", None]
     for other in ("alice", "root"):
         found = await house.call("DELETE", f"/v1/delayed/{made['id']}", other, "admin")
         assert found.status_code == 404
     undone = await house.call("DELETE", f"/v1/delayed/{made['id']}", "bob")
     assert (undone.status_code, undone.json()) == (200, made)
     assert await listed(house, "bob") == []
+    assert await became(house, "bob", made) is None
     assert (await state(house, "bob", task))["state"] == "open"
     assert (await house.call("DELETE", f"/v1/delayed/{made['id']}", "bob")).status_code == 404
 
@@ -148,6 +159,7 @@ async def test_who_comes_too_late_is_told_who_was_first(house: House) -> None:
     [refused] = await listed(house, "dave")
     assert (refused["id"], refused["refused"]["kind"]) == (made["id"], "already_decided")
     assert refused["refused"]["detail"].startswith("already decided by erin at")
+    assert await became(house, "dave", made) == "refused"
     assert (await house.call("DELETE", f"/v1/delayed/{made['id']}", "dave")).status_code == 200
     assert await listed(house, "dave") == []
 
@@ -164,10 +176,11 @@ async def test_what_has_changed_meanwhile_is_not_decided_unseen(house: House) ->
 
 async def test_what_one_decided_otherwise_meanwhile_is_no_news(house: House) -> None:
     task = (await house.begun()).task
-    await kept(house, "bob", task)
+    made = await kept(house, "bob", task)
     await house.decide("bob", task, "reject", comment="No.")
     await come_due(house)
     assert await listed(house, "bob") == []
+    assert await became(house, "bob", made) == "replaced"
     assert (await state(house, "bob", task))["decision"]["decision"] == "reject"
 
 

@@ -16,6 +16,7 @@ from api.web.visitors import AUDIENCE
 from storage.pool import Pool, vault_of
 from tests.integration.browsing import HTML, ORIGIN, signed_in
 from tests.integration.house import House, Recorder
+from tests.integration.test_delayed import kept
 
 PAGE = "text/html; charset=utf-8"
 INLINE = r"<script(?![^>]*\ssrc=)|<style|\son[a-z]+=|\sstyle="
@@ -55,8 +56,10 @@ async def test_the_session_is_of_whom_one_chose(house: House) -> None:
 async def test_every_page_keeps_scripts_of_others_out_and_is_small(house: House) -> None:
     """With its styles and scripts, compressed: what a phone loads at first."""
     flow = await house.begun(inputs={"days": 5, "why": "<script>alert(1)</script>"})
+    delayed = await kept(house, "bob", (await house.begun()).task)
     known = {
         "task_id": flow.task,
+        "delayed_id": delayed["id"],
         "request_id": str(flow.state.request_id),
         "workflow": "leave",
         "name": "leave",

@@ -45,12 +45,34 @@ async def test_a_decision_leads_to_the_next_task_and_may_be_undone(house: House)
     assert f'href="{path}" ' not in following
     assert 'id="decide"' not in await shown(house, path)
     [undo] = re.findall(r'action="(/delayed/[^"]+/undo)"', following)
+    banner = undo.removesuffix("/undo")
+    assert "Approve: 5 days for Alice Moreau Sending in" in words(await shown(house, banner))
     undone = await sent(house, undo, token)
+    await shown(house, banner, 404)
     assert (undone.status_code, undone.headers["location"]) == (303, path)
     again = await shown(house, path)
     assert ("Sending in" in again, 'id="decide"' in again) == (False, True)
     assert "no such delayed decision" in (await sent(house, undo, token)).text
     assert (await house.get(f"/v1/tasks/{first.task}", "bob")).json()["state"] == "open"
+
+
+async def test_what_became_of_a_decision_is_told_to_a_page_that_was_not_there(house: House) -> None:
+    (_, path), (other, otherwise) = [await looked_at(house) for _ in range(2)]
+    token = await signed_in(house, "bob")
+    for each in (path, otherwise):
+        await sent(
+            house, f"{each}/decision", token, **fields(await shown(house, each)), decision="approve"
+        )
+    found = re.findall(r'data-delayed="([^"]+)"', await shown(house, "/"))
+    await house.decide("bob", other.task, "reject", comment="No.")
+    await come_due(house)
+    told = [words(await shown(house, f"/delayed/{each}")) for each in found]
+    name = "Approve: 5 days for Alice Moreau"
+    assert told == [f"{name} Sent", f"{name} Not sent: you decided otherwise"]
+    # Without a script nothing is asked: a page that is loaded again has no banner of what was sent, and its task says so.
+    page = await shown(house, path)
+    assert "data-delayed" not in page
+    assert "You decided" in words(page)
 
 
 async def test_a_decision_that_cannot_wait_is_sent_at_once_and_says_so(

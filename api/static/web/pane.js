@@ -23,27 +23,44 @@
   });
 })();
 
-// Banners of what may be undone count down, and then say what came of it: it may not have counted.
+// Banners of what may be undone count down, and then say what became of it: it may not have counted, or have been undone
+// in another window. The server is asked for half a minute; whoever is told nothing by then can look again.
 (() => {
   const begun = new WeakMap();
-  const again = { after: 700, most: 40 };
+  const wait = { after: 700, longest: 5000, most: 30000, shown: 4000 };
 
-  const ask = async (banner) => {
-    const answer = await fetch(window.location.href, { headers: { accept: "text/html" } });
+  // The banner as it is now: null if there is none any more, undefined if that cannot be told.
+  const ask = async (id) => {
+    const answer = await fetch(`/delayed/${id}`, { signal: AbortSignal.timeout(wait.longest) });
+    if (answer.status === 404) return null;
     if (!answer.ok || answer.redirected) return undefined;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    return page.querySelector(`.banner[data-delayed="${banner.dataset.delayed}"]`);
+    return page.querySelector(".banner") ?? undefined;
   };
-  const settle = async (banner, left) => {
-    const found = await ask(banner).catch(() => undefined);
+  const tell = (banner, text, ...more) => {
+    banner.querySelector(".left").replaceChildren(text, ...more);
+    window.countersign.say(text);
+  };
+  const lookAgain = () => {
+    const link = document.createElement("a");
+    link.href = window.location.href;
+    link.textContent = "Look again";
+    return link;
+  };
+  const settle = async (banner, until) => {
+    const found = await ask(banner.dataset.delayed).catch(() => undefined);
     if (!banner.isConnected) return;
     if (found === null) {
-      banner.querySelector(".left").textContent = "Sent";
-      setTimeout(() => banner.remove(), 4000);
+      tell(banner, "Not sent: undone in another window");
     } else if (found?.classList.contains("refused")) {
       banner.replaceWith(document.importNode(found, true));
-    } else if (left > 0) {
-      setTimeout(() => settle(banner, left - 1), again.after);
+    } else if (found && !found.classList.contains("waiting")) {
+      tell(banner, found.querySelector(".left").textContent);
+      if (found.classList.contains("sent")) setTimeout(() => banner.remove(), wait.shown);
+    } else if (performance.now() < until) {
+      setTimeout(() => settle(banner, until), wait.after);
+    } else {
+      tell(banner, "Not known yet whether it was sent. ", lookAgain());
     }
   };
   const tick = () => {
@@ -56,7 +73,7 @@
       if (left <= 0) {
         banner.querySelector("form")?.remove();
         banner.removeAttribute("data-left");
-        setTimeout(() => settle(banner, again.most), again.after);
+        setTimeout(() => settle(banner, performance.now() + wait.most), wait.after);
       }
     }
   };
