@@ -65,12 +65,24 @@ class Client:
         )
         return await self._call(head.encode() + content)
 
+    async def page(self, path: str, cookie: str) -> bytes:
+        """A page as it travels (gzipped), asked for as a browser with that cookie does. UnexpectedAnswer."""
+        asked = f"{self._host}:{self._port}\r\nCookie: {cookie}\r\nAccept-Encoding: gzip\r\n\r\n"
+        status, body = await self._exchange(f"GET {path} HTTP/1.1\r\nHost: {asked}".encode())
+        if status != 200:
+            raise UnexpectedAnswer(f"{status}: {body[:500]!r}")
+        return body
+
     async def close(self) -> None:
         for _, (_, writer) in self._idle:
             writer.close()
         self._idle.clear()
 
     async def _call(self, message: bytes) -> Answer:
+        status, body = await self._exchange(message)
+        return Answer(status, from_json(body) if body else None)
+
+    async def _exchange(self, message: bytes) -> tuple[int, bytes]:
         reader, writer = await self._connection()
         try:
             writer.write(message)
@@ -80,7 +92,7 @@ class Client:
             writer.close()
             raise
         self._idle.append((time.monotonic(), (reader, writer)))
-        return Answer(int(head[9:12]), from_json(body) if body else None)
+        return int(head[9:12]), body
 
     async def _connection(self) -> _Connection:
         while self._idle:

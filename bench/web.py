@@ -7,6 +7,7 @@ theirs: how long after the answer (the commit is before it) each hears of it.
 """
 
 import asyncio
+import gzip
 import os
 import random
 import shutil
@@ -19,8 +20,10 @@ from uuid import UUID
 import asyncpg
 import httpx
 from playwright.async_api import Browser, async_playwright
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench import inbox, report, stack
+from bench.client import Client
 from bench.inbox import Size
 from bench.measure import Spread, memory
 from bench.stack import HOST, Stack
@@ -29,6 +32,7 @@ from storage.migrate import migrate
 SIZE = Size("large", 200_000, 400_000)
 PEOPLE = 20
 EACH = 120
+SHOWN = 50
 PER_SECOND = 50
 SECONDS = 20.0
 ROUNDS = 3
@@ -40,6 +44,7 @@ PHONE = {"latency": 150, "downloadThroughput": 1_600_000 / 8, "uploadThroughput"
 """Milliseconds and bytes a second: what browsers' tools call slow 4G."""
 SLOWER = 4
 """A phone's processor, as such tools have it."""
+_SECONDS = "countersign_http_request_seconds"
 
 
 async def run() -> None:
@@ -54,20 +59,13 @@ async def run() -> None:
         await machine.api(SIZE.database)
         base = f"http://{HOST}:{machine.ports[SIZE.database]}"
         visitors = [await _signed_in(base, f"p{number}") for number in range(1, PEOPLE + 1)]
-        weight = await _weight(base, visitors[0])
-        rounds = list[Spread]()
-        for number in range(ROUNDS + 1):
-            spread = Spread.of(await _look(base, visitors, number, SECONDS if number else 5.0))
-            print(spread)
-            if number:  # the first one warms up
-                rounds.append(spread)
-        bare = Spread.of(await _look(base, visitors, ROUNDS, SECONDS, "/healthz"))
-        print(bare)
+        pages = await _pages(machine, base, visitors)
+        print(pages)
         paints = await _paints(base, visitors[0])
         print(paints)
         heard = await _live(machine, base)
         print(heard)
-    report.write("web", _section(rounds, bare, weight, paints, heard))
+    report.write("web", _section(pages, paints, heard))
 
 
 async def _give(machine: Stack) -> None:
@@ -90,51 +88,83 @@ async def _give(machine: Stack) -> None:
         await connection.close()
 
 
-async def _signed_in(base: str, person: str) -> dict[str, str]:
-    """The headers that the browser of somebody sends who has signed in."""
+async def _signed_in(base: str, person: str) -> str:
+    """The cookies of somebody's browser who has signed in."""
     async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as client:
         form = {"person": person, "next": "/"}
         answered = await client.post("/sign-in", data=form, headers={"origin": base})
         assert answered.status_code == 303, answered.text
-        said = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
-    return {"cookie": said, "sec-fetch-site": "same-origin", "accept-encoding": "gzip"}
+        return "; ".join(f"{name}={value}" for name, value in client.cookies.items())
 
 
 # ------------------------------------------------------------------------------------ pages ----
 
 
-async def _weight(base: str, visitor: dict[str, str]) -> int:
-    """Bytes of the page as they travel, without its files."""
-    async with (
-        httpx.AsyncClient(base_url=base, trust_env=False) as client,
-        client.stream("GET", "/", headers=visitor) as answered,
-    ):
-        return sum([len(part) async for part in answered.aiter_raw()])
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """How long they took; the share that took the API itself less than 50 ms; `/healthz` asked for in the same way; bytes of
+    one as it travels."""
+
+    rounds: list[Spread]
+    within: float
+    bare: Spread
+    weight: int
+
+
+async def _pages(machine: Stack, base: str, visitors: Sequence[str]) -> Pages:
+    weight = await _page(machine, visitors[0])
+    await _look(machine, visitors, 0, 5.0)  # to warm up
+    before = await _in_time(base)
+    rounds = list[Spread]()
+    for number in range(1, ROUNDS + 1):
+        rounds.append(Spread.of(await _look(machine, visitors, number, SECONDS)))
+        print(rounds[-1])
+    within, count = (now - then for then, now in zip(before, await _in_time(base), strict=True))
+    bare = Spread.of(await _look(machine, visitors, ROUNDS, SECONDS, "/healthz"))
+    return Pages(rounds, within / count, bare, weight)
 
 
 async def _look(
-    base: str, visitors: Sequence[dict[str, str]], seed: int, seconds: float, path: str = "/"
+    machine: Stack, visitors: Sequence[str], seed: int, seconds: float, path: str = "/"
 ) -> list[float]:
     """Seconds each page took, from the moment it was to be asked for."""
     turns = random.Random(seed).choices(visitors, k=int(PER_SECOND * seconds))
-    limits = httpx.Limits(max_connections=100)
-    async with httpx.AsyncClient(
-        base_url=base, trust_env=False, timeout=60, limits=limits
-    ) as client:
-        began, running = time.perf_counter(), list[asyncio.Task[float]]()
-        for turn, visitor in enumerate(turns):
-            due = began + turn / PER_SECOND
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            running.append(asyncio.create_task(_once(client, visitor, due, path)))
-        return list(await asyncio.gather(*running))
-
-
-async def _once(client: httpx.AsyncClient, visitor: dict[str, str], due: float, path: str) -> float:
-    answered = await client.get(path, headers=visitor)
-    took = time.perf_counter() - due
-    assert answered.status_code == 200, answered.text
-    assert path != "/" or answered.text.count('href="/tasks/') >= 50
+    client = Client(HOST, machine.ports[SIZE.database], "")
+    began, running = time.perf_counter(), list[asyncio.Task[float]]()
+    for turn, visitor in enumerate(turns):
+        due = began + turn / PER_SECOND
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        running.append(asyncio.create_task(_once(client, visitor, due, path)))
+    took = await asyncio.gather(*running)
+    await client.close()
     return took
+
+
+async def _once(client: Client, visitor: str, due: float, path: str) -> float:
+    await client.page(path, visitor)
+    return time.perf_counter() - due
+
+
+async def _page(machine: Stack, visitor: str) -> int:
+    """Bytes of the page as they travel, without its files."""
+    sent = await Client(HOST, machine.ports[SIZE.database], "").page("/", visitor)
+    assert gzip.decompress(sent).count(b'href="/tasks/') >= SHOWN
+    return len(sent)
+
+
+async def _in_time(base: str) -> tuple[float, float]:
+    """How many of the pages the API itself has answered within 50 ms so far, and how many in all."""
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as client:
+        said = (await client.get("/metrics")).text
+    within = count = 0.0
+    for family in text_string_to_metric_families(said):
+        for sample in family.samples:
+            if sample.labels.get("route") == "/" and sample.labels.get("method") == "GET":
+                if sample.name == f"{_SECONDS}_count":
+                    count = sample.value
+                elif sample.name == f"{_SECONDS}_bucket" and sample.labels["le"] == "0.05":
+                    within = sample.value
+    return within, count
 
 
 # ------------------------------------------------------------------------------------ phone ----
@@ -159,7 +189,7 @@ _PAINTED = """
 """
 
 
-async def _paints(base: str, visitor: dict[str, str]) -> list[Paint]:
+async def _paints(base: str, visitor: str) -> list[Paint]:
     """Nothing is kept from one visit to the next: each time a browser that was never there."""
     found = shutil.which(os.environ.get("CHROMIUM") or "chromium")
     assert found is not None, "there is no Chromium: sh scripts/chromium.sh"
@@ -170,11 +200,11 @@ async def _paints(base: str, visitor: dict[str, str]) -> list[Paint]:
     return paints
 
 
-async def _paint(browser: Browser, base: str, visitor: dict[str, str]) -> Paint:
+async def _paint(browser: Browser, base: str, visitor: str) -> Paint:
     context = await browser.new_context(
         viewport={"width": 390, "height": 844}, device_scale_factor=3, is_mobile=True
     )
-    for cookie in visitor["cookie"].split("; "):
+    for cookie in visitor.split("; "):
         name, _, value = cookie.partition("=")
         await context.add_cookies([{"name": name, "value": value, "url": base}])
     page = await context.new_page()
@@ -252,14 +282,12 @@ async def _requests(machine: Stack) -> dict[str, tuple[UUID, str]]:
     return {row["assignee"]: (row["id"], row["requester"]) for row in rows}
 
 
-async def _listen(
-    machine: Stack, visitor: dict[str, str], request: UUID, arrived: dict[str, float]
-) -> None:
+async def _listen(machine: Stack, visitor: str, request: UUID, arrived: dict[str, float]) -> None:
     """An open page: when it first hears of the request."""
     port = machine.ports[SIZE.database]
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
-        head = f"GET /live HTTP/1.1\r\nHost: {HOST}:{port}\r\nCookie: {visitor['cookie']}\r\n"
+        head = f"GET /live HTTP/1.1\r\nHost: {HOST}:{port}\r\nCookie: {visitor}\r\n"
         writer.write(f"{head}Accept: text/event-stream\r\n\r\n".encode())
         wanted = str(request).encode()
         while line := await reader.readline():
@@ -272,9 +300,8 @@ async def _listen(
 # ------------------------------------------------------------------------------- the section ----
 
 
-def _section(
-    rounds: list[Spread], bare: Spread, weight: int, paints: list[Paint], heard: Heard
-) -> str:
+def _section(pages: Pages, paints: list[Paint], heard: Heard) -> str:
+    rounds, bare = pages.rounds, pages.bare
     p99 = ", ".join(f"{each.p99:.1f}" for each in rounds)
     each = (heard.after - heard.before) * 1024 / LISTENERS
     lines = [
@@ -291,8 +318,8 @@ def _section(
         ),
         "",
         (
-            f"p99 by round: {p99}. `/healthz`, asked for so in the same run: p50 {bare.p50:.1f}, p99 {bare.p99:.1f}: what"
-            f" machine and client take. The page travels in {weight / 1000:.1f} kB, without the files that browsers keep."
+            f"p99 by round: {p99}. By the API's own figures **{pages.within:.2%}** took it less than 50 ms. `/healthz`, asked for so in"
+            f" the same run: p50 {bare.p50:.1f}, p99 {bare.p99:.1f}: what machine and client take. The page travels in {pages.weight / 1000:.1f} kB, without the files that browsers keep."
         ),
         "",
         (
