@@ -67,8 +67,9 @@ class Client:
 
     async def page(self, path: str, cookie: str) -> bytes:
         """A page as it travels (gzipped), asked for as a browser with that cookie does. UnexpectedAnswer."""
-        asked = f"{self._host}:{self._port}\r\nCookie: {cookie}\r\nAccept-Encoding: gzip\r\n\r\n"
-        status, body = await self._exchange(f"GET {path} HTTP/1.1\r\nHost: {asked}".encode())
+        asked = f"Host: {self._host}:{self._port}\r\nCookie: {cookie}\r\n"
+        way = "Sec-Fetch-Site: same-origin\r\nAccept-Encoding: gzip\r\n"
+        status, body = await self._exchange(f"GET {path} HTTP/1.1\r\n{asked}{way}\r\n".encode())
         if status != 200:
             raise UnexpectedAnswer(f"{status}: {body[:500]!r}")
         return body

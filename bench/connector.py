@@ -1,8 +1,7 @@
-"""Exactly one purchase order for each of 10,000, in a NetSuite that is as unreliable as such are.
+"""Exactly one purchase order for each of 10,000 approved, in a NetSuite that is as unreliable as such are.
 
-1. By the connector alone, 10,000 of them: attempt after attempt as Temporal makes them (`bench.ordering`).
-2. Through everything, 300: submitted over HTTP, approved by a manager (in bulk), carried by the workflow, made by
-   the recipe's task.
+Through everything: submitted over HTTP, approved by a manager (in bulk), carried by the workflow, made by the recipe's
+task.
 
 NetSuite is the local server of the tests, in this process. Half of the orders go to one that would take the same order
 twice, so that only the look-up keeps it from that; half to one that takes an external id once, as NetSuite does, and
@@ -20,19 +19,17 @@ from secrets import token_urlsafe
 
 import asyncpg
 
-import temporal_client
-from bench import office, ordering, report, stack
+from bench import office, report, stack
 from bench.stack import Stack
 from tests.integration.netsuite_server import NetSuite, netsuite_server
 
-ALONE = 10_000
-THROUGH = 300
+ORDERS = 10_000
+TELL = 500
+"""After so many more it says how far it is."""
 AT_ONCE = 16
 REQUESTERS = 100
 TROUBLE = {"plain": 0.07, "ruled": 0.09}
 """Seven and nine ways, so that each is met by 1 % of the orders."""
-OFTEN = 3
-"""So many times more where there are fewer orders."""
 TOKEN_USES = 500
 PATIENCE = 3600.0
 
@@ -95,28 +92,23 @@ class Outcome:
 
 async def run() -> None:
     """Measure and write the section of RESULTS.md. AssertionError if an order is missing or there twice."""
-    async with stack.servers() as machine:
-        async with netsuites(machine, 1) as (erps, file):
-            alone = await ordered_alone(machine, erps, file, ALONE)
-            print(alone, flush=True)
-        async with netsuites(machine, OFTEN) as (erps, file):
-            through = await ordered_through(machine, erps, file, THROUGH)
-            print(through, flush=True)
-    report.write("connector", _section(alone, through))
-    assert alone.right, alone
-    assert through.right, through
+    async with stack.servers() as machine, netsuites(machine) as (erps, file):
+        outcome = await ordered(machine, erps, file)
+    print(outcome)
+    report.write("connector", _section(outcome))
+    assert outcome.right, outcome
 
 
 @asynccontextmanager
-async def netsuites(machine: Stack, times: int) -> AsyncIterator[tuple[dict[str, NetSuite], Path]]:
-    """Both of them, and the file of connections that names them; things go wrong so many times as often."""
+async def netsuites(machine: Stack) -> AsyncIterator[tuple[dict[str, NetSuite], Path]]:
+    """Both of them, and the file of connections that names them."""
     secret, file = token_urlsafe(16), machine.folder / "connections.yaml"
     (machine.folder / "netsuite.secret").write_text(secret)
     async with AsyncExitStack() as keeping:
         erps: dict[str, NetSuite] = {}
         for name, share in TROUBLE.items():
             server = netsuite_server(
-                trouble=times * share, strict=name == "ruled", secret=secret, uses=TOKEN_USES
+                trouble=share, strict=name == "ruled", secret=secret, uses=TOKEN_USES
             )
             erps[name] = await keeping.enter_async_context(server)
         names = {"folder": machine.folder}
@@ -129,49 +121,15 @@ async def netsuites(machine: Stack, times: int) -> AsyncIterator[tuple[dict[str,
         yield erps, file
 
 
-# ---------------------------------------------------------------------------------------- alone ----
+# ------------------------------------------------------------------------------------ the orders ----
 
 
-async def ordered_alone(
-    machine: Stack, erps: dict[str, NetSuite], file: Path, orders: int
-) -> Outcome:
-    address = machine.temporal_address
-    machine.module(
-        "ordering", "bench.ordering", {ordering.ADDRESS: address, ordering.CONNECTIONS: str(file)}
-    )
-    client = await temporal_client.connect(address, "default", None)
-    half = orders // len(erps)
-    batches = iter(
-        [
-            (erp, [f"{erp}:{number}" for number in range(first, first + ordering.BATCH)])
-            for first in range(0, half, ordering.BATCH)
-            for erp in erps
-        ]
-    )
-    began, made = time.monotonic(), list[tuple[str, str, str, int]]()
-
-    async def one_after_the_other() -> None:
-        for erp, keys in batches:
-            found = await ordering.ordered(client, erp, keys)
-            made.extend((erp, it.key.replace(":", "-"), it.number, it.attempts) for it in found)
-            print(f"{len(made):6} made, {time.monotonic() - began:.0f} s", flush=True)
-
-    await asyncio.gather(*(one_after_the_other() for _ in range(8)))
-    machine.end("ordering")
-    return compared(erps, orders, made, time.monotonic() - began)
-
-
-# -------------------------------------------------------------------------- through everything ----
-
-
-async def ordered_through(
-    machine: Stack, erps: dict[str, NetSuite], file: Path, orders: int
-) -> Outcome:
+async def ordered(machine: Stack, erps: dict[str, NetSuite], file: Path) -> Outcome:
     await office.hire(machine.superuser_url(), people=3 * REQUESTERS, apart=REQUESTERS)
     await machine.countersign(extra={"COUNTERSIGN_CONNECTIONS": str(file)})
     await office.publish(machine.client(f"p{3 * REQUESTERS}", "admin"), RECIPE)
     began = time.monotonic()
-    await asyncio.gather(submit(machine, orders), approve(machine, orders))
+    await asyncio.gather(submit(machine), approve(machine))
     seconds = time.monotonic() - began
     connection = await asyncpg.connect(machine.superuser_url())
     try:
@@ -179,12 +137,12 @@ async def ordered_through(
     finally:
         await connection.close()
     made = [(row["erp"], f"{row['id']}-order", row["number"], row["attempts"]) for row in rows]
-    return compared(erps, orders, made, seconds)
+    return compared(erps, made, seconds)
 
 
-async def submit(machine: Stack, orders: int) -> None:
+async def submit(machine: Stack) -> None:
     """A request each, of a hundred people in turn."""
-    left = iter(range(orders))
+    left = iter(range(ORDERS))
     clients = [machine.client(f"p{number + 1}") for number in range(REQUESTERS)]
 
     async def person() -> None:
@@ -198,12 +156,15 @@ async def submit(machine: Stack, orders: int) -> None:
     await asyncio.gather(*(person() for _ in range(AT_ONCE)))
 
 
-async def approve(machine: Stack, orders: int) -> None:
+async def approve(machine: Stack) -> None:
     """Managers approve what waits for them, until every request's job has ended."""
     connection = await asyncpg.connect(machine.superuser_url())
-    give_up = time.monotonic() + PATIENCE
+    give_up, told = time.monotonic() + PATIENCE, 0
     try:
-        while await connection.fetchval(ENDED) < orders and time.monotonic() < give_up:
+        while (ended := await connection.fetchval(ENDED)) < ORDERS and time.monotonic() < give_up:
+            if ended - told >= TELL:
+                told = ended
+                print(f"{ended:,} ended", flush=True)
             waiting: dict[str, list[str]] = {}
             for row in await connection.fetch(OPEN):
                 waiting.setdefault(row["assignee"], []).append(str(row["id"]))
@@ -219,7 +180,7 @@ async def approve(machine: Stack, orders: int) -> None:
 
 
 def compared(
-    erps: dict[str, NetSuite], asked: int, made: list[tuple[str, str, str, int]], seconds: float
+    erps: dict[str, NetSuite], made: list[tuple[str, str, str, int]], seconds: float
 ) -> Outcome:
     """What was said to be made (where, external id, number, attempts), with the orders there are."""
     there = Counter(
@@ -232,10 +193,10 @@ def compared(
     }
     said = {(erp, external_id): number for erp, external_id, number, _ in made}
     return Outcome(
-        asked=asked,
+        asked=ORDERS,
         orders=there.total(),
         twice=there.total() - len(there),
-        lost=asked - len(said.keys() & there.keys()),
+        lost=ORDERS - len(said.keys() & there.keys()),
         wrong=sum(numbers.get(which) != number for which, number in said.items()),
         tried_again=sum(attempts > 1 for *_, attempts in made),
         seconds=seconds,
@@ -243,30 +204,22 @@ def compared(
     )
 
 
-def _section(alone: Outcome, through: Outcome) -> str:
+def _section(found: Outcome) -> str:
+    bold = " | ".join(
+        f"**{count:,}**" for count in (found.orders, found.twice, found.lost, found.wrong)
+    )
     lines = [
-        "| | asked for | orders in NetSuite | there twice | lost | another than was said | tried again | seconds |",
-        "|---|---|---|---|---|---|---|---|",
-        _row("the connector, by Temporal's retries", alone),
-        _row("through everything: HTTP, a manager, workflow, task", through),
+        "Through everything: HTTP, a manager, workflow, task.",
+        "",
+        "| approved | orders in NetSuite | there twice | lost | another than was said | tried again | seconds |",
+        "|---|---|---|---|---|---|---|",
+        f"| {found.asked:,} | {bold} | {found.tried_again:,} | {found.seconds:.0f} |",
         "",
         "How often what went wrong, where only the look-up keeps from a second order / where NetSuite takes an id once:",
         "",
-        "| | the connector | through everything |",
-        "|---|---|---|",
+        "| | orders |",
+        "|---|---|",
     ]
-    for way in dict.fromkeys(way for did in alone.did.values() for way in did):
-        counts = [
-            " / ".join(str(outcome.did[name][way]) for name in TROUBLE)
-            for outcome in (alone, through)
-        ]
-        lines.append(f"| {way} | {' | '.join(counts)} |")
-    return "\n".join(lines)
-
-
-def _row(name: str, outcome: Outcome) -> str:
-    found = [outcome.orders, outcome.twice, outcome.lost, outcome.wrong]
-    bold = " | ".join(f"**{count:,}**" for count in found)
-    return (
-        f"| {name} | {outcome.asked:,} | {bold} | {outcome.tried_again:,} | {outcome.seconds:.0f} |"
-    )
+    ways = dict.fromkeys(way for did in found.did.values() for way in did)
+    counts = {way: " / ".join(str(found.did[name][way]) for name in TROUBLE) for way in ways}
+    return "\n".join([*lines, *(f"| {way} | {count} |" for way, count in counts.items())])
