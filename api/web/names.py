@@ -4,7 +4,7 @@ The API tells of people by their ids. A page collects those in all that it shows
 (`people.called`), and writes names.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from recipes.model import Json
@@ -44,17 +44,21 @@ class Names:
 
 def ids_in(*answers: object) -> set[str]:
     """The ids of all whom these answers name."""
-    return set(_ids(answers))
+    found = set[str]()
+    for answer in answers:
+        _collect(answer, found, named=False)
+    return found
 
 
-def _ids(value: object, *, named: bool = False) -> Iterator[str]:
-    match value:
-        case str() if named and not value.startswith(("role:", "system:")):
-            yield value.removeprefix("user:")
-        case dict():
-            for name, inner in value.items():
-                if name not in _WRITTEN:
-                    yield from _ids(inner, named=name in _OF_PEOPLE)
-        case list() | tuple():
-            for inner in value:
-                yield from _ids(inner, named=named)
+def _collect(value: object, found: set[str], *, named: bool) -> None:
+    # Answers have hundreds of members, nearly all of them texts that name nobody: they cost no call.
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            of_people = name in _OF_PEOPLE
+            if of_people or (isinstance(inner, (dict, list)) and name not in _WRITTEN):
+                _collect(inner, found, named=of_people)
+    elif isinstance(value, list):
+        for inner in value:
+            _collect(inner, found, named=named)
+    elif named and isinstance(value, str) and not value.startswith(("role:", "system:")):
+        found.add(value.removeprefix("user:"))

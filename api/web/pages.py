@@ -33,6 +33,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,  # they are part of the release: no page looks at their files again
     )
     made.globals["static"] = static
     made.filters |= words.FILTERS
