@@ -7,6 +7,7 @@ good for nothing but `/codec`. The page needs no script, and runs none.
 
 import time
 from base64 import b64encode
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
@@ -99,7 +100,7 @@ async def sign_in(request: Request) -> Response:
             expires, caller = await house.tokens.verified(token)
         require_reader(caller)
     except Problem as problem:
-        return _page(_form(problem.detail), problem.status)
+        return _page(_form(problem.detail), problem.status, problem.headers)
     session = Session(caller, int(min(expires, time.time() + LONGEST)))
     response = RedirectResponse(f"{_PATH}/sign-in", 303, _SAFE)
     response.set_cookie(
@@ -173,7 +174,7 @@ has set it up so (as docker-compose.yml does), there is nothing to do.</p>
 <form method="post" action="{_PATH}/sign-out"><button>Sign out</button></form>"""
 
 
-def _page(content: str, status: int = 200) -> Response:
+def _page(content: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return HTMLResponse(
         f"""<!doctype html>
 <html lang="en">
@@ -182,5 +183,5 @@ def _page(content: str, status: int = 200) -> Response:
 <body><main><h1>Sealed histories</h1>{content}</main></body>
 </html>""",
         status,
-        _SAFE,
+        {**(headers or {}), **_SAFE},
     )

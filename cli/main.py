@@ -43,6 +43,7 @@ from cli import (
     requests,
     resubmit,
     serve,
+    sessions,
     simulate,
     tasks,
     tiers,
@@ -118,6 +119,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(history.app, name="import")
 app.add_typer(keys.app, name="keys")
 app.add_typer(api_keys.app, name="api-key")
+app.add_typer(sessions.app, name="session")
 app.add_typer(webhooks.app, name="webhook")
 org.app.add_typer(mirror.app, name="mirror")
 app.add_typer(org.app, name="org")

@@ -82,7 +82,9 @@ async def test_one_guess_too_many(database: Database, tmp_path: Path) -> None:
         refused = await house.client.get("/v1/requests", headers={"authorization": guesses[1]})
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "20")
         assert refused.json()["type"] == "urn:countersign:problem:rate_limited"
-        assert (await house.client.post("/codec/sign-in", data=form)).status_code == 429
+        refused = await house.client.post("/codec/sign-in", data=form)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "20")
+        assert refused.headers["content-type"] == "text/html; charset=utf-8"
         # Who was here before goes on; who was not waits.
         assert (await house.client.get("/v1/requests", headers=mine)).status_code == 200
         assert (await house.get("/v1/requests", "bob")).status_code == 429
