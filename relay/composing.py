@@ -4,11 +4,12 @@ What people wrote is text everywhere: escaped in HTML, one line each in plain te
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from contract import words
 from contract.lines import one_line
 from contract.preferences import Kind
 from relay.ways import Parcel
@@ -51,6 +52,7 @@ class Entry:
     says: str
     text: str | None
     facts: tuple[tuple[str, str], ...]
+    more_facts: int
     due: str | None
 
 
@@ -117,6 +119,7 @@ class Composer:
             one_line(says),
             brief.text,
             brief.facts,
+            brief.more_facts,
             None if brief.due_at is None else told_time(brief.due_at, zone),
         )
 
@@ -129,9 +132,8 @@ class Composer:
 
 def told_time(moment: datetime, zone: str) -> str:
     """As in: Thu 2 Jul 2026, 14:00 (Europe/Madrid)."""
-    known = zones.zone(zone)
-    local = moment.astimezone(known) if known is not None else moment
-    return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({zone if known is not None else 'UTC'})"
+    known = zones.zone(zone) or UTC
+    return f"{moment.astimezone(known):%a} {words.stamp(moment, known)}"
 
 
 def _cut(text: str, most: int) -> str:

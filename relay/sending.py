@@ -83,12 +83,12 @@ class Sender:
         if to is None:
             return await self._drop(message, at)
         wanted = [it for it in message.items if message.channel in to.preferences.channels[it.kind]]
-        said = [
-            it for it in await briefs.briefs(self.pool, message.person, wanted) if not it.verdict
-        ]
+        zone = zones.zone(to.zone) or UTC
+        said = await briefs.briefs(self.pool, message.person, wanted, zone)
+        said = [it for it in said if not it.verdict]
         if not said:
             return await self._drop(message, at)
-        until = to.preferences.after_quiet(at, zones.zone(to.zone) or UTC)
+        until = to.preferences.after_quiet(at, zone)
         if until > at:
             await messages.put_back(self.pool, message, until)
             return None
@@ -196,7 +196,8 @@ class Sender:
     async def _as_it_is(self, message: Message) -> Parcel:
         """Also of somebody who has left: what is erased is not to stay with them."""
         to = await preferences.of_person(self.pool, message.person) or _NOBODY
-        said = await briefs.briefs(self.pool, message.person, message.items)
+        zone = zones.zone(to.zone) or UTC
+        said = await briefs.briefs(self.pool, message.person, message.items, zone)
         return Parcel(message, to, tuple(said))
 
 

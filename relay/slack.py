@@ -102,11 +102,16 @@ class SlackWay:
             section["fields"] = [
                 _mrkdwn(f"*{escaped(name)}*\n{escaped(value)}") for name, value in entry.facts
             ]
-        notes = [brief.verdict] if brief.verdict else [f"Due {entry.due}"] if entry.due else []
+        notes = [brief.verdict] if brief.verdict else _notes(entry)
         blocks: Blocks = [section, *([_context([escaped(it) for it in notes])] if notes else [])]
         if self._buttons and brief.offer and not (brief.private or brief.verdict):
             blocks.append(_actions(brief, brief.offer.outcomes))
         return blocks
+
+
+def _notes(entry: Entry) -> list[str]:
+    more = [f"and {entry.more_facts} more on its page"] if entry.more_facts else []
+    return [*more, *([f"Due {entry.due}"] if entry.due else [])]
 
 
 def _actions(brief: Brief, outcomes: Sequence[Outcome]) -> dict[str, Json]:

@@ -7,17 +7,17 @@ but whoever was told of it before can be told that.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from contract import facts
 from contract.content import plain_title
 from contract.lines import one_line
 from contract.preferences import Kind
 from recipes.effects import Offer
-from recipes.model import Json
 from storage import questions, sight, tasks
 from storage.messages import Item
 from storage.pool import Source
@@ -34,7 +34,7 @@ LONGEST = 500
 class Brief:
     """One thing that somebody is told. `title` is the request's, where they may be told it outside, else what
     its workflow is called; `who` the one that it comes from: the requester, the asker, ... `facts` are inputs
-    by their labels, `outcome` the request's state. Of a task: `due_at`, and what can be done about it there."""
+    by their labels, of which there are `more_facts`, `outcome` the request's state. Of a task: `due_at`, and what can be done about it there."""
 
     kind: Kind
     about: UUID
@@ -43,6 +43,7 @@ class Brief:
     who: str | None = None
     text: str | None = None
     facts: tuple[tuple[str, str], ...] = ()
+    more_facts: int = 0
     due_at: datetime | None = None
     on_behalf_of: str | None = None
     outcome: str | None = None
@@ -70,13 +71,15 @@ NOTICES = (
 NAMES = "SELECT id, name FROM people WHERE id = ANY($1::text[])"
 
 
-async def briefs(source: Source, person: str, items: Sequence[Item]) -> list[Brief]:
-    """Of everything that a message refers to, in that order. A task is told of once, however often the person
-    was reminded of it."""
+async def briefs(
+    source: Source, person: str, items: Sequence[Item], zone: tzinfo = UTC
+) -> list[Brief]:
+    """Of everything that a message refers to, in that order, moments by the clocks of `zone`. A task is told of
+    once, however often the person was reminded of it."""
     once = {(_what(it.kind), it.about): it for it in reversed(items)}
     wanted = list(reversed(once.values()))
     rows = await source.fetch(REQUESTS, person, list({it.request_id for it in wanted}))
-    seen = _Seen(person, {row["id"]: row for row in rows})
+    seen = _Seen(person, zone, {row["id"]: row for row in rows})
     await seen.look(source, wanted)
     return [seen.brief(it) for it in wanted]
 
@@ -90,6 +93,7 @@ class _Seen:
     """What one person's message is made of: rows as they are now."""
 
     person: str
+    zone: tzinfo
     requests: Mapping[UUID, Any]
     waiting: dict[UUID, Any] = field(default_factory=dict)
     tasks: dict[UUID, Any] = field(default_factory=dict)
@@ -195,10 +199,9 @@ class _Seen:
             return {"who": who, "verdict": self._verdict(row)}
         path = mine["standing_path"]
         behalf = mine["on_behalf_of"] if path is None else path[0]
-        shown = {} if request["private"] else request["inputs"]
         return {
             "who": who,
-            "facts": facts(shown, row["show"], _properties(request)),
+            **({} if request["private"] else _facts(request, row["show"], self.zone)),
             "due_at": row["due_at"],
             "on_behalf_of": None if behalf is None else self._name(behalf),
             "offer": _OFFER.validate_python({name: row[name] for name in _OFFERED}),
@@ -238,36 +241,17 @@ def _outcome(row: Any) -> str:
     return names.get(row["decision"], row["decision"])
 
 
-def _properties(request: Any) -> Mapping[str, Any]:
-    """Those of the recipe's inputs, in the order in which its author wrote them."""
-    if request["schema"] is None:
-        return {}
-    found: Any = as_written(request["schema"], request["source"], "inputs")
-    properties: Mapping[str, Any] = found.get("properties") or {}
-    return properties
-
-
-def facts(
-    inputs: Mapping[str, Json], show: Sequence[str], properties: Mapping[str, Any] | None
-) -> tuple[tuple[str, str], ...]:
-    """What there is to decide about, by label: the inputs that the recipe shows, or all, as far as they are
-    single values; the first few."""
-    found: list[tuple[str, str]] = []
-    for name in show or properties or inputs:
-        value = inputs.get(name)
-        if not isinstance(value, str | int | float):
-            continue
-        said = ("no", "yes")[value] if isinstance(value, bool) else str(value)
-        text = _short(said, LONGEST // 5)
-        if text:
-            found.append((_label(name, properties), text))
-    return tuple(found[:MOST_FACTS])
-
-
-def _label(name: str, properties: Mapping[str, Any] | None) -> str:
-    schema = (properties or {}).get(name)
-    title = schema.get("title") if isinstance(schema, dict) else None
-    return title if isinstance(title, str) else plain_title(name)
+def _facts(request: Any, show: Sequence[str], zone: tzinfo) -> dict[str, Any]:
+    """What there is to decide about, by label: the inputs that the recipe shows, or all; the first few, and how
+    many more there are."""
+    schema = request["schema"]
+    if schema is not None:
+        schema = as_written(schema, request["source"], "inputs")
+    found = facts.facts(schema, request["inputs"], show=show, zone=zone)
+    told = found.first(MOST_FACTS)
+    texts = ((each.label, _short(each.text, LONGEST // 5)) for each in told)
+    more = len(found.key) + len(found.rest) - len(told)
+    return {"facts": tuple((label, text) for label, text in texts if text), "more_facts": more}
 
 
 def _short(text: str | None, most: int = LONGEST) -> str | None:

@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.days import start_of
-from api.web import typed, words
+from api.web import typed
 from api.web.desk import Refused
 from api.web.names import Names
 from api.web.pages import page
 from api.web.people import Unclear, called, myself, person_meant
 from api.web.visitors import PageRoute, texts_of, visitor
+from contract import words
 from recipes.model import Json
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.services import services
-from api.web import plots, words
+from api.web import plots
 from api.web.desk import Desk, Refused
 from api.web.excerpts import Line, excerpt
 from api.web.names import Names, ids_in
@@ -18,6 +18,7 @@ from api.web.pages import page
 from api.web.people import called
 from api.web.plots import Bar
 from api.web.visitors import PageRoute, form_of, texts_of, visitor
+from contract import words
 
 router = APIRouter(prefix="/admin", include_in_schema=False, route_class=PageRoute)
 

@@ -12,13 +12,13 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.web import facts, words
 from api.web.desk import Desk, Refused
-from api.web.facts import Facts
 from api.web.names import Names, ids_in
 from api.web.pages import page
 from api.web.people import called
 from api.web.visitors import PageRoute, form_of, visitor
+from contract import facts, words
+from contract.facts import Facts
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -90,29 +90,22 @@ async def _alike(desk: Desk, tasks: Sequence[dict[str, Any]], need_comment: set[
             for each in alike
         }
         needs = any(each["id"] in need_comment for each in alike)
-        made.append(Like(workflow, step, alike, lines, sums(schema, alike, lines), needs))
+        made.append(Like(workflow, step, alike, lines, sums(alike, lines), needs))
     return made
 
 
-def sums(
-    schema: Mapping[str, Any] | None,
-    tasks: Sequence[Mapping[str, Any]],
-    lines: Mapping[str, Facts],
-) -> list[tuple[str, str]]:
+def sums(tasks: Sequence[Mapping[str, Any]], lines: Mapping[str, Facts]) -> list[tuple[str, str]]:
     """The sum of each key number and amount, amounts by their currency: `Amount`, `7,200.00 EUR`. Nothing for
     what is hidden in one of them."""
-    known = (schema or {}).get("properties", {})
     totals: dict[tuple[str, str], Decimal] = {}
     counted = Counter[str]()
     labels = dict[str, str]()
     for task in tasks:
         for fact in lines[task["id"]].key:
-            value = task["inputs"].get(fact.name)
-            if fact.kind not in ("money", "number") or not isinstance(value, int | float):
+            if fact.number is None:
                 continue
-            paid_in = facts.currency(fact.name, known.get(fact.name, {}), task["inputs"]) or ""
-            key = (fact.name, paid_in if fact.kind == "money" else "")
-            totals[key] = totals.get(key, Decimal(0)) + Decimal(str(value))
+            key = (fact.name, fact.paid_in)
+            totals[key] = totals.get(key, Decimal(0)) + Decimal(str(fact.number))
             counted[fact.name] += 1
             labels[fact.name] = fact.label
     return [

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from api.web import hints
-from api.web.words import label
+from contract.facts import resolved
+from contract.words import label
 from recipes.model import Json
-from recipes.schema import Schema, properties, resolve
+from recipes.schema import Schema, properties
 
 Kind = Literal[
     "text",
@@ -104,7 +105,7 @@ def of_recipe(inputs: Schema | None, implied: Sequence[str]) -> Field:
 def _field(place: _Place, key: str, schema: Json, *, required: bool) -> Field:
     """The field for a value of `schema`, which is called `key` where it stands."""
     place = place.below(schema if isinstance(schema, dict) else {})
-    schema = _resolved(place.root, schema)
+    schema = resolved(place.root, schema)
     found = replace(
         _bare(place, key, schema, required=required),
         label=_title(schema) or label(key),
@@ -180,7 +181,7 @@ def _list(place: _Place, key: str, schema: dict[str, Any], *, required: bool) ->
     if not place.fits() or "prefixItems" in schema or not isinstance(items, dict):
         return _json(key, nullable=False)
     told = hints.of_list(schema)
-    choices = _choices(place.root, _resolved(place.root, items))
+    choices = _choices(place.root, resolved(place.root, items))
     if choices and schema.get("uniqueItems") is True:
         return Field(key, "several", "", required=required, choices=choices, hints=told)
     item = _field(place, "", items, required=True)
@@ -219,7 +220,7 @@ def _choices(root: Schema, schema: Mapping[str, Any]) -> tuple[Choice, ...] | No
     elif isinstance(schema.get("enum"), list):
         named = [(value, None) for value in schema["enum"]]
     elif isinstance(listed, list) and listed:
-        each = [_resolved(root, one) for one in listed]
+        each = [resolved(root, one) for one in listed]
         if not all("const" in one for one in each):
             return None
         named = [(one["const"], _title(one)) for one in each]
@@ -245,17 +246,6 @@ def _called(value: Json) -> str:
 
 
 # --- reading schemas ------------------------------------------------------------------------------
-
-
-def _resolved(root: Schema, schema: Json) -> dict[str, Any]:
-    """A schema without its `$ref`: what is said beside it counts more."""
-    if not isinstance(schema, dict):
-        return {}
-    if "$ref" not in schema:
-        return schema
-    meant = resolve(root, schema)
-    beside = {name: value for name, value in schema.items() if name != "$ref"}
-    return {**meant, **beside} if isinstance(meant, dict) else beside
 
 
 def _references(schema: Mapping[str, Any]) -> tuple[str, ...]:

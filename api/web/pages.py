@@ -13,8 +13,8 @@ from starlette.responses import HTMLResponse, Response
 
 from api.docs import STATIC
 from api.services import services
-from api.web import words
 from api.web.visitors import Visitor
+from contract import words
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"

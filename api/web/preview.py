@@ -7,8 +7,8 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from api.web import words
 from api.web.names import Names
+from contract import words
 
 _ENDS = {
     "approved": "Then it is approved.",

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.web import words
 from api.web.names import Names
+from contract import words
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api.web import words
+from contract import words
 from recipes.model import Json
 
 

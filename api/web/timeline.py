@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.web import rules, words
+from api.web import rules
 from api.web.names import Names
+from contract import words
 from recipes.model import REQUESTER, Json
 
 ENGINE = "system:engine"

@@ -1,5 +1,7 @@
 """Messages: what people want to be told and when, and what is in none of them, whatever the way."""
 
+import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -252,6 +254,63 @@ async def test_reminders_are_told_with_their_task_once(
     assert reminder["Subject"] == "Still needs your decision: 5 days for Alice Moreau"
 
 
+async def test_inputs_are_told_as_pages_tell_them_by_every_way(
+    house: House, relays: tuple[Relay, Relay], office: PostOffice, slack: SlackServer
+) -> None:
+    mine = Preferences(dict.fromkeys(KINDS, ("mail", "slack")), time_zone="Europe/Madrid")
+    await preferences.say(house.pool, "bob", mine)
+    schema: dict[str, Json] = {
+        "type": "object",
+        "properties": {
+            "why": {"type": "string"},
+            "note": {"type": ["string", "null"]},
+            "cost": {"type": "object", "title": "What it costs"},
+            "leaves": {"type": "string", "format": "date"},
+            "meets": {"type": "string", "format": "date-time"},
+            "alone": {"type": "boolean"},
+            "stops": {"type": "array"},
+            "lines": {"type": "array"},
+        },
+    }
+    inputs: dict[str, Json] = {
+        "why": "long " * 50,
+        "note": None,
+        "cost": {"amount": 1250.5, "currency": "EUR"},
+        "leaves": "2026-07-01",
+        "meets": "2026-07-02T12:00:00Z",
+        "alone": False,
+        "stops": ["Bilbao", "Vigo"],
+        "lines": [{"what": "train", "price": 2}],
+    }
+    step: Json = {"id": "manager", "type": "approval", "approver": "{{ employee.manager }}"}
+    recipe: Json = {"workflow": "journey", "version": 1, "inputs": schema, "steps": [step]}
+    made = await house.post("/v1/recipes", "root", "admin", content=json.dumps(recipe))
+    assert made.status_code == 201, made.text
+    await house.begun("alice", "journey", inputs)
+    await deliver(relays)
+    told = [
+        ("Why", ("long " * 20)[:99] + "…"),
+        ("What it costs", "1,250.50 EUR"),
+        ("Leaves", "Wed 1 Jul 2026"),
+        ("Meets", "2 Jul 2026, 14:00 (Europe/Madrid)"),
+        ("Alone", "no"),
+        ("Stops", "Bilbao, Vigo"),
+    ]
+    [mail] = office.taken
+    text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
+    assert text is not None
+    assert html is not None
+    lines = [it[2:] for it in text.get_content().splitlines() if it.startswith("  ")]
+    assert lines == [*(f"{name}: {value}" for name, value in told), "and 1 more on its page"]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", html.get_content())
+    assert cells == [*(each for pair in told for each in pair), "and 1 more on its page"]
+    [message] = slack.of("chat.postMessage")
+    [section, notes, *_] = message["blocks"]
+    shown = [it["text"] for it in section["fields"]]
+    assert shown == [f"*{name}*\n{value}" for name, value in told]
+    assert notes["elements"][0]["text"] == "and 1 more on its page"
+
+
 # --- what is in none of them ---
 
 
@@ -431,4 +490,4 @@ async def test_a_mistake_of_ours_does_not_end_the_relay(house: House) -> None:
 def test_times_are_told_on_the_persons_clock() -> None:
     moment = datetime(2026, 7, 1, 12, tzinfo=UTC)
     assert told_time(moment, "Europe/Madrid") == "Wed 1 Jul 2026, 14:00 (Europe/Madrid)"
-    assert told_time(moment, "Nowhere") == "Wed 1 Jul 2026, 12:00 (UTC)"
+    assert told_time(moment, "Nowhere") == "Wed 1 Jul 2026, 12:00 UTC"

@@ -1,8 +1,11 @@
 """Facts: inputs as people read them."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
-from api.web import facts, rules, words
+from api.web import rules
+from contract import facts, words
 from recipes.model import Json
 
 ORDER: dict[str, Json] = {
@@ -69,6 +72,49 @@ def test_objects_have_their_facts_within() -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "value", "text", "kind"),
+    [
+        ({}, {"amount": 80, "currency": "EUR"}, "80 EUR", "money"),
+        ({}, {"amount": True, "currency": "EUR"}, "Amount: yes; Currency: EUR", "group"),
+        ({}, {"days": 3, "currency": "EUR"}, "Days: 3; Currency: EUR", "group"),
+        ({}, {"a": 1, "to": {"city": "Bilbao", "flat": None}}, "A: 1; To: (City: Bilbao; Flat: -)", "group"),
+        ({"properties": {"on": {"format": "date", "title": "First day"}}}, {"on": "2026-04-01"}, "First day: Wed 1 Apr 2026", "group"),
+        ({}, {}, "-", "group"),
+        ({"items": {"format": "date"}}, ["2026-04-01", "2026-04-02"], "Wed 1 Apr 2026, Thu 2 Apr 2026", "text"),
+        ({}, [], "-", "text"),
+        ({}, [{"a": 1}, {"a": 2, "b": "x"}, {}, {"a": 4}, {"a": 5}], "1; 2, x; -; and 2 more", "table"),
+        ({"format": "date-time"}, "2026-07-01T12:00:00Z", "1 Jul 2026, 14:00 (Europe/Madrid)", "moment"),
+        ({"format": "date-time"}, "soon", "soon", "text"),
+        ({"format": "date"}, "soon", "soon", "text"),
+        ({"format": "duration"}, "P1DT1H30M", "1 day 1 hour 30 minutes", "text"),
+        ({"format": "duration"}, "PT", "PT", "text"),
+        ({"$ref": "#/$defs/day"}, "2026-04-01", "Wed 1 Apr 2026", "day"),
+        (True, False, "no", "text"),
+        (True, 0.0049, "0.0049", "number"),
+        (True, 1e300, "1E+300", "number"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_value_as_text(schema: Json, value: Json, text: str, kind: str) -> None:
+    root: dict[str, Json] = {
+        "properties": {"it": schema},
+        "$defs": {"day": {"type": "string", "format": "date"}},
+    }
+    told = facts.facts(root, {"it": value}, zone=ZoneInfo("Europe/Madrid"))
+    assert [(it.text, it.kind) for it in (*told.key, *told.rest)] == [(text, kind)]
+
+
+def test_the_first_few_have_what_decisions_hang_on_and_stay_in_their_order() -> None:
+    told = facts.facts(ORDER, {"x": "1", "item": "Oven", "amount": 5, "currency": "EUR", "y": 2})
+    assert [each.name for each in told.first(2)] == ["item", "amount"]
+    assert [each.name for each in told.first(9)] == ["item", "amount", "x", "y"]
+
+
+def test_amounts_are_as_exact_as_they_were_given() -> None:
+    said = [words.amount(it) for it in (7200, 7200.5, 1.459, 0.1, -5)]
+    assert said == ["7,200", "7,200.50", "1.459", "0.10", "-5"]
+
+
+@pytest.mark.parametrize(
     ("name", "title", "beside", "paid_in"),
     [
         ("amount", None, {"currency": "USD"}, "USD"),
@@ -103,7 +149,7 @@ def test_changes_are_said_by_label() -> None:
 
 def test_days_and_sizes() -> None:
     assert words.day("2026-02-30") is None
-    assert [words.size(n) for n in (1, 1500, 2_500_000)] == ["1 bytes", "2 kB", "2.5 MB"]
+    assert [words.size(n) for n in (1, 1500, 2_500_000)] == ["1 byte", "2 kB", "2.5 MB"]
     assert words.sentence("no. why?") == "No. why?"
     assert words.sentence("no") == "No."
 

@@ -1,13 +1,22 @@
-"""How values are said on pages: moments, spans, amounts, names of fields. Filters of the templates."""
+"""How values are told people, on pages, by mail and in Slack: moments, spans, amounts, names of fields."""
 
+import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal
 from typing import Any
 
 from recipes.model import Json
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _UNITS = ((86400, "day"), (3600, "h"), (60, "min"))
+_LENGTH = re.compile(
+    r"P(?=.)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?",
+    re.ASCII,
+)
+_LENGTHS = ("year", "month", "week", "day", "hour", "minute", "second")
+_MOST_DIGITS = 40
+"""Of a number without an exponent: one of more is told with it."""
 
 
 def moment(value: datetime | str) -> datetime:
@@ -46,12 +55,13 @@ def due(value: datetime | str | None, now: datetime) -> str:
     return f"due in {span(left)}" if left >= timedelta(0) else f"overdue by {span(left)}"
 
 
-def stamp(value: datetime | str | None) -> str:
-    """`28 Nov 2026, 14:05 UTC`."""
+def stamp(value: datetime | str | None, zone: tzinfo = UTC) -> str:
+    """`28 Nov 2026, 14:05 UTC`, or `28 Nov 2026, 15:05 (Europe/Madrid)`: by the clocks of `zone`. ValueError."""
     if value is None:
         return ""
-    at = moment(value).astimezone(UTC)
-    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}, {at.hour:02}:{at.minute:02} UTC"
+    at = moment(value).astimezone(zone)
+    where = "UTC" if str(zone) == "UTC" else f"({zone})"
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}, {at.hour:02}:{at.minute:02} {where}"
 
 
 def day(text: str) -> str | None:
@@ -63,15 +73,38 @@ def day(text: str) -> str | None:
     return f"{found:%a} {found.day} {found:%b %Y}"
 
 
+def length(text: str) -> str | None:
+    """`3 days`, or `1 hour 30 minutes`, of a duration as JSON has it (`P3D`, `PT1H30M`); None if it is none."""
+    found = _LENGTH.fullmatch(text)
+    if found is None:
+        return None
+    return " ".join(
+        f"{count} {unit}" if count == "1" else f"{count} {unit}s"
+        for count, unit in zip(found.groups(), _LENGTHS, strict=True)
+        if count is not None
+    )
+
+
 def amount(value: float) -> str:
-    """`7,200`, or `780.50`."""
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+    """`7,200`, or `780.50`; all of what is finer than that, too: `1.459`."""
+    told = number(value)
+    whole, point, part = told.partition(".")
+    return f"{whole}.{part:0<2}" if point and "E" not in told else told
+
+
+def number(value: float) -> str:
+    """`7,200`, or `780.5`: as exact as it is."""
+    exact = Decimal(str(value))
+    if not -_MOST_DIGITS < exact.adjusted() < _MOST_DIGITS:
+        return f"{exact.normalize():E}"
+    told = f"{exact:,f}"
+    return told.rstrip("0").rstrip(".") if "." in told else told
 
 
 def size(count: int) -> str:
     """Of so many bytes: `48 kB`."""
     return (
-        f"{count} bytes"
+        f"{count} {'byte' if count == 1 else 'bytes'}"
         if count < 1000
         else f"{count / 1000:,.0f} kB"
         if count < 10**6
@@ -98,10 +131,8 @@ def plain(value: Json) -> str:
             return "-"
         case bool():
             return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
-        case float():
-            return f"{value:,.2f}".rstrip("0").rstrip(".")
+        case int() | float():
+            return number(value)
         case list():
             return ", ".join(plain(each) for each in value) or "-"
         case dict():
@@ -120,3 +151,4 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "size": size,
     "stamp": stamp,
 }
+"""For templates."""
