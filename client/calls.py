@@ -103,6 +103,16 @@ def resubmit(
     return Call("POST", "/v1/requests/{request_id}/resubmit", at, body=body, keyed=True)
 
 
+def fire(
+    request_id: str, action_id: str, *, comment: str | None = None, moves: int | None = None
+) -> Call[Request | CommandPending]:
+    """Fire an action of a state machine. With `moves`, as its actions showed them, a Conflict if it has moved
+    since. Answers as `cancel` does."""
+    at = {"request_id": request_id, "action_id": action_id}
+    path = "/v1/requests/{request_id}/actions/{action_id}"
+    return Call("POST", path, at, body={"comment": comment, "moves": moves}, keyed=True)
+
+
 def comment(request_id: str, text: str) -> Call[Comment]:
     """Say something about a request."""
     at = {"request_id": request_id}

@@ -31,6 +31,7 @@ MADE: dict[str, Call[Any]] = {
     ),
     "cancel": calls.cancel(ID, "no longer"),
     "resubmit": calls.resubmit(ID, {"days": 4}, "shorter"),
+    "fire": calls.fire(ID, "approve", comment="Enjoy", moves=3),
     "comment": calls.comment(ID, "please"),
     "events": calls.events(ID),
     "tasks": calls.tasks(),
