@@ -7,7 +7,8 @@ that was sent (idempotent producer, acks=all); what may not have got there is se
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,6 +30,12 @@ _log = structlog.get_logger()
 
 CONSUMER = "kafka"
 BATCH = 500
+_USUAL = 1_000_000
+"""Bytes of a batch, where the settings say nothing."""
+_SIZES = ("batch.size", "message.max.bytes")
+_ROOM = 0.9
+_FEW = 50
+"""Of those, while some are sent alone: each costs a round trip."""
 LEASE = 60.0
 PATIENCE = 20.0
 """Seconds in which the brokers have to acknowledge what is sent at once."""
@@ -36,6 +43,8 @@ LOOK_SECONDS = 1.0
 UNREADABLE_SECONDS = 300.0
 """So long an event that cannot be put together holds up the others, in case it can soon; then it goes by its ids."""
 _REFUSED = (KafkaException, ValueError, TypeError)
+_AFTER = re.compile(r"\s*\(after \d+ms in state .*\)$")
+"""Another one each time, of the same thing."""
 _LINE = re.compile(r"([a-z][a-z0-9._]*)\s*=\s*(.*)")
 _HEADERS = ("specversion", "id", "source", "type", "time", "subject", "sequence", "partitionkey")
 
@@ -77,6 +86,8 @@ def configuration(brokers: str, path: Path | None) -> dict[str, str]:
         "enable.idempotence": "true",
         "acks": "all",
         "message.timeout.ms": "0",  # how long is ours to say
+        "linger.ms": "60000",  # as is when a batch is whole (`_records`)
+        "batch.num.messages": "10000",
         "log_level": "0",  # errors come by `error_cb`
     }
     try:
@@ -116,6 +127,23 @@ def _says(error: Exception) -> str:
     return str(said.str() if isinstance(said, KafkaError) else said).strip()
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """An event as it is sent."""
+
+    id: Json
+    key: str
+    value: bytes
+    headers: list[tuple[str, bytes | str | None]]
+
+    @property
+    def size(self) -> int:
+        """In bytes, and a little more."""
+        return (
+            len(self.value) + sum(len(name) + len(str(it)) + 10 for name, it in self.headers) + 100
+        )
+
+
 class Kafka:
     """The sink of one relay. `look` is called again and again."""
 
@@ -125,9 +153,13 @@ class Kafka:
         self._topic = topic
         self._bell = bell
         self._owner = uuid4().hex
+        self._most = _ROOM * min(int(config.get(name, _USUAL)) for name in _SIZES)
         self._begun = False
         self._why: str | None = None
         self._too_large: set[Json] = set()
+        self._suspected: set[Json] = set()
+        """To be sent alone, to see whether it is these that are too large."""
+        self._said: str | None = None
         self._unreadable: dict[int, float] = {}
         """By position: since when, by `time.monotonic`."""
         self._producer = self._made()
@@ -155,14 +187,16 @@ class Kafka:
         told = await self._told(found)
         if not told:
             return False
+        records = self._records(told)
+        told = told[: len(records)]
         try:
-            await asyncio.to_thread(self._send, told)
+            await asyncio.to_thread(self._send, records)
         except _NotSent as error:
             failed.inc()
             closed.set(1)
             self._begin_again(str(error))
             return False
-        self._why = None
+        self._why = self._said = None
         closed.set(0)
         await feed.advance(self._pool, CONSUMER, self._owner, found[len(told) - 1].position)
         self._acknowledged(told)
@@ -196,52 +230,84 @@ class Kafka:
         ids = {each["id"] for each in told}
         by_ids.labels("too_large").inc(len(self._too_large & ids))
         self._too_large -= ids
+        self._suspected -= ids
         by_ids.labels("unreadable").inc(sum("unreadable" in _data(each) for each in told))
 
     def _made(self) -> Producer:
         return Producer(self._config | {"error_cb": self._failed})
 
-    def _send(self, events: Sequence[dict[str, Json]]) -> None:
-        """Send events and wait for the brokers. _NotSent."""
-        errors: list[str] = []
+    def _records(self, events: Sequence[dict[str, Json]]) -> list[_Record]:
+        """As many events as fit into one batch: it is taken or refused as a whole, so that no event of a request
+        overtakes one that was refused."""
+        found: list[_Record] = []
+        size = 0
+        for event in events[:_FEW] if self._suspected else events:
+            value = to_json(_short(event) if event["id"] in self._too_large else event)
+            record = _Record(event["id"], str(event["partitionkey"]), value, _headers(event))
+            size += record.size
+            if found and size > self._most:
+                break
+            found.append(record)
+        return found
 
-        def done_with(event: Mapping[str, Json]) -> Callable[[KafkaError | None, Message], None]:
-            def done(error: KafkaError | None, _: Message) -> None:
-                if error is not None:
-                    errors.append(error.str())
-                    self._judge(event, error)
-
-            return done
-
+    def _send(self, records: Sequence[_Record]) -> None:
+        """Send records and wait for the brokers. _NotSent."""
+        errors: list[KafkaError] = []
         until = time.monotonic() + PATIENCE
         try:
-            for event in events:
-                try:
-                    self._producer.produce(
-                        self._topic,
-                        key=str(event["partitionkey"]),
-                        value=to_json(_short(event) if event["id"] in self._too_large else event),
-                        headers=_headers(event),
-                        on_delivery=done_with(event),
-                    )
-                except KafkaException as error:
-                    self._judge(event, error.args[0])
-                    raise
-            left = self._producer.flush(max(0.0, until - time.monotonic()))
+            for record in records:
+                if record.id in self._suspected:
+                    self._flush(until, errors)
+                    self._produce(record, errors)
+                    self._flush(until, errors)
+                else:
+                    self._produce(record, errors)
+            self._flush(until, errors)
         except (KafkaException, BufferError) as error:
-            raise _NotSent(str(error)) from None
-        if errors:
-            raise _NotSent(errors[0])
-        if left:
-            raise _NotSent(f"not acknowledged within {PATIENCE:g} s")
+            raise _NotSent(_says(error)) from None
+        except SystemError:
+            # The client's own: it calls `done` while it raises that a producer has ended, and loses what it says.
+            why = errors[0].str() if errors else "the brokers want no more of this producer"
+            raise _NotSent(why) from None
 
-    def _judge(self, event: Mapping[str, Json], error: KafkaError) -> None:
-        """What brokers never take as it is must not hold up all that follows: it goes by its ids alone."""
-        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            _log.error(
-                "an event is too large for Kafka: it is sent without content", id=event["id"]
+    def _produce(self, record: _Record, errors: list[KafkaError]) -> None:
+        """Begin to send; what comes of it is added to `errors` if it is one. KafkaException, BufferError."""
+
+        def done(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                errors.append(error)
+                self._judge(record, error, exactly=record.id in self._suspected)
+
+        try:
+            self._producer.produce(
+                self._topic,
+                key=record.key,
+                value=record.value,
+                headers=record.headers,
+                on_delivery=done,
             )
-            self._too_large.add(event["id"])
+        except KafkaException as error:
+            self._judge(record, error.args[0], exactly=True)
+            raise
+
+    def _flush(self, until: float, errors: Sequence[KafkaError]) -> None:
+        """Wait for the brokers until that moment. _NotSent, also if there are errors."""
+        left = self._producer.flush(max(0.0, until - time.monotonic()))
+        if errors:
+            raise _NotSent(errors[0].str())
+        if left:
+            raise _NotSent(f"not acknowledged within {PATIENCE:g} s: {self._reason()}")
+
+    def _judge(self, record: _Record, error: KafkaError, *, exactly: bool) -> None:
+        """What brokers never take as it is must not hold up all that follows: it goes by its ids alone. They refuse
+        all that came to them together, so what is not `exactly` about this one says that it is to be sent alone."""
+        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            return
+        if exactly:
+            _log.error("an event is too large for Kafka: it is sent without content", id=record.id)
+            self._too_large.add(record.id)
+        else:
+            self._suspected.add(record.id)
 
     def _begin_again(self, why: str) -> None:
         """With a producer that has nothing under way: what may have got there is sent again."""
@@ -249,11 +315,25 @@ class Kafka:
             self._why = why
             _log.warning("Kafka does not take events now", error=why)
         self._producer.purge()
+        self._said = None
         self._producer = self._made()
 
     def _failed(self, error: KafkaError) -> None:
-        """What librdkafka says of brokers it cannot reach; it goes on by itself."""
-        _log.debug("Kafka", error=error.str())
+        """What librdkafka says of brokers it cannot reach; it goes on by itself. That they are all down says less than
+        what it said of one."""
+        if self._said is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._said = _AFTER.sub("", error.str())
+
+    def _reason(self) -> str:
+        """Why nothing comes of it, as far as that can be known."""
+        if self._said is not None:
+            return self._said
+        try:
+            found = self._producer.list_topics(self._topic, timeout=min(PATIENCE, 2.0))
+        except KafkaException as error:
+            return _says(error)
+        error = found.topics[self._topic].error
+        return "the brokers do not say why" if error is None else error.str()
 
 
 def _short(event: Mapping[str, Json]) -> dict[str, Json]:
