@@ -135,7 +135,7 @@ def shown(row: Row) -> dict[str, Json]:
         "state",
     )
     refusal: dict[str, Json] | None = row["refusal"]
-    refused = None if refusal is None else {"at": row["ended_at"], **refusal}
+    refused = None if refusal is None else {"at": row["ended_at"], "winner": None, **refusal}
     return {**{name: row[name] for name in names}, "refused": refused, "withheld": row["withheld"]}
 
 
@@ -195,7 +195,8 @@ async def _sent(house: Services, row: Any) -> dict[str, Json] | None:
     [verdict] = await deciding.decide(house, caller, [deciding.Item(row["task_id"], body)])
     if not isinstance(verdict, errors.Problem) or _own(verdict, caller):
         return None
-    return {"kind": verdict.kind, "detail": verdict.detail}
+    first = {"winner": verdict.extra["winner"]} if "winner" in verdict.extra else {}
+    return {"kind": verdict.kind, "detail": verdict.detail, **first}
 
 
 def _own(refusal: errors.Problem, caller: Caller) -> bool:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from api.problem_shapes import Winner
 from api.shapes import A_REQUEST, A_TASK, Strict, example
 from recipes.model import Json
 
@@ -25,11 +26,12 @@ _DELAYED: dict[str, Json] = {
 
 
 class Refusal(Strict):
-    """Why a decision did not count in the end: `kind` is that of the problem."""
+    """Why a decision did not count in the end: `kind` is that of the problem, `winner` who was first, if somebody was."""
 
     at: datetime
     kind: str
     detail: str
+    winner: Winner | None
 
 
 class Delayed(Strict):

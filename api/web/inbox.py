@@ -83,7 +83,7 @@ async def listing(
         desk.get("/v1/delayed"),
     )
     questions, changing = await _first(desk, counts) if asked == Asked() else ([], [])
-    names = await called(desk, ids_in(found["items"], questions, changing))
+    names = await called(desk, ids_in(found["items"], questions, changing, banners))
     decided = {each["task_id"] for each in banners["items"] if not each["refused"]}
     items = [each for each in found["items"] if each["id"] not in decided]
     place = Place(desk.caller.id, asked.suffix, chosen)
@@ -100,6 +100,7 @@ async def listing(
         "rows": [_row(asked.view, each, names, place) for each in items],
         "tasks": items if asked.view == "needs" else [],
         "banners": banners["items"],
+        "banner_names": names,
         "older": None if found["next_cursor"] is None else asked.older(found["next_cursor"]),
         "list_problem": found.get("wrong"),
     }

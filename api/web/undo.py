@@ -7,7 +7,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.web.desk import Refused
+from api.web.names import ids_in
 from api.web.pages import page
+from api.web.people import called
 from api.web.visitors import PageRoute, local, texts_of, visitor
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -16,8 +18,10 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 @router.get("/delayed/{delayed_id:uuid}")
 async def show_delayed(request: Request, delayed_id: UUID) -> Response:
     """Its banner alone, for the page's script."""
-    found = await visitor(request).desk.get(f"/v1/delayed/{delayed_id}")
-    return page(request, "_banners.html", banners=[found])
+    desk = visitor(request).desk
+    found = await desk.get(f"/v1/delayed/{delayed_id}")
+    names = await called(desk, ids_in(found))
+    return page(request, "_banners.html", banners=[found], banner_names=names)
 
 
 @router.post("/delayed/{delayed_id:uuid}/undo")

@@ -159,6 +159,7 @@ async def test_who_comes_too_late_is_told_who_was_first(house: House) -> None:
     [refused] = await listed(house, "dave")
     assert (refused["id"], refused["refused"]["kind"]) == (made["id"], "already_decided")
     assert refused["refused"]["detail"].startswith("already decided by erin at")
+    assert refused["refused"]["winner"]["user"] == "erin"
     assert await became(house, "dave", made) == "refused"
     assert (await house.call("DELETE", f"/v1/delayed/{made['id']}", "dave")).status_code == 200
     assert await listed(house, "dave") == []
@@ -170,7 +171,7 @@ async def test_what_has_changed_meanwhile_is_not_decided_unseen(house: House) ->
     await house.pool.execute("UPDATE tasks SET digest = 'another' WHERE id = $1", UUID(task))
     await come_due(house)
     [refused] = await listed(house, "bob")
-    assert refused["refused"]["kind"] == "digest_mismatch"
+    assert (refused["refused"]["kind"], refused["refused"]["winner"]) == ("digest_mismatch", None)
     assert (await state(house, "bob", task))["state"] == "open"
 
 
