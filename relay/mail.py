@@ -121,6 +121,7 @@ class Mail:
         finally:
             with suppress(SMTPException, OSError):
                 await client.quit()
+            client.close()  # whatever it says to that
 
     def composed(self, parcel: Parcel) -> EmailMessage:
         """Refused if it cannot be sent to that address."""
@@ -161,20 +162,29 @@ async def _connect(client: SMTP) -> None:
 
 
 async def _send(client: SMTP, mail: EmailMessage) -> None:
+    """Away, Later, Refused."""
     try:
         await client.send_message(mail)
     except SMTPRecipientsRefused as error:
         first = error.recipients[0]
+        _hang_up_on_nonsense(client, first.code)
         raise _judged(first.code, _said(first)) from None
     except SMTPSenderRefused as error:
         raise Away(f"the mail server does not take mail from us: {_said(error)}") from None
     except SMTPResponseException as error:
+        _hang_up_on_nonsense(client, error.code)
         raise _judged(error.code, _said(error)) from None
     except SMTPNotSupported as error:
         raise Refused(_said(error)) from None
     except (SMTPException, OSError) as error:
         # It may have been taken all the same: then it comes twice, under one Message-ID.
         raise Later(f"the mail server did not answer: {_said(error)}") from None
+
+
+def _hang_up_on_nonsense(client: SMTP, code: int) -> None:
+    """An answer that is none stays in the client's way: it would be taken for those to all that follows."""
+    if code < 200:
+        client.close()
 
 
 def _address(name: str, email: str | None) -> Address:
