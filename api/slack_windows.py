@@ -5,6 +5,7 @@ from typing import Any
 
 from api.errors import Problem
 from contract.buttons import Pressed
+from contract.lines import cut, one_line
 from recipes.effects import Offer
 from recipes.model import REQUESTER, Json
 
@@ -33,8 +34,8 @@ def asking(pressed: Pressed, offer: Offer) -> Window | None:
         "type": "modal",
         "callback_id": "decide",
         "private_metadata": pressed.text(),
-        "title": _plain(outcome.name[:24]),
-        "submit": _plain(outcome.name[:24]),
+        "title": _plain(outcome.name, 24),
+        "submit": _plain(outcome.name, 24),
         "close": _plain("Not now"),
         "blocks": blocks,
     }
@@ -46,7 +47,7 @@ def told(text: str) -> Window:
         "type": "modal",
         "title": _plain("Not decided"),
         "close": _plain("Close"),
-        "blocks": [{"type": "section", "text": _plain(text[:2900])}],
+        "blocks": [{"type": "section", "text": _plain(text, 2900)}],
     }
 
 
@@ -84,7 +85,7 @@ def _choice(
     name: str, label: str, names: Mapping[str, str], first: str | None = None
 ) -> dict[str, Json]:
     options: dict[str, dict[str, Json]] = {
-        value: {"text": _plain(text[:75]), "value": value} for value, text in names.items()
+        value: {"text": _plain(text), "value": value} for value, text in names.items()
     }
     element: dict[str, Json] = {
         "type": "static_select",
@@ -96,5 +97,5 @@ def _choice(
     return {"type": "input", "block_id": name, "label": _plain(label), "element": element}
 
 
-def _plain(text: str) -> dict[str, Json]:
-    return {"type": "plain_text", "text": text}
+def _plain(text: str, most: int = 75) -> dict[str, Json]:
+    return {"type": "plain_text", "text": cut(one_line(text), most)}

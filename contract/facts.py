@@ -9,6 +9,7 @@ from datetime import UTC, tzinfo
 from typing import Any, Literal
 
 from contract import words
+from contract.lines import one_line
 from recipes.model import Json
 from recipes.schema import Schema, properties, resolve
 
@@ -185,7 +186,8 @@ def _key(found: Sequence[Fact]) -> list[Fact]:
 
 def _within(fact: Fact) -> str:
     """Its text inside that of another one."""
-    return f"({fact.text})" if fact.kind == "group" and len(fact.parts) > 1 else fact.text
+    text = one_line(fact.text)  # what turns text round is not to reach the others
+    return f"({text})" if fact.kind == "group" and len(fact.parts) > 1 else text
 
 
 def _money(name: str, label: str, value: float, paid_in: str) -> Fact:
@@ -215,12 +217,14 @@ def currency(name: str, schema: Json, beside: Mapping[str, Json]) -> str | None:
         return said[0]
     paid_in = beside.get("currency")
     is_amount = _AMOUNT.search(name.lower()) is not None
-    return paid_in if is_amount and isinstance(paid_in, str) and len(paid_in) <= 10 else None
+    return (
+        one_line(paid_in) if is_amount and isinstance(paid_in, str) and len(paid_in) <= 10 else None
+    )
 
 
 def _label(name: str, schema: Mapping[str, Any]) -> str:
     said = schema.get("title")
-    return said if isinstance(said, str) and said else words.label(name)
+    return one_line((said if isinstance(said, str) else "") or words.label(name)) or name
 
 
 def changes(

@@ -1,6 +1,11 @@
 """Text of others, where a line has room for one."""
 
 
+def cut(text: str, most: int) -> str:
+    """At most so many characters of it; where there were more, the last says so."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def one_line(text: str) -> str:
     """Without line breaks and what else does not show, cannot be kept, or turns round what does show: a server's
     answer, as what people write, may be anything."""

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
+from contract.lines import one_line
 from recipes.model import Json
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -144,6 +145,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "due": due,
     "label": label,
+    "line": one_line,
     "moment": moment,
     "plain": plain,
     "seconds": seconds,

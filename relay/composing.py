@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from contract import words
-from contract.lines import one_line
+from contract.lines import cut, one_line
 from contract.preferences import Kind
 from relay.ways import Parcel
 from storage import zones
@@ -88,10 +88,10 @@ class Composer:
         subject = f"{first.label}: {first.title}"
         if more:
             ending = f" (and {more} more)"
-            subject = _cut(subject, LONGEST_SUBJECT - len(ending)) + ending
+            subject = cut(subject, LONGEST_SUBJECT - len(ending)) + ending
         shown = {
-            "subject": _cut(subject, LONGEST_SUBJECT),
-            "name": parcel.to.name,
+            "subject": cut(subject, LONGEST_SUBJECT),
+            "name": one_line(parcel.to.name),
             "entries": entries[:LONGEST_LIST],
             "left_out": max(0, len(entries) - LONGEST_LIST),
             "digest": parcel.message.digest,
@@ -114,7 +114,7 @@ class Composer:
             says = f"{says} You decide on behalf of {brief.on_behalf_of}.".strip()
         return Entry(
             label,
-            _cut(one_line(brief.title), LONGEST_TITLE),
+            cut(one_line(brief.title), LONGEST_TITLE),
             self.link(brief),
             one_line(says),
             brief.text,
@@ -134,7 +134,3 @@ def told_time(moment: datetime, zone: str) -> str:
     """As in: Thu 2 Jul 2026, 14:00 (Europe/Madrid)."""
     known = zones.zone(zone) or UTC
     return f"{moment.astimezone(known):%a} {words.stamp(moment, known)}"
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

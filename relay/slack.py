@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from contract.buttons import PREFIX, Pressed
+from contract.lines import cut, one_line
 from contract.preferences import Channel
 from recipes.model import Json, Outcome
 from relay.composing import Composer, Entry
@@ -21,6 +22,8 @@ from storage.pool import Pool
 MOST_SHOWN = 10
 """Things that one message shows: Slack takes 50 blocks."""
 MOST_BUTTONS = 6
+"""Outcomes that one thing has buttons for; the rest are on its page. (Slack takes 25.)"""
+LONGEST_LABEL = 75
 _STYLES = {"approve": "primary", "reject": "danger"}
 Blocks = list[dict[str, Json]]
 
@@ -102,7 +105,7 @@ class SlackWay:
             section["fields"] = [
                 _mrkdwn(f"*{escaped(name)}*\n{escaped(value)}") for name, value in entry.facts
             ]
-        notes = [brief.verdict] if brief.verdict else _notes(entry)
+        notes = [one_line(brief.verdict)] if brief.verdict else _notes(entry)
         blocks: Blocks = [section, *([_context([escaped(it) for it in notes])] if notes else [])]
         if self._buttons and brief.offer and not (brief.private or brief.verdict):
             blocks.append(_actions(brief, brief.offer.outcomes))
@@ -121,13 +124,17 @@ def _actions(brief: Brief, outcomes: Sequence[Outcome]) -> dict[str, Json]:
         button: dict[str, Json] = {
             "type": "button",
             "action_id": f"{PREFIX}{outcome.id}",
-            "text": {"type": "plain_text", "text": outcome.name[:75]},
+            "text": _label(outcome.name),
             "value": pressed.text(),
         }
         if outcome.id in _STYLES:
             button["style"] = _STYLES[outcome.id]
         buttons.append(button)
     return {"type": "actions", "block_id": f"task:{brief.about}", "elements": buttons}
+
+
+def _label(text: str) -> dict[str, Json]:
+    return {"type": "plain_text", "text": cut(one_line(text), LONGEST_LABEL)}
 
 
 def _mrkdwn(text: str) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from contract import facts
 from contract.content import plain_title
-from contract.lines import one_line
+from contract.lines import cut, one_line
 from contract.preferences import Kind
 from recipes.effects import Offer
 from storage import questions, sight, tasks
@@ -249,17 +249,15 @@ def _facts(request: Any, show: Sequence[str], zone: tzinfo) -> dict[str, Any]:
         schema = as_written(schema, request["source"], "inputs")
     found = facts.facts(schema, request["inputs"], show=show, zone=zone)
     told = found.first(MOST_FACTS)
-    texts = ((each.label, _short(each.text, LONGEST // 5)) for each in told)
+    most = LONGEST // 5
+    texts = ((cut(each.label, most), cut(one_line(each.text), most)) for each in told)
     more = len(found.key) + len(found.rest) - len(told)
     return {"facts": tuple((label, text) for label, text in texts if text), "more_facts": more}
 
 
-def _short(text: str | None, most: int = LONGEST) -> str | None:
+def _short(text: str | None) -> str | None:
     """One line of it."""
-    if text is None:
-        return None
-    line = one_line(text)
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return None if text is None else cut(one_line(text), LONGEST)
 
 
 async def _names(source: Source, people: Iterable[str]) -> dict[str, str]:

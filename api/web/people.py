@@ -17,6 +17,7 @@ from api.web.desk import Desk, Refused
 from api.web.names import Names
 from api.web.pages import page
 from api.web.visitors import PageRoute, Visitor, visitor
+from contract.lines import one_line
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -89,7 +90,8 @@ async def myself(guest: Visitor) -> dict[str, Any]:
 
 
 async def called(desk: Desk, people: Iterable[str]) -> Names:
-    """What people are called, by their ids, also those who have left. A change shows within a minute."""
+    """What people are called, by their ids, also those who have left: in one line, which may stand in any sentence. A
+    change shows within a minute."""
     state = desk.app.state
     told: Told | None = getattr(state, "told_names", None)
     if told is None or time.monotonic() > told.until:
@@ -99,7 +101,7 @@ async def called(desk: Desk, people: Iterable[str]) -> Names:
     for first in range(0, len(wanted), _LOOKED_AT):
         ids = ",".join(wanted[first : first + _LOOKED_AT])
         part = await desk.get("/v1/org/names", ids=ids)
-        found |= {each["id"]: each["name"] for each in part["items"]}
+        found |= {each["id"]: one_line(each["name"]) for each in part["items"]}
     told.names.update({each: found.get(each, each) for each in wanted})
     return Names(told.names)
 

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract import words
+from contract.lines import one_line
 from recipes.model import Json
 
 
 def step_name(recipe: Mapping[str, Any], step: str | None, branch: str | None = None) -> str:
-    """What a step is called, with its branch."""
+    """What a step is called, with its branch, in one line: it stands in sentences."""
     found = _step(recipe, step)
     name = str(found.get("name") or step or "")
     ballot = _ballot(found, branch) if branch is not None and branch != step else {}
-    return f"{name}, {ballot['name'] or branch}" if ballot else name
+    return one_line(f"{name}, {ballot['name'] or branch}" if ballot else name)
 
 
 def outcome_name(recipe: Mapping[str, Any], step: str | None, outcome: str) -> str:
@@ -22,7 +23,8 @@ def outcome_name(recipe: Mapping[str, Any], step: str | None, outcome: str) -> s
         for ballot in _step(recipe, step).get("ballots") or ()
         for each in ballot.get("outcomes") or ()
     ]
-    return next((str(each["name"]) for each in own if each["id"] == outcome), words.label(outcome))
+    named = (one_line(str(each["name"])) for each in own if each["id"] == outcome)
+    return next(named, words.label(outcome))
 
 
 def rule(recipe: Mapping[str, Any], step: str, branch: str | None) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from api.web import rules
 from api.web.names import Names
 from contract import words
+from contract.lines import one_line
 from recipes.model import REQUESTER, Json
 
 ENGINE = "system:engine"
@@ -181,9 +182,8 @@ def _by(text: str, quoted: str | None = None) -> Callable[[Told, _Payload, str],
 
     def say(told: Told, payload: _Payload, who: str) -> _Said:
         person = told.who(payload.get("person") or payload.get("user") or "")
-        said = text.format(
-            who=who, person=person, step=told.step(payload), name=payload.get("name") or "a file"
-        )
+        name = one_line(payload.get("name") or "a file")
+        said = text.format(who=who, person=person, step=told.step(payload), name=name)
         return said, payload.get(quoted) if quoted else None, ""
 
     return say

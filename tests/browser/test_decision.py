@@ -122,6 +122,38 @@ def test_a_decision_on_a_phone_without_scripts(visit: Begin, product: Product) -
     hers.page.get_by_role("button", name="Change it and send it again").wait_for()
 
 
+def test_a_sign_that_turns_text_round_does_so_in_its_own_text_alone(
+    visit: Begin, product: Product
+) -> None:
+    alice = Program(product, "alice")
+    request = alice.submit("purchase_order", item="A lamp\u202e", amount=300, currency="EUR")
+    task = alice.task_of(request)["id"]
+    desk = visit("bob")
+    desk.context.route("**/live", lambda route: route.abort())
+    page = desk.go(f"/tasks/{task}")
+    assert "\u202e" not in page.title()
+    page.get_by_role("button", name="Approve", exact=True).click()
+    left = page.locator(".banner", has_text="A lamp").locator(".left")
+    expect(left).to_contain_text("Sending in")
+    assert left.evaluate(_IN_ORDER)
+    desk.shot("turned")
+    desk.go(f"/requests/{request}")
+    assert page.locator("h1 .state").evaluate(_IN_ORDER)
+    desk.shot("turned-request")
+
+
+_IN_ORDER = """it => {
+    const [range, text] = [document.createRange(), it.firstChild];
+    const places = [0, 1, 2, 3].map(count => {
+        range.setStart(text, count);
+        range.setEnd(text, count + 1);
+        return range.getBoundingClientRect().left;
+    });
+    return places.every((place, count) => !count || place > places[count - 1]);
+}"""
+"""Whether the letters of an element's text stand from left to right."""
+
+
 def _beaten(visit: Begin, product: Product) -> Visit:
     """Somebody whose decision may be undone yet, and who will be told that another's was first."""
     alice = Program(product, "alice")
