@@ -108,7 +108,7 @@ class SlackWay:
         notes = [one_line(brief.verdict)] if brief.verdict else _notes(entry)
         blocks: Blocks = [section, *([_context([escaped(it) for it in notes])] if notes else [])]
         if self._buttons and brief.offer and not (brief.private or brief.verdict):
-            blocks.append(_actions(brief, brief.offer.outcomes))
+            blocks.append(_actions(brief, brief.offer.outcomes, entry.url))
         return blocks
 
 
@@ -117,7 +117,7 @@ def _notes(entry: Entry) -> list[str]:
     return [*more, *([f"Due {entry.due}"] if entry.due else [])]
 
 
-def _actions(brief: Brief, outcomes: Sequence[Outcome]) -> dict[str, Json]:
+def _actions(brief: Brief, outcomes: Sequence[Outcome], url: str) -> dict[str, Json]:
     buttons: list[Json] = []
     for outcome in outcomes[:MOST_BUTTONS]:
         pressed = Pressed(brief.about, outcome.id, brief.digest or "")
@@ -130,6 +130,10 @@ def _actions(brief: Brief, outcomes: Sequence[Outcome]) -> dict[str, Json]:
         if outcome.id in _STYLES:
             button["style"] = _STYLES[outcome.id]
         buttons.append(button)
+    if len(outcomes) > MOST_BUTTONS:
+        # A link as one of the buttons: as a block of its own it could be one more than a message may have.
+        text = f"{len(outcomes) - MOST_BUTTONS} more on the page"
+        buttons.append({"type": "button", "action_id": "page", "text": _label(text), "url": url})
     return {"type": "actions", "block_id": f"task:{brief.about}", "elements": buttons}
 
 

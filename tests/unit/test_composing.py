@@ -13,7 +13,7 @@ from contract.preferences import Preferences
 from recipes.effects import Offer
 from recipes.model import Outcome
 from relay.composing import Composer
-from relay.slack import LONGEST_LABEL, SlackWay
+from relay.slack import LONGEST_LABEL, MOST_BUTTONS, SlackWay
 from relay.ways import Parcel
 from slack_client import Slack
 from storage.briefs import Brief
@@ -91,6 +91,16 @@ async def test_nothing_that_turns_text_round_is_in_a_message() -> None:
     assert "Eve evE asks." in letter.text
 
 
+async def test_outcomes_that_have_no_button_are_counted_with_a_link_to_the_page() -> None:
+    [*_, actions] = await in_slack(brief(offer=offering(MOST_BUTTONS + 2)))
+    *buttons, link = actions["elements"]
+    assert [it["text"]["text"] for it in buttons] == [f"Way {it}" for it in range(MOST_BUTTONS)]
+    assert link["text"]["text"] == "2 more on the page"
+    assert link["url"] == f"{PAGES}/tasks/{TASK}"
+    [*_, all_of_them] = await in_slack(brief(offer=offering(MOST_BUTTONS)))
+    assert len(all_of_them["elements"]) == MOST_BUTTONS
+
+
 async def test_a_full_message_is_one_that_slack_takes() -> None:
     """50 blocks, 25 buttons each, labels of 75 characters."""
     full = brief(
@@ -100,5 +110,5 @@ async def test_a_full_message_is_one_that_slack_takes() -> None:
     assert len(blocks) <= 50
     actions = [it for it in blocks if it["type"] == "actions"]
     assert all(len(it["elements"]) <= 25 for it in actions)
-    [label] = {button["text"]["text"] for button in actions[0]["elements"]}
+    [label] = {button["text"]["text"] for button in actions[0]["elements"][:-1]}
     assert label == "W" * (LONGEST_LABEL - 1) + "…"
