@@ -14,6 +14,7 @@ from api.auth import Caller
 from api.services import Services
 from contract import canonical, content
 from contract.boxes import Keys, salt_of
+from contract.lines import TURNING, cut
 from contract.messages import StartInput
 from contract.names import ENGINE_VERSION
 from recipes import expressions, progress, timers
@@ -258,12 +259,10 @@ def title(recipe: Recipe, state: State, person: Any) -> str:
     except ExpressionError as error:
         _log.warning("title not rendered", workflow=recipe.workflow, error=str(error))
         return plain
-    # A recipe can make what no text in Postgres holds (NUL, half characters): left out, as line ends.
-    rendered = "".join(" " if category(c) in ("Cc", "Cs") else c for c in str(text))
-    rendered = " ".join(rendered.split())
-    if len(rendered) > _LONGEST_TITLE:
-        rendered = rendered[: _LONGEST_TITLE - 1] + "…"
-    return rendered or plain
+    # A recipe can make what no text in Postgres holds (NUL, half characters): left out, as line ends, and what
+    # turns text round: one input is not to change how the title reads the amount of another.
+    rendered = "".join(" " if category(c) in ("Cc", "Cs") or c in TURNING else c for c in str(text))
+    return cut(" ".join(rendered.split()), _LONGEST_TITLE) or plain
 
 
 def _scope(recipe: Recipe, state: State, person: Any) -> dict[str, Json]:

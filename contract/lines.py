@@ -1,5 +1,8 @@
 """Text of others, where a line has room for one."""
 
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""What turns round how the text after it is shown."""
+
 
 def cut(text: str, most: int) -> str:
     """At most so many characters of it; where there were more, the last says so."""
