@@ -16,9 +16,9 @@ from starlette.responses import RedirectResponse, Response
 
 from api import files
 from api.web.decision import task_page
-from api.web.desk import Desk, Refused
+from api.web.desk import Desk, Refused, refused_at
 from api.web.one_request import request_page
-from api.web.people import Unclear, person_meant
+from api.web.people import person_named
 from api.web.visitors import PageRoute, form_of, local, texts_of, visitor
 from contract.files import MEDIA_TYPES
 from recipes.model import Json
@@ -57,7 +57,7 @@ async def add_file(request: Request, request_id: UUID) -> Response:
     sent = form.get("file")
     try:
         if not isinstance(sent, UploadFile) or not sent.filename:
-            raise _wrong("/file", "choose a file")
+            raise refused_at("/file", "choose a file")
         # Browsers call types what their systems do; what it is says its name, and is held against its contents.
         kind = MEDIA_TYPES.get(files.ending(sent.filename), "application/octet-stream")
         reply = await visitor(request).desk.call(
@@ -104,34 +104,22 @@ async def _again(request: Request, form: _Form, refusal: Refused) -> Response:
     return await request_page(request, form.subject, refusal, form.typed, form.deed)
 
 
-def _wrong(pointer: str, message: str) -> Refused:
-    return Refused(422, {"detail": message, "errors": [{"pointer": pointer, "message": message}]})
-
-
-async def _person(desk: Desk, typed: _Fields, name: str, pointer: str) -> str:
-    """Whom a field names. Refused, as the API would."""
-    try:
-        return await person_meant(desk, typed.get(name, ""))
-    except Unclear as error:
-        raise _wrong(pointer, str(error)) from None
-
-
 # --- tasks ---------------------------------------------------------------------------------------
 
 
 async def _ask(desk: Desk, task: UUID, typed: _Fields) -> None:
-    to = await _person(desk, typed, "ask_to", "/to")
+    to = await person_named(desk, typed.get("ask_to", ""), "/to")
     await desk.post(f"/v1/tasks/{task}/questions", {"to": to, "text": typed.get("text", "")})
 
 
 async def _reassign(desk: Desk, task: UUID, typed: _Fields) -> None:
-    to = await _person(desk, typed, "give_to", "/to")
+    to = await person_named(desk, typed.get("give_to", ""), "/to")
     said = {"to": to, "comment": typed.get("comment", "")}
     await desk.post(f"/v1/tasks/{task}/reassign", said)
 
 
 async def _add(desk: Desk, task: UUID, typed: _Fields) -> None:
-    add = await _person(desk, typed, "add", "/add")
+    add = await person_named(desk, typed.get("add", ""), "/add")
     said = {"add": add, "where": typed.get("where", ""), "comment": typed.get("comment", "")}
     await desk.post(f"/v1/tasks/{task}/approvers", said)
 
@@ -168,7 +156,7 @@ async def _answer(desk: Desk, _: UUID, typed: _Fields) -> None:
 async def _watch(desk: Desk, request: UUID, typed: _Fields) -> None:
     body: dict[str, Json] = {}
     if typed.get("watcher"):
-        body = {"person": await _person(desk, typed, "watcher", "/person")}
+        body = {"person": await person_named(desk, typed["watcher"], "/person")}
     await desk.post(f"/v1/requests/{request}/watchers", body)
 
 

@@ -15,7 +15,7 @@ from api.web.desk import Desk, Refused
 from api.web.excerpts import Line, excerpt
 from api.web.names import Names, ids_in
 from api.web.pages import page
-from api.web.people import called
+from api.web.people import called, person_named
 from api.web.plots import Bar
 from api.web.visitors import PageRoute, form_of, texts_of, visitor
 from contract import words
@@ -56,13 +56,14 @@ async def retry(request: Request, request_id: str) -> Response:
 async def reassign(request: Request, request_id: str) -> Response:
     """Give a seat that nobody sits on to somebody."""
     said = await texts_of(request)
-    body = {
-        "seat": said.get("seat", ""),
-        "to": said.get("to", ""),
-        "comment": said.get("comment") or "",
-    }
+    desk = visitor(request).desk
     try:
-        await visitor(request).desk.post(f"/v1/requests/{request_id}/reassign", body)
+        body = {
+            "seat": said.get("seat", ""),
+            "to": await person_named(desk, said.get("to", ""), "/to"),
+            "comment": said.get("comment") or "",
+        }
+        await desk.post(f"/v1/requests/{request_id}/reassign", body)
     except Refused as refused:
         return await _incidents(request, refused, said | {"request_id": request_id})
     return RedirectResponse("/admin/incidents?done=reassign", 303)
@@ -85,6 +86,7 @@ async def _incidents(
         next_cursor=found["next_cursor"],
         refused=refused,
         said=said or {},
+        wrong={} if refused is None else refused.at(),
         done=asked.get("done"),
     )
 

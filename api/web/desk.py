@@ -43,6 +43,11 @@ class Refused(Exception):
         }
 
 
+def refused_at(pointer: str, message: str) -> Refused:
+    """What a page refuses by itself, as the API would."""
+    return Refused(422, {"detail": message, "errors": [{"pointer": pointer, "message": message}]})
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the API answered, as it stands."""

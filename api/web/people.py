@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.web.desk import Desk, Refused
+from api.web.desk import Desk, Refused, refused_at
 from api.web.names import Names
 from api.web.pages import page
 from api.web.visitors import PageRoute, Visitor, visitor
@@ -62,12 +62,23 @@ async def person_meant(desk: Desk, text: str) -> str:
     found = await _found(desk, text, _LOOKED_AT)
     exact = [each for each in found if text.lower() in _names(each)] or found
     if not exact:
-        raise Unclear(f"nobody here is called {text}")
+        raise Unclear(
+            f"nobody here is called {text}: write a part of the name, the e-mail address or the id"
+            " that the directory has (countersign org people tells ids)"
+        )
     if len(exact) > 1:
         listed = ", ".join(f"{each['name']} ({each['id']})" for each in exact[:5])
         more = " and others" if len(exact) > 5 else ""
         raise Unclear(f"several people are called so: {listed}{more}. Write the id")
     return str(exact[0]["id"])
+
+
+async def person_named(desk: Desk, text: str, pointer: str) -> str:
+    """The id of whom the field at `pointer` names. Refused, as the API would."""
+    try:
+        return await person_meant(desk, text)
+    except Unclear as error:
+        raise refused_at(pointer, str(error)) from None
 
 
 async def myself(guest: Visitor) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Administration as pages: recipes with their problems in place, incidents, switches, reports."""
 
+import re
 from hashlib import sha256
 
+from storage.org import PersonRow
 from tests.integration.browsing import sent, shown, signed_in
-from tests.integration.house import House, shared
+from tests.integration.house import PEOPLE, House, shared
 
 GOOD = """workflow: trip
 version: 1
@@ -91,6 +93,31 @@ async def test_an_incident_is_seen_and_helped(house: House) -> None:
     assert refused.status_code == 422
     assert 'value="nobody"' in refused.text
     assert 'role="alert"' in refused.text
+
+
+async def test_an_incident_is_given_to_whom_a_name_means(house: House) -> None:
+    two = [PersonRow(each, "Kim Lee") for each in ("kim", "kim2")]
+    await house.import_org((*PEOPLE, *two))
+    await house.publish(shared("role:empty", workflow="lost"))
+    flow = await house.begun("alice", "lost", {})
+    csrf = await signed_in(house, "frank", "admin")
+    assert 'hx-get="/people?of=to"' in await shown(house, "/admin/incidents")
+    place = f"/admin/incidents/{flow.state.request_id}/reassign"
+
+    async def told(to: str) -> tuple[int, str]:
+        answered = await sent(house, place, csrf, seat="pool", to=to, comment="For now.")
+        at_field = re.search(r'<p class="problem" id="to-1-problem">(.*?)</p>', answered.text)
+        return answered.status_code, at_field[1] if at_field else ""
+
+    assert await told("Kim Lee") == (
+        422,
+        "Several people are called so: Kim Lee (kim), Kim Lee (kim2). Write the id.",
+    )
+    status, unknown = await told("Nobody Known")
+    assert (status, "countersign org people" in unknown) == (422, True)
+    assert await told("Dave Singh") == (303, "")
+    [(_, command)] = house.delivery.signals
+    assert "dave" in str(command)
 
 
 async def test_requests_in_flight_and_reports(house: House) -> None:
