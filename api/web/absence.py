@@ -13,10 +13,11 @@ from starlette.responses import RedirectResponse, Response
 
 from api.days import start_of
 from api.web import typed
+from api.web.called import called
 from api.web.desk import Refused
 from api.web.names import Names
 from api.web.pages import page
-from api.web.people import Unclear, called, myself, person_meant
+from api.web.people import Unclear, myself, person_meant
 from api.web.visitors import PageRoute, texts_of, visitor
 from contract import words
 from recipes.model import Json

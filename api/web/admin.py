@@ -11,11 +11,12 @@ from starlette.responses import RedirectResponse, Response
 
 from api.services import services
 from api.web import plots
+from api.web.called import called
 from api.web.desk import Desk, Refused
 from api.web.excerpts import Line, excerpt
 from api.web.names import Names, ids_in
 from api.web.pages import page
-from api.web.people import called, person_named
+from api.web.people import person_named
 from api.web.plots import Bar
 from api.web.visitors import PageRoute, form_of, texts_of, visitor
 from contract import words

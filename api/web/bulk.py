@@ -12,10 +12,10 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from api.web.called import called
 from api.web.desk import Desk, Refused
 from api.web.names import Names, ids_in
 from api.web.pages import page
-from api.web.people import called
 from api.web.visitors import PageRoute, form_of, visitor
 from contract import facts, words
 from contract.facts import Facts

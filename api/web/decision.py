@@ -13,11 +13,11 @@ from starlette.responses import RedirectResponse, Response
 from api.delayed import MARGIN
 from api.web import rules
 from api.web.about import about, if_there
+from api.web.called import called
 from api.web.desk import Refused
 from api.web.inbox import listing
 from api.web.names import ids_in
 from api.web.pages import page
-from api.web.people import called
 from api.web.visitors import PageRoute, local, texts_of, visitor
 from contract import facts, words
 from recipes.model import REQUESTER, Json

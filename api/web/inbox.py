@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.web import rows
+from api.web.called import called
 from api.web.desk import Desk, Refused
 from api.web.names import Names, ids_in
 from api.web.pages import page
-from api.web.people import called
 from api.web.rows import Place, Row
 from api.web.visitors import PageRoute, texts_of, visitor
 

@@ -1,7 +1,7 @@
 """How people are called on a page. Pure: from the answers of the API that it shows.
 
 The API tells of people by their ids. A page collects those in all that it shows, asks once what they are called
-(`people.called`), and writes names.
+(`called.called`), and writes names.
 """
 
 from collections.abc import Iterable, Mapping

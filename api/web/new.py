@@ -12,9 +12,10 @@ from starlette.responses import RedirectResponse, Response
 
 from api import errors
 from api.web import preview, request_form
+from api.web.called import called
 from api.web.desk import Desk, Refused
 from api.web.pages import page
-from api.web.people import called, myself
+from api.web.people import myself
 from api.web.preview import Preview
 from api.web.request_form import RequestForm
 from api.web.visitors import PageRoute, form_of, visitor

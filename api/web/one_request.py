@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from api.web import rules, timeline
 from api.web.about import about, if_there
+from api.web.called import called
 from api.web.desk import Refused
 from api.web.names import ids_in
 from api.web.pages import page
-from api.web.people import called
 from api.web.visitors import PageRoute, visitor
 from contract import facts
 

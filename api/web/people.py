@@ -3,9 +3,6 @@
 The field is an ordinary one that may hold an id, a name or an e-mail address; suggestions only save typing.
 """
 
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,26 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.web.desk import Desk, Refused, refused_at
-from api.web.names import Names
 from api.web.pages import page
 from api.web.visitors import PageRoute, Visitor, visitor
-from contract.lines import one_line
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 _SUGGESTED = 20
 _LOOKED_AT = 200
 _LONGEST = 128
-_KEPT_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Names that were asked for lately: pages ask for the same ones again and again. Whoever has none is called by
-    the id."""
-
-    until: float
-    names: dict[str, str] = field(default_factory=dict)
 
 
 class Unclear(Exception):
@@ -98,23 +83,6 @@ async def myself(guest: Visitor) -> dict[str, Any]:
             raise
         return nobody
     return found if _is_zone(found["time_zone"]) else found | {"time_zone": "UTC"}
-
-
-async def called(desk: Desk, people: Iterable[str]) -> Names:
-    """What people are called, by their ids, also those who have left: in one line, which may stand in any sentence. A
-    change shows within a minute."""
-    state = desk.app.state
-    told: Told | None = getattr(state, "told_names", None)
-    if told is None or time.monotonic() > told.until:
-        told = state.told_names = Told(time.monotonic() + _KEPT_SECONDS)
-    wanted = sorted(set(people) - told.names.keys())
-    found: dict[str, str] = {}
-    for first in range(0, len(wanted), _LOOKED_AT):
-        ids = ",".join(wanted[first : first + _LOOKED_AT])
-        part = await desk.get("/v1/org/names", ids=ids)
-        found |= {each["id"]: one_line(each["name"]) for each in part["items"]}
-    told.names.update({each: found.get(each, each) for each in wanted})
-    return Names(told.names)
 
 
 def _is_zone(name: str) -> bool:

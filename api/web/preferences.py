@@ -9,9 +9,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from api.web.called import called
 from api.web.desk import Desk, Refused
 from api.web.pages import page
-from api.web.people import called, myself
+from api.web.people import myself
 from api.web.visitors import PageRoute, texts_of, visitor
 from contract.preferences import CHANNELS, KINDS
 from recipes.model import Json

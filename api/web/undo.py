@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from api.web.called import called
 from api.web.desk import Refused
 from api.web.names import ids_in
 from api.web.pages import page
-from api.web.people import called
 from api.web.visitors import PageRoute, local, texts_of, visitor
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)

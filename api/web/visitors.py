@@ -22,7 +22,8 @@ from api import errors, sessions
 from api.auth import Caller
 from api.services import Services, admitted, services
 from api.sessions import LONGEST, Session
-from api.web.desk import Desk
+from api.web.called import called
+from api.web.desk import Desk, Refused
 from settings import is_loopback
 from storage.pool import vault_of
 
@@ -33,10 +34,11 @@ _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Somebody who has signed in."""
+    """Somebody who has signed in, by the `name` that people have for them."""
 
     session: Session
     desk: Desk
+    name: str
 
     @property
     def caller(self) -> Caller:
@@ -84,10 +86,20 @@ class PageRoute(APIRoute):
             if request.method not in _SAFE_METHODS:
                 require_own_page(request)
                 await _require_token(request, session)
-            request.state.visitor = Visitor(session, Desk(request.app, session.caller))
+            desk = Desk(request.app, session.caller)
+            request.state.visitor = Visitor(session, desk, await _name(desk))
             return await _closing(request, handle)
 
         return guarded
+
+
+async def _name(desk: Desk) -> str:
+    """What the one at the desk is called; by the id where the API tells them nothing."""
+    person = desk.caller.id
+    try:
+        return (await called(desk, [person])).of(person)
+    except Refused:
+        return person
 
 
 async def _closing(

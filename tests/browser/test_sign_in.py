@@ -36,7 +36,7 @@ def test_without_scripts_by_the_keyboard_alone(visit: Begin) -> None:
         desk.page.keyboard.press("Tab")
     desk.page.keyboard.press("Enter")
     desk.page.wait_for_url(f"{desk.product.url}/")
-    assert desk.page.get_by_role("button", name="bob, sign out").is_visible()
+    assert desk.page.get_by_role("button", name="Bob Larsson, sign out").is_visible()
 
 
 def test_vendored_files_are_as_published() -> None:
