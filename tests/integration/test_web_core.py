@@ -6,14 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 
 from api import sessions
 from api.app import create_app
 from api.sessions import Ended
-from api.web import site
 from api.web.visitors import AUDIENCE
 from storage.pool import Pool, vault_of
+from tests import pages
 from tests.integration.browsing import HTML, ORIGIN, signed_in
 from tests.integration.house import House, Recorder
 from tests.integration.test_delayed import kept
@@ -21,16 +20,6 @@ from tests.integration.test_delayed import kept
 PAGE = "text/html; charset=utf-8"
 INLINE = r"<script(?![^>]*\ssrc=)|<style|\son[a-z]+=|\sstyle="
 """What a page of ours has none of: scripts and styles that are no file of ours."""
-NO_PAGES = {
-    "/live",
-    "/sign-in",
-    "/sign-in/oidc",
-    "/sign-in/callback",
-    "/requests/{request_id:uuid}/files/{file_id:uuid}",
-    "/requests/{request_id:uuid}/diagram.svg",
-    "/admin/recipes/{name}/versions/{version}/diagram.svg",
-}
-"""What happens, told as it does; files and pictures; and where nobody is who has signed in."""
 
 
 async def test_who_has_not_signed_in_is_sent_to_do_so(house: House) -> None:
@@ -83,10 +72,7 @@ async def test_every_page_keeps_scripts_of_others_out_and_is_small(house: House)
     await look("/sign-in", 200)
     await signed_in(house, "bob", "admin")
     await look("/nowhere", 404)
-    routes = [route for router in (*site._MOST_SEEN, *site._PAGES) for route in router.routes]
-    pages = {it.path for it in routes if isinstance(it, APIRoute) and "GET" in (it.methods or ())}
-    assert pages >= NO_PAGES
-    for page in sorted(pages - NO_PAGES):
+    for page in pages.paths():
         path = re.sub(r"{(\w+)(?::\w+)?}", lambda found: known[found[1]], page)
         # Only whoever submitted a request sends it again.
         await look(f"{path}?task={flow.task}", 403 if path.endswith("/resubmit") else 200)
