@@ -32,7 +32,9 @@ _PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 
 
 class SignInFailed(Exception):
-    """Nobody is signed in; the text says why, for the person."""
+    """Nobody is signed in; the text says why, for the person. `then` is where they were going, for the next try."""
+
+    then: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,15 @@ class Provider:
         if kept is None:
             raise SignInFailed("this sign-in took too long, or began in another browser: try again")
         begun = Begun(kept["state"], kept["nonce"], kept["verifier"], kept["then"])
+        try:
+            caller, until = await self._finished(begun, said)
+        except SignInFailed as error:
+            error.then = begun.then
+            raise
+        return caller, until, begun.then
+
+    async def _finished(self, begun: Begun, said: dict[str, str]) -> tuple[Caller, float]:
+        """Who came back to what was begun, and until when the provider vouches for them."""
         if not hmac.compare_digest(said.get("state", "").encode(), begun.state.encode()):
             raise SignInFailed("this is the answer to another sign-in: try again")
         if "error" in said:
@@ -108,8 +119,7 @@ class Provider:
         if said.get("iss", endpoints.issuer) != endpoints.issuer:
             raise SignInFailed("this answer comes from another identity provider")
         token = await self._exchange(endpoints, said.get("code", ""), begun)
-        caller, until = await self._verified(endpoints, token, begun.nonce)
-        return caller, until, begun.then
+        return await self._verified(endpoints, token, begun.nonce)
 
     async def _endpoints(self) -> Endpoints:
         async with self._lock:

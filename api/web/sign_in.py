@@ -89,7 +89,7 @@ async def come_back(request: Request) -> Response:
                 vault_of(house.pool), request.cookies.get(_COOKIE), dict(request.query_params)
             )
     except SignInFailed as error:
-        return await _page(request, "/", str(error), 403)
+        return await _page(request, local(error.then), str(error), 403)
     response = RedirectResponse(local(then), 303)
     response.delete_cookie(_COOKIE, path=_PATH, httponly=True, samesite="lax")
     visitors.begin(response, house, caller, until)

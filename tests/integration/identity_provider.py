@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from html import escape
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import uuid4
 
 import jwt
@@ -46,9 +47,11 @@ class IdentityProvider:
         }
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         status, page = self._answer(head[0].split(" ")[1], headers, body)
-        text = json.dumps(page).encode()
+        kind, text = "application/json", json.dumps(page).encode()
+        if isinstance(page, str):
+            kind, text = "text/html", page.encode()
         writer.write(
-            f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n"
+            f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n"
             f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n".encode()
             + text
         )
@@ -69,7 +72,20 @@ class IdentityProvider:
             return 200, {"keys": [key | {"kid": "one", "use": "sig"}]}
         if path == "/token":
             return self._token(headers, dict(parse_qsl(body.decode())))
+        if path.startswith("/authorize?"):
+            return 200, self._asking(path)
         return 404, {}
+
+    def _asking(self, location: str) -> str:
+        """The page on which somebody says who they are, or goes back."""
+        said = self.consent(location)
+        to = self.codes[said["code"]]["redirect_uri"]
+        refused = {"state": said["state"], "error": "access_denied", "iss": self.url}
+        links = (("Sign in as bob", said), ("Cancel", refused))
+        shown = (f'<p><a href="{to}?{escape(urlencode(it))}">{name}</a>' for name, it in links)
+        return (
+            f'<!doctype html><title>Provider</title><link rel="icon" href="data:,">{"".join(shown)}'
+        )
 
     def _token(self, headers: dict[str, str], form: dict[str, str]) -> tuple[int, Any]:
         basic = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
