@@ -121,6 +121,27 @@ def test_a_request_from_sign_in_to_mine_with_nothing_but_keys(
             phone.shot("form")
 
 
+def test_like_ones_are_approved_together_with_nothing_but_keys(
+    visit: Begin, product: Product
+) -> None:
+    alice = Program(product, "alice")
+    tasks = [alice.task_of(alice.submit("leave_request", days=days))["id"] for days in (3, 4)]
+    desk = visit("bob")
+    page, keys = desk.page, desk.page.keyboard
+    for task in tasks:
+        to(page, page.locator(f"input[value='{task}']"))
+        keys.press("Space")
+    to(page, page.get_by_role("button", name="Approve these 2 together"))
+    keys.press("Enter")
+    expect(page.locator(".sums")).to_contain_text("7")
+    to(page, page.get_by_label("Comment"))
+    keys.type("Enjoy.")
+    to(page, page.get_by_role("button", name="Approve these 2"))
+    keys.press("Enter")
+    expect(page.locator(".outcomes .said-of")).to_have_text(["✓ Approved", "✓ Approved"])
+    desk.check("together")
+
+
 def to(page: Page, wanted: Locator) -> None:
     """Go there by Tab alone, and see on the way that one sees where one is."""
     for _ in range(MOST_TABS):
