@@ -29,6 +29,39 @@ PICTURE = b64decode(
 )
 
 
+def test_somebody_decides_for_another_via_a_third(visit: Begin, product: Product) -> None:
+    """Mallory is away, and so is Grace, who was to decide for her."""
+    away = [("mallory", "grace"), ("grace", "oscar")]
+    delegations = [
+        (who, Program(product, who).call("POST", "/v1/org/delegations", {"delegate": to})["id"])
+        for who, to in away
+    ]
+    nina, oscar = Program(product, "nina"), Program(product, "oscar")
+    request = nina.submit("purchase_order", item="A badge", amount=12, currency="EUR")
+    task = nina.task_of(request)
+    assert task["assignee"] == "oscar"
+    phone = visit("oscar", phone=True, dark=True)
+    page = phone.page
+    page.locator(f"#list a[href*='{task['id']}']").click()
+    expect(page.locator("#decide")).to_contain_text(
+        "You decide on behalf of Mallory Dunn, via Grace Okafor."
+    )
+    page.get_by_text("Why me?").click()
+    why = page.locator(".why")
+    expect(why).to_contain_text("employee.manager decides")
+    expect(why).to_contain_text("On behalf of Mallory Dunn, via Grace Okafor.")
+    phone.check("why")
+    oscar.decide(task["id"], comment="Badges are cheap.")
+    desk = visit("nina")
+    desk.go(f"/requests/{request}")
+    expect(desk.page.locator(".timeline")).to_contain_text(
+        "Oscar Lind, on behalf of Mallory Dunn, via Grace Okafor"
+    )
+    desk.check("timeline")
+    for who, delegation in delegations:
+        Program(product, who).call("POST", f"/v1/org/delegations/{delegation}/end", {})
+
+
 def test_a_shared_task_goes_from_hand_to_hand(visit: Begin, product: Product) -> None:
     admin = Program(product, "oscar", ("admin",))
     admin.call("POST", "/v1/recipes", content=PARTY, headers={"content-type": "application/yaml"})
