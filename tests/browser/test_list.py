@@ -31,8 +31,13 @@ def test_the_list_is_gone_through_by_keys(visit: Begin, product: Product) -> Non
     first = page.url
     page.keyboard.press("j")
     page.wait_for_url(lambda url: url != first)
+    # The focus stays in the list, for the next key; what was opened is said.
+    expect(page.locator("#list a[aria-current=true]")).to_be_focused()
     page.keyboard.press("k")
     page.wait_for_url(first)
+    expect(page.locator("#list a[aria-current=true]")).to_be_focused()
+    title = page.locator("#pane h1").inner_text()
+    expect(page.locator("#said[role=status]")).to_have_text(f"Opened: {title}")
     desk.check("chosen")
     page.keyboard.press("a")
     expect(page.locator("button[name=decision][value=approve]")).to_be_focused()
@@ -75,6 +80,8 @@ def test_what_another_decides_cannot_be_clicked_any_more(visit: Begin, product: 
     carol.call("POST", f"/v1/tasks/{task}/claim")
     expect(desk.page.locator("#decide")).to_have_count(0)
     expect(desk.page.locator("#said")).to_contain_text("Claimed by Carol Jensen")
+    # What had the focus is gone: reading goes on at the top of what came instead, not of the page.
+    expect(desk.page.locator("#pane h1")).to_be_focused()
     expect(desk.page.get_by_label("what you were writing")).to_have_value("Three of them are late.")
     desk.check("claimed-meanwhile")
     carol.call("POST", f"/v1/tasks/{task}/release")
@@ -89,6 +96,31 @@ def test_what_another_decides_cannot_be_clicked_any_more(visit: Begin, product: 
     # What comes in shows up by itself.
     more = run(4)
     expect(desk.page.locator(f"#list a[href*='{more}']")).to_have_count(1)
+    # It takes the focus from nothing, and least of all from what has to be quick.
+    desk.go(f"/tasks/{more}")
+    desk.page.get_by_role("button", name="Approve", exact=True).click()
+    undo = desk.page.get_by_role("button", name="Undo")
+    undo.focus()
+    expect(desk.page.locator("body[data-live=on]")).to_be_visible()
+    expect(desk.page.locator(f"#list a[href*='{run(5)}']")).to_have_count(1)
+    expect(undo).to_be_focused()
+    undo.press("Enter")
+    expect(desk.page.get_by_role("button", name="Approve", exact=True)).to_be_visible()
+
+
+def test_what_is_opened_on_a_phone_is_read_from_its_top(visit: Begin, product: Product) -> None:
+    asked = _asked(product, 4)
+    phone = visit(asked["who"], phone=True)
+    page = phone.page
+    page.locator(f"#list a[href*='{asked['task']}']").press("Enter")
+    page.wait_for_url(f"**/tasks/{asked['task']}*")
+    # There is no list any more that could keep the focus.
+    heading = page.locator("#pane h1")
+    expect(heading).to_be_focused()
+    expect(page.locator("#said[role=status]")).to_have_text(f"Opened: {heading.inner_text()}")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Whole request")).to_be_focused()
+    phone.check("opened")
 
 
 def test_like_ones_are_approved_together_without_scripts(visit: Begin, product: Product) -> None:

@@ -6,4 +6,11 @@ window.countersign = {
     const line = document.getElementById("said");
     if (line) line.textContent = text;
   },
+  // Where reading goes on when what had the focus is no more: without it keys and screen readers begin at the top.
+  readOn: () => {
+    const heading = document.querySelector("#pane h1");
+    if (!heading) return;
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  },
 };

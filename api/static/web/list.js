@@ -25,7 +25,10 @@
     const links = [...document.querySelectorAll("#list .tasks a")];
     const link = links.find((each) => each.getAttribute("href") === ctx.kept.focus);
     if (wide()) link?.focus({ preventScroll: true });
-    else document.querySelector("#pane h1")?.scrollIntoView();
+    else {
+      document.querySelector("#pane h1")?.scrollIntoView();
+      window.countersign.readOn();
+    }
     const heading = document.querySelector("#pane h1");
     if (heading) window.countersign.say(`Opened: ${heading.textContent.trim()}`);
   });

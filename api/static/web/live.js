@@ -67,7 +67,12 @@
     const text = await answer.text();
     const page = new DOMParser().parseFromString(text, "text/html");
     if (document.querySelector("#list") && page.querySelector("#list")) await put("#list", "outerMorph", text);
-    if (document.querySelector(".banners") && page.querySelector(".banners")) await put(".banners", "outerHTML", text);
+    if (document.querySelector(".banners") && page.querySelector(".banners")) {
+      const about = document.activeElement?.closest(".banner")?.dataset.delayed;
+      await put(".banners", "outerHTML", text);
+      // Whoever was about to undo something still is.
+      if (about) document.querySelector(`.banner[data-delayed="${about}"] button`)?.focus();
+    }
     const now = pane(document);
     const next = pane(page);
     const about = told.filter((it) => it.request_id === now?.dataset.request);
@@ -78,9 +83,11 @@
     if (now.querySelector("#decide") && !next.querySelector("#decide")) {
       // Decided, or claimed by somebody, or nobody's to decide any more: the new page says which.
       const written = words(now);
+      const within = now.contains(document.activeElement);
       const why = next.querySelector(".notice")?.textContent.replace(/\s+/g, " ").trim();
       await put("#pane", "outerHTML", text);
       if (written) keep(pane(document), written);
+      if (within) window.countersign.readOn();
       say(other ? `${other.called} decided this just now` : why);
     } else if (digest(now) && digest(now) !== digest(next)) {
       notice(now, "This has changed since you opened it.");
