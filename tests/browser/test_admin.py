@@ -27,6 +27,12 @@ def test_a_recipe_is_published_gets_stuck_and_is_switched_off(
     page.get_by_label("or its text").fill(RECIPE.replace("candidates:", "candidate:"))
     page.get_by_role("button", name="Check").click()
     page.get_by_text("Error, line 7").wait_for()
+    # The caret stands under its line.
+    line = page.locator(".finding .marked").last.bounding_box()
+    caret = page.locator(".finding .caret").last.bounding_box()
+    assert line is not None
+    assert caret is not None
+    assert caret["y"] >= line["y"] + line["height"] - 2, (line, caret)
     desk.check("recipe-with-a-problem")
     page.get_by_label("or its text").fill(RECIPE)
     page.get_by_role("button", name="Publish").click()
