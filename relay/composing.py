@@ -52,7 +52,7 @@ class Entry:
     says: str
     text: str | None
     facts: tuple[tuple[str, str], ...]
-    more_facts: int
+    more: str
     due: str | None
 
 
@@ -119,7 +119,7 @@ class Composer:
             one_line(says),
             brief.text,
             brief.facts,
-            brief.more_facts,
+            _more(brief.more_facts),
             None if brief.due_at is None else told_time(brief.due_at, zone),
         )
 
@@ -128,6 +128,11 @@ class Composer:
         if brief.kind in ("task", "reminder"):
             return f"{self.url}/tasks/{brief.about}"
         return f"{self.url}/requests/{brief.request_id}"
+
+
+def _more(count: int) -> str:
+    """That the page says more than there is room for here; nothing where it does not."""
+    return f"{count} more {'detail' if count == 1 else 'details'} on the page" if count else ""
 
 
 def told_time(moment: datetime, zone: str) -> str:

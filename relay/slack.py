@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from contract import words
 from contract.buttons import PREFIX, Pressed
 from contract.lines import cut, one_line
 from contract.preferences import Channel
@@ -105,7 +106,7 @@ class SlackWay:
             section["fields"] = [
                 _mrkdwn(f"*{escaped(name)}*\n{escaped(value)}") for name, value in entry.facts
             ]
-        notes = [one_line(brief.verdict)] if brief.verdict else _notes(entry)
+        notes = [words.sentence(one_line(brief.verdict))] if brief.verdict else _notes(entry)
         blocks: Blocks = [section, *([_context([escaped(it) for it in notes])] if notes else [])]
         if self._buttons and brief.offer and not (brief.private or brief.verdict):
             blocks.append(_actions(brief, brief.offer.outcomes, entry.url))
@@ -113,8 +114,7 @@ class SlackWay:
 
 
 def _notes(entry: Entry) -> list[str]:
-    more = [f"and {entry.more_facts} more on its page"] if entry.more_facts else []
-    return [*more, *([f"Due {entry.due}"] if entry.due else [])]
+    return [*([entry.more] if entry.more else []), *([f"Due {entry.due}"] if entry.due else [])]
 
 
 def _actions(brief: Brief, outcomes: Sequence[Outcome], url: str) -> dict[str, Json]:

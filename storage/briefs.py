@@ -214,7 +214,7 @@ class _Seen:
         if row["decision_id"] is not None:
             return f"{self._name(row['decided_by'])} decided: {_outcome(row)}"
         if row["state"] != "open":
-            return f"closed: {row['state']}"
+            return _CLOSED.get(row["state"], f"it is {row['state']}")
         if row["claimed_by"] is not None:
             return f"claimed by {self._name(row['claimed_by'])}"
         return "it does not wait for you any more"
@@ -233,6 +233,14 @@ class _Seen:
 
 
 _OFFERED = ("outcomes", "require_comment", "require_reason", "reasons", "rewind_to", "show")
+
+
+_CLOSED = {
+    "expired": "nobody decided in time",
+    "superseded": "it was settled without this decision",
+    "cancelled": "it is not needed any more",
+    "reassigned": "it went to somebody else",
+}
 
 
 def _outcome(row: Any) -> str:

@@ -301,14 +301,14 @@ async def test_inputs_are_told_as_pages_tell_them_by_every_way(
     assert text is not None
     assert html is not None
     lines = [it[2:] for it in text.get_content().splitlines() if it.startswith("  ")]
-    assert lines == [*(f"{name}: {value}" for name, value in told), "and 1 more on its page"]
+    assert lines == [*(f"{name}: {value}" for name, value in told), "1 more detail on the page"]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", html.get_content())
-    assert cells == [*(each for pair in told for each in pair), "and 1 more on its page"]
+    assert cells == [*(each for pair in told for each in pair), "1 more detail on the page"]
     [message] = slack.of("chat.postMessage")
     [section, notes, *_] = message["blocks"]
     shown = [it["text"] for it in section["fields"]]
     assert shown == [f"*{name}*\n{value}" for name, value in told]
-    assert notes["elements"][0]["text"] == "and 1 more on its page"
+    assert notes["elements"][0]["text"] == "1 more detail on the page"
 
 
 # --- what is in none of them ---

@@ -112,3 +112,14 @@ async def test_a_full_message_is_one_that_slack_takes() -> None:
     assert all(len(it["elements"]) <= 25 for it in actions)
     [label] = {button["text"]["text"] for button in actions[0]["elements"][:-1]}
     assert label == "W" * (LONGEST_LABEL - 1) + "…"
+
+
+async def test_what_has_become_of_a_task_is_a_sentence_and_counts_have_their_plural() -> None:
+    [_, note] = await in_slack(brief(verdict="it is not needed any more"))
+    assert note["elements"][0]["text"] == "It is not needed any more."
+    for count, said in ((1, "1 more detail on the page"), (2, "2 more details on the page")):
+        it = brief(facts=(("A", "b"),), more_facts=count)
+        letter = Composer(PAGES).letter(parcel(it))
+        assert f"  {said}\n" in letter.text
+        assert f">{said}</td>" in letter.html
+        assert said in str(await in_slack(it))
