@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 from slack_sdk.signature import SignatureVerifier
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from api import bodies, deciding, errors, slack_windows
 from api.auth import Caller
 from api.http import answer
+from api.message_shapes import SlackUser
 from api.services import Services, services
 from contract import buttons
 from contract.buttons import Pressed
@@ -29,6 +31,7 @@ router = APIRouter(tags=["notifications"])
 
 _log = structlog.get_logger()
 
+_USER: TypeAdapter[str] = TypeAdapter(SlackUser)
 _PATIENCE = 2
 """Seconds for opening a window: Slack gives up after three."""
 
@@ -38,10 +41,9 @@ async def interact(request: Request) -> Response:
     """What somebody pressed or sent in Slack."""
     house = services(request)
     payload = _payload(house, dict(request.headers), await request.body())
-    user = payload.get("user")
-    slack_user = str(user.get("id", "")) if isinstance(user, dict) else ""
-    person = await slack_people.person_of(house.pool, slack_user)
-    caller = None if person is None else Caller(person)
+    slack_user = _user(payload)
+    person = slack_user and await slack_people.person_of(house.pool, slack_user)
+    caller = Caller(person) if person else None
     match payload.get("type"):
         case "block_actions":
             return await _pressed(house, caller, payload)
@@ -71,6 +73,14 @@ def _payload(house: Services, headers: dict[str, str], body: bytes) -> dict[str,
     if not isinstance(payload, dict):
         raise errors.Problem(400, "not_slack", "this is not what Slack sends")
     return payload
+
+
+def _user(payload: dict[str, Any]) -> str | None:
+    """Who it is in Slack; None if that is nobody."""
+    try:
+        return _USER.validate_python(payload["user"]["id"])
+    except (KeyError, TypeError, ValidationError):
+        return None
 
 
 async def _pressed(house: Services, caller: Caller | None, payload: dict[str, Any]) -> Response:

@@ -103,10 +103,10 @@ async def slack_server(port: int = 0) -> AsyncIterator[SlackServer]:
 
 
 def signed(
-    payload: dict[str, Any], *, secret: str = SECRET, ago: int = 0
+    payload: dict[str, Any], *, secret: str = SECRET, ago: int = 0, body: bytes | None = None
 ) -> tuple[bytes, dict[str, str]]:
-    """A body and its headers, as Slack sends them."""
-    body = urlencode({"payload": json.dumps(payload)}).encode()
+    """A body and its headers, as Slack sends them; or for another body."""
+    body = urlencode({"payload": json.dumps(payload)}).encode() if body is None else body
     at = str(int(time.time()) - ago)
     signature = SignatureVerifier(secret).generate_signature(timestamp=at, body=body)
     assert signature is not None

@@ -1,9 +1,12 @@
 """Slack: messages with buttons, brought up to date, and decisions by the one function as whoever pressed."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import httpx
@@ -24,6 +27,7 @@ from tests.integration.slack_server import (
     filling,
     pressing,
     sends,
+    signed,
     slack_server,
     slacking,
 )
@@ -286,6 +290,96 @@ async def test_slack_lies(house: House, relay: Relay, slack: SlackServer) -> Non
     slack.answers = [(200, {}, known), (200, {}, '{"ok": true}')]
     await relay.send(timedelta(hours=5))
     assert await _states(house) == ["sent"]
+
+
+def _form(payload: bytes | str) -> bytes:
+    return urlencode({"payload": payload}).encode()
+
+
+NO_USER: dict[str, Any] = {"type": "block_actions", "user": {"id": "\0"}, "actions": []}
+STRANGE: dict[str, tuple[bytes, int]] = {
+    "nothing": (b"", 400),
+    "no form": (b'{"payload": {}}', 400),
+    "no payload": (b"other=1", 400),
+    "two of them": (b"payload={}&payload={}", 400),
+    "bytes": (b"payload=%ff%fe", 400),
+    "no JSON": (_form("{"), 400),
+    "no object": (_form("[1]"), 400),
+    "half a character": (_form(json.dumps({"type": "\ud800"})), 400),
+    "deeper than anybody reads": (_form("[" * 5000 + "]" * 5000), 400),
+    "more than anybody sends": (b"payload=" + b"x" * (1024 * 1024), 413),
+    "a member with a zero": (_form(json.dumps(NO_USER)), 200),
+    "a member longer than any": (_form(json.dumps({**NO_USER, "user": {"id": "U" * 9999}})), 200),
+    "members in a list": (_form(json.dumps({**NO_USER, "user": [1]})), 200),
+}
+
+
+async def test_slack_says_what_it_never_says(house: House) -> None:
+    """Signed as it should be, each is answered, and none is a mistake of ours."""
+    found = {}
+    for name, (body, _) in STRANGE.items():
+        _, headers = signed({}, body=body)
+        told = await house.client.post("/slack/interactivity", content=body, headers=headers)
+        found[name] = told.status_code
+    assert found == {name: status for name, (_, status) in STRANGE.items()}
+
+
+@pytest.mark.parametrize("what", ["pressed", "filled in"])
+async def test_what_slack_said_counts_once_and_only_as_it_said_it(
+    house: House, relay: Relay, slack: SlackServer, what: str
+) -> None:
+    """Bit by bit, and again, it is the same; changed, for another moment, or without its end, it is nothing."""
+    flow = await house.begun()
+    await relay.deliver()
+    [told] = slack.of("chat.postMessage")
+    said = pressing(BOB, buttons(told)["Approve"])
+    if what == "filled in":
+        await sends(house, pressing(BOB, buttons(told)["Reject"]))
+        said = filling(BOB, slack.of("views.open")[0]["view"], comment="No")
+    body, headers = signed(said)
+    later = headers | {"X-Slack-Request-Timestamp": str(int(time.time()) + 60)}
+    changed = ((it, headers) for it in (body + b"&a=b", body[:-1], body + b"\xff"))
+    for content, head in (*changed, (body, later)):
+        refused = await house.client.post("/slack/interactivity", content=content, headers=head)
+        assert refused.status_code == 401
+    assert await decided(house, flow.task) == ("open", None)
+
+    async def bits() -> AsyncIterator[bytes]:
+        for bit in body:
+            yield bytes([bit])
+            await asyncio.sleep(0)
+
+    for content in (bits(), body, body):
+        taken = await house.client.post("/slack/interactivity", content=content, headers=headers)
+        assert taken.status_code == 200
+    assert (await decided(house, flow.task))[0] == "decided"
+    assert await house.pool.fetchval("SELECT count(*) FROM decisions") == 1
+
+
+async def test_slack_drips_while_a_window_is_opened(
+    house: House, relay: Relay, slack: SlackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else waits for it; it is answered in time, nothing is decided, and the next press opens the window."""
+    monkeypatch.setattr("api.slack._PATIENCE", 1)
+    flow = await house.begun("alice", "shared", {})
+    await relay.deliver()
+    told = buttons(slack.of("chat.postMessage")[0])
+    slack.drips = True
+    pressed = [
+        asyncio.create_task(sends(house, pressing(user, told["Request changes"])))
+        for user in (BOB, DAVE, ERIN) * 3
+    ]
+    while len(slack.of("views.open")) < len(pressed):
+        assert (await house.get("/v1/tasks", "bob")).status_code == 200
+    other = await house.begun()
+    assert (await house.decide("bob", other.task)).status_code == 200
+    assert not any(task.done() for task in pressed)
+    assert {it.status_code for it in await asyncio.gather(*pressed)} == {200}
+    assert await decided(house, flow.task) == ("open", None)
+    slack.drips = False
+    slack.calls.clear()
+    await sends(house, pressing(DAVE, told["Request changes"]))
+    assert len(slack.of("views.open")) == 1
 
 
 async def test_slack_answers_and_does_not_end(slack: SlackServer) -> None:
