@@ -65,7 +65,8 @@ async def show_delayed(request: Request, delayed_id: UUID) -> Response:
 
 @router.delete("/{delayed_id}", response_model=delayed_shapes.Delayed, summary="Undo a decision")
 async def undo(request: Request, delayed_id: UUID) -> Response:
-    """Before it is sent: afterwards it stands, and this gets 409. One that was refused is shown no more."""
+    """Before it is sent: afterwards it stands, and this gets 409. One that was refused is shown no more. The answer
+    shows it as it was."""
     caller = await caller_of(request)
     pool = services(request).pool
     row = await _mine(pool, caller, delayed_id)

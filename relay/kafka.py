@@ -34,14 +34,12 @@ _USUAL = 1_000_000
 """Bytes of a batch, where the settings say nothing."""
 _SIZES = ("batch.size", "message.max.bytes")
 _ROOM = 0.9
-_FEW = 50
+_FEW = 10
 """Of those, while some are sent alone: each costs a round trip."""
 LEASE = 60.0
 PATIENCE = 20.0
 """Seconds in which the brokers have to acknowledge what is sent at once."""
 LOOK_SECONDS = 1.0
-UNREADABLE_SECONDS = 300.0
-"""So long an event that cannot be put together holds up the others, in case it can soon; then it goes by its ids."""
 _REFUSED = (KafkaException, ValueError, TypeError)
 _AFTER = re.compile(r"\s*\(after \d+ms in state .*\)$")
 """Another one each time, of the same thing."""
@@ -160,8 +158,8 @@ class Kafka:
         self._suspected: set[Json] = set()
         """To be sent alone, to see whether it is these that are too large."""
         self._said: str | None = None
-        self._unreadable: dict[int, float] = {}
-        """By position: since when, by `time.monotonic`."""
+        self._unreadable: set[int] = set()
+        """Positions of those of which it was said."""
         self._producer = self._made()
 
     async def look(self) -> bool:
@@ -208,21 +206,21 @@ class Kafka:
         await feed.release(self._pool, CONSUMER, self._owner)
 
     async def _told(self, found: Sequence[Fed]) -> list[dict[str, Json]]:
-        """Envelopes: of all, or of those before one that cannot be put together, and may be soon."""
+        """Envelopes: of all, or of those before one that cannot be put together, and may be soon. Later it goes by
+        its ids."""
         envelopes: list[dict[str, Json]] = []
-        now = time.monotonic()
-        since: dict[int, float] = {}
+        unreadable = set[int]()
         waits = False
         told = await telling.tried(self._pool, telling.ANYBODY, found)
         for event, each in zip(found, told, strict=True):
             if isinstance(each, Unreadable):
                 if event.position not in self._unreadable:
                     mistaken("an event for Kafka", each.error, event_id=str(event.event_id))
-                since[event.position] = self._unreadable.get(event.position, now)
-                waits = waits or now - since[event.position] < UNREADABLE_SECONDS
+                unreadable.add(event.position)
+                waits = waits or telling.fresh(event)
             if not waits:
                 envelopes.append(each.by_ids if isinstance(each, Unreadable) else each)
-        self._unreadable = since
+        self._unreadable = unreadable
         return envelopes
 
     def _acknowledged(self, told: Sequence[dict[str, Json]]) -> None:

@@ -23,7 +23,7 @@ from relay.sending import Sender
 from relay.slack import SlackWay
 from settings import Settings
 from slack_client import Slack
-from storage import audience, commands, feed, messages, zones
+from storage import audience, commands, feed, messages, telling, zones
 from storage.audience import Listener
 from storage.errors import is_of_content
 from storage.messages import Note
@@ -98,26 +98,26 @@ async def listen(pool: Pool, owner: str, on: frozenset[Channel]) -> bool:
     return True
 
 
-async def _concerned(pool: Pool, telling: Sequence[feed.Fed]) -> list[Listener]:
-    """Whom events concern. One of which that cannot be found out is left out, and said to be a mistake of ours, as
-    long as it can be of others: else none is, until it can."""
-    if not telling:
+async def _concerned(pool: Pool, events: Sequence[feed.Fed]) -> list[Listener]:
+    """Whom events concern. One of which that cannot be found out is left out, and said to be a mistake of ours. Where
+    it can be of none they wait for a while: it may be soon."""
+    if not events:
         return []
     try:
-        return await audience.concerned(pool, telling)
+        return await audience.concerned(pool, events)
     except Exception as error:
-        if len(telling) == 1 or not is_of_content(error):
+        if not is_of_content(error):
             raise
     found: list[Listener] = []
     mistakes: list[tuple[feed.Fed, Exception]] = []
-    for each in telling:
+    for each in events:
         try:
             found += await audience.concerned(pool, [each])
         except Exception as error:
             if not is_of_content(error):
                 raise
             mistakes.append((each, error))
-    if len(mistakes) == len(telling):
+    if len(mistakes) == len(events) and any(telling.fresh(each) for each in events):
         raise mistakes[0][1]
     for each, error in mistakes:
         mistaken("an event for messages", error, event_id=str(each.event_id))

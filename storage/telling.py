@@ -3,7 +3,7 @@ is left out until the last moment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from contract import cloudevents
@@ -18,6 +18,9 @@ from storage.vault import Reader
 
 ANYBODY = Reader("system:feed")
 """Reads what is confidential of no request: for those of whom nothing is known but that they may listen."""
+
+GRACE_SECONDS = 300.0
+"""So long an event that cannot be put together may hold up others, in case it can soon."""
 
 _WRITTEN = ("reason", "end_reason")
 """Of events of the house, such as that somebody is away: why, in people's own words. For those who look after it."""
@@ -87,6 +90,12 @@ async def tried(
         *await tried(source, reader, events[:half]),
         *await tried(source, reader, events[half:]),
     ]
+
+
+def fresh(event: Fed) -> bool:
+    """Whether an event is so new that others wait for it. Once it is not, none does: also where all are unreadable,
+    nobody is further behind than that."""
+    return (datetime.now(UTC) - event.recorded_at).total_seconds() < GRACE_SECONDS
 
 
 def _discreet(event: dict[str, Json]) -> dict[str, Json]:

@@ -144,7 +144,7 @@ REFUSALS: dict[str, tuple[Callable[[Liars, str], None], str]] = {
 async def test_brokers_that_refuse(
     wrong: Wrong, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(kafka, "PATIENCE", 1.0)
+    monkeypatch.setattr(kafka, "PATIENCE", 3.0)
     lie, why = REFUSALS[what]
     lie(wrong.liars, wrong.topic)
     await wrong.refused(why)
@@ -240,7 +240,7 @@ async def test_brokers_that_are_none_keep_no_other_sink(
     wrong: Wrong, database: Database, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """An endpoint has all meanwhile, and other brokers later."""
-    monkeypatch.setattr(kafka, "PATIENCE", 1.0)
+    monkeypatch.setattr(kafka, "PATIENCE", 3.0)
     says, more, why = NO_BROKERS[what]
     good = wrong.sink
     with nobody(says) as brokers:

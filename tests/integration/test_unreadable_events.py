@@ -144,7 +144,7 @@ async def test_kafka_waits_a_while_and_then_has_its_ids(
         assert not await sink.look()
     assert await pool.fetchval("SELECT position FROM feed_consumers") == last - 3
     assert mistakes._value.get() == before + 1
-    monkeypatch.setattr(kafka, "UNREADABLE_SECONDS", 0.0)
+    monkeypatch.setattr(telling, "GRACE_SECONDS", 0.0)
     assert await sink.look()
     assert await pool.fetchval("SELECT position FROM feed_consumers") == last
     assert kafka.by_ids.labels("unreadable")._value.get() == counted + 1
@@ -187,6 +187,28 @@ async def test_people_are_told_of_everything_else(house: House) -> None:
         await relay.deliver()
         assert office.to == ["bob@example.org"] * 2
         assert mistakes._value.get() == before + 1
+
+
+async def test_people_wait_no_longer_than_a_while_for_events_that_none_can_be_told(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "GRACE_SECONDS", 0.0)
+    async with post_office() as office:
+        await house.import_org(STAFF)
+        relay = mailing(house, office)
+        await relay.listen()
+        await house.begun()
+        await relay.deliver()
+        spoilt = audit.event(
+            events.TASK_ASSIGNED, await now(house.pool), {"task_id": "none"}, {}, Actor("alice")
+        )
+        await audit.append(house.pool, uuid4(), "leave", 1, [spoilt, spoilt])
+        before = mistakes._value.get()
+        await relay.listen()
+        assert mistakes._value.get() == before + 2
+        await house.begun()
+        await relay.deliver()
+        assert office.to == ["bob@example.org"] * 2
 
 
 async def test_what_postgres_fails_at_is_no_fault_of_an_event(pool: Pool, admin_pool: Pool) -> None:

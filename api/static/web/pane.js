@@ -28,6 +28,7 @@
 (() => {
   const begun = new WeakMap();
   const wait = { after: 700, longest: 5000, most: 30000, shown: 4000 };
+  const kept = 3600000; // the server tells of what was sent for a day: after a long sleep its silence says nothing
 
   // The banner as it is now: null if there is none any more, undefined if that cannot be told.
   const ask = async (id) => {
@@ -50,14 +51,14 @@
   const settle = async (banner, until) => {
     const found = await ask(banner.dataset.delayed).catch(() => undefined);
     if (!banner.isConnected) return;
-    if (found === null) {
+    if (found === null && Date.now() - begun.get(banner) < kept) {
       tell(banner, "Not sent: undone in another window");
     } else if (found?.classList.contains("refused")) {
       banner.replaceWith(document.importNode(found, true));
     } else if (found && !found.classList.contains("waiting")) {
       tell(banner, found.querySelector(".left").textContent);
       if (found.classList.contains("sent")) setTimeout(() => banner.remove(), wait.shown);
-    } else if (performance.now() < until) {
+    } else if (found !== null && performance.now() < until) {
       setTimeout(() => settle(banner, until), wait.after);
     } else {
       tell(banner, "Not known yet whether it was sent. ", lookAgain());
@@ -65,8 +66,8 @@
   };
   const tick = () => {
     for (const banner of document.querySelectorAll(".banner[data-left]")) {
-      if (!begun.has(banner)) begun.set(banner, performance.now());
-      const left = Math.ceil(Number(banner.dataset.left) - (performance.now() - begun.get(banner)) / 1000);
+      if (!begun.has(banner)) begun.set(banner, Date.now());
+      const left = Math.ceil(Number(banner.dataset.left) - (Date.now() - begun.get(banner)) / 1000);
       const said = left > 0 ? `Sending in ${left} s` : "Sending now";
       const place = banner.querySelector(".left");
       if (place.textContent !== said) place.textContent = said;
