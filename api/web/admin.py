@@ -272,14 +272,14 @@ def _took(weeks: list[dict[str, Any]]) -> list[Bar]:
 
 def _waited(steps: list[dict[str, Any]]) -> list[Bar]:
     slowest = sorted(steps, key=lambda each: -(each["p90"] or 0))[:8]
-    return [Bar(each["step"][:12], each["p50"], _said(each), each["p90"]) for each in slowest]
+    return [Bar(_short(each["step"]), each["p50"], _said(each), each["p90"]) for each in slowest]
 
 
 def _ran_out(steps: list[dict[str, Any]]) -> list[Bar]:
     most = sorted(steps, key=lambda each: -each["expired"])[:8]
     return [
         Bar(
-            each["step"][:12],
+            _short(each["step"]),
             each["expired"],
             f"{each['step']}: {each['expired']} times, {each['escalated']} of them escalated",
             each["escalated"],
@@ -292,7 +292,12 @@ def _ran_out(steps: list[dict[str, Any]]) -> list[Bar]:
 def _took_each(approvers: list[dict[str, Any]], names: Names) -> list[Bar]:
     slowest = sorted(approvers, key=lambda each: -(each["p90"] or 0))[:8]
     return [
-        Bar(_short(names, each), each["p50"], _said(each, names.of(each["person"])), each["p90"])
+        Bar(
+            _short(names.of(each["person"])),
+            each["p50"],
+            _said(each, names.of(each["person"])),
+            each["p90"],
+        )
         for each in slowest
         if each["decided"]
     ]
@@ -301,7 +306,7 @@ def _took_each(approvers: list[dict[str, Any]], names: Names) -> list[Bar]:
 def _overdue(approvers: list[dict[str, Any]], names: Names) -> list[Bar]:
     return [
         Bar(
-            _short(names, each),
+            _short(names.of(each["person"])),
             each["overdue"],
             f"{names.of(each['person'])}: {each['overdue']} overdue",
         )
@@ -310,8 +315,9 @@ def _overdue(approvers: list[dict[str, Any]], names: Names) -> list[Bar]:
     ]
 
 
-def _short(names: Names, approver: dict[str, Any]) -> str:
-    return names.of(approver["person"])[:12]
+def _short(label: str) -> str:
+    """As much of it as there is room for under a bar."""
+    return label if len(label) <= 12 else f"{label[:11]}…"
 
 
 def _said(item: dict[str, Any], name: str | None = None) -> str:
