@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,7 +23,7 @@ from storage.commands import now
 from storage.pool import Pool
 from tests.integration.brokers import brokers, records
 from tests.integration.house import House
-from tests.integration.post_office import STAFF, mailing, post_office
+from tests.integration.post_office import STAFF, PostOffice, Relay, mailing, post_office
 from tests.integration.receiver import Receiver, receiving
 from tests.integration.sealed import happen
 from tests.integration.test_webhooks import all_due, attempts, begun, look, made, of
@@ -168,7 +169,9 @@ async def test_who_asks_for_the_feed_goes_on_after_it(house: House) -> None:
     assert [data["seq"] for data in told] == [1, 2]
 
 
-async def test_people_are_told_of_everything_else(house: House) -> None:
+@asynccontextmanager
+async def untold(house: House, rows: int) -> AsyncIterator[tuple[PostOffice, Relay]]:
+    """Mail that has told bob of one request, and then so many events of which it cannot find out whom they concern."""
     async with post_office() as office:
         await house.import_org(STAFF)
         relay = mailing(house, office)
@@ -178,7 +181,12 @@ async def test_people_are_told_of_everything_else(house: House) -> None:
         spoilt = audit.event(
             events.TASK_ASSIGNED, await now(house.pool), {"task_id": "none"}, {}, Actor("alice")
         )
-        await audit.append(house.pool, uuid4(), "leave", 1, [spoilt])
+        await audit.append(house.pool, uuid4(), "leave", 1, [spoilt] * rows)
+        yield office, relay
+
+
+async def test_people_are_told_of_everything_else(house: House) -> None:
+    async with untold(house, 1) as (office, relay):
         before = mistakes._value.get()
         # As long as none can be told, what keeps them from it may be ours, and all wait.
         with pytest.raises(asyncpg.DataError):
@@ -193,16 +201,7 @@ async def test_people_wait_no_longer_than_a_while_for_events_that_none_can_be_to
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telling, "GRACE_SECONDS", 0.0)
-    async with post_office() as office:
-        await house.import_org(STAFF)
-        relay = mailing(house, office)
-        await relay.listen()
-        await house.begun()
-        await relay.deliver()
-        spoilt = audit.event(
-            events.TASK_ASSIGNED, await now(house.pool), {"task_id": "none"}, {}, Actor("alice")
-        )
-        await audit.append(house.pool, uuid4(), "leave", 1, [spoilt, spoilt])
+    async with untold(house, 2) as (office, relay):
         before = mistakes._value.get()
         await relay.listen()
         assert mistakes._value.get() == before + 2
