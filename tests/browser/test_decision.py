@@ -99,6 +99,18 @@ def test_a_page_says_what_became_of_a_decision_in_another_window(
     page.get_by_role("button", name="Approve", exact=True).wait_for()
 
 
+def test_a_page_that_renews_itself_says_that_a_decision_was_sent(
+    visit: Begin, product: Product
+) -> None:
+    alice, bob = Program(product, "alice"), Program(product, "bob")
+    request = alice.submit("purchase_order", item="A stool", amount=80, currency="EUR")
+    bob.decide(alice.task_of(request)["id"], after=4)
+    banner = visit("bob").go("/").locator(".banner").filter(has_text="A stool")
+    expect(banner).to_contain_text("Sending in")
+    expect(banner).to_contain_text("Sent", timeout=20_000)
+    expect(banner).to_have_count(0, timeout=20_000)
+
+
 def test_a_decision_on_a_phone_without_scripts(visit: Begin, product: Product) -> None:
     alice = Program(product, "alice")
     request = alice.submit("purchase_order", item="A desk", amount=400, currency="EUR")

@@ -69,7 +69,15 @@
     if (document.querySelector("#list") && page.querySelector("#list")) await put("#list", "outerMorph", text);
     if (document.querySelector(".banners") && page.querySelector(".banners")) {
       const about = document.activeElement?.closest(".banner")?.dataset.delayed;
+      const gone = [...document.querySelectorAll(".banner:not(.refused)")].filter(
+        (it) => !page.querySelector(`.banner[data-delayed="${it.dataset.delayed}"]`),
+      );
       await put(".banners", "outerHTML", text);
+      // What is no more to be undone still says what became of it.
+      for (const banner of gone) {
+        if (banner.classList.contains("waiting")) banner.dataset.left = "0";
+        document.querySelector(".banners").append(banner);
+      }
       // Whoever was about to undo something still is.
       if (about) document.querySelector(`.banner[data-delayed="${about}"] button`)?.focus();
     }

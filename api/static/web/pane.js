@@ -40,6 +40,7 @@
   };
   const tell = (banner, text, ...more) => {
     banner.querySelector(".left").replaceChildren(text, ...more);
+    banner.classList.remove("waiting");
     window.countersign.say(text);
   };
   const lookAgain = () => {
@@ -50,7 +51,7 @@
   };
   const settle = async (banner, until) => {
     const found = await ask(banner.dataset.delayed).catch(() => undefined);
-    if (!banner.isConnected) return;
+    if (!banner.isConnected || !banner.classList.contains("waiting")) return;
     if (found === null && Date.now() - begun.get(banner) < kept) {
       tell(banner, "Not sent: undone in another window");
     } else if (found?.classList.contains("refused")) {
